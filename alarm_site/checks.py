@@ -1,0 +1,69 @@
+"""What must hold before the server may be reached from other machines (`check --deploy`).
+
+alarm.E001  the secret key is one that everybody knows, or short
+alarm.E002  pages show what went wrong inside
+alarm.E003  any name of this server is believed, or none but the loopback names
+alarm.E004  a demonstration would be made
+alarm.E005  accounts with the password of the demonstration exist
+"""
+
+from collections.abc import Sequence
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import DatabaseError
+
+TAG = "alarm"
+LOOPBACK_NAMES = {"127.0.0.1", "localhost", "[::1]"}
+
+
+def weak(key: str) -> bool:
+    """Whether a key is short, or the one that settings fall back to on loopback."""
+    return len(key) < 40 or key.startswith("only-for-a-server-bound-to-loopback")
+
+
+@register(TAG, Tags.security, deploy=True)
+def server_is_fit_for_others(
+    app_configs: Sequence[AppConfig] | None, **kwargs: object
+) -> list[CheckMessage]:
+    """Refuses the settings that are only right on one's own machine."""
+    if settings.LOOPBACK:
+        return []
+    names = set(settings.ALLOWED_HOSTS)
+    unfit = {
+        "E001": (weak(settings.SECRET_KEY), "Set SECRET_KEY to 40 random characters or more."),
+        "E002": (settings.DEBUG, "Set ALARM_DEBUG=0: error pages would show what is inside."),
+        "E003": (
+            "*" in names or names <= LOOPBACK_NAMES,
+            "Set ALLOWED_HOSTS to the names under which this server is reached.",
+        ),
+        "E004": (settings.ALARM_DEMO, "Set ALARM_DEMO=0: everybody knows its passwords."),
+    }
+    return [Error(words, id=f"alarm.{code}") for code, (bad, words) in unfit.items() if bad]
+
+
+@register(TAG, Tags.database, deploy=True)
+def no_demonstration_for_others(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None, **kwargs: object
+) -> list[CheckMessage]:
+    """Accounts with the demonstration's password sign in on loopback only."""
+    if settings.LOOPBACK or not databases:
+        return []
+    names = open_accounts()
+    words = f"HOST={settings.HOST} is refused: everybody knows the passwords of {names}."
+    hint = "Change them, or name another database with ALARM_DATA or DATABASE_URL."
+    return [Error(words, hint=hint, id="alarm.E005")] if names else []
+
+
+def open_accounts() -> str:
+    """The accounts that still have the demonstration's password, named for a person."""
+    from triage.services.demo import ACCOUNTS, PASSWORD
+
+    names = [username for username, _role, _site in ACCOUNTS]
+    people = get_user_model().objects.filter(username__in=names, is_active=True)
+    try:
+        return ", ".join(p.get_username() for p in people if p.check_password(PASSWORD))
+    except DatabaseError:  # not migrated yet: nobody is in it
+        return ""

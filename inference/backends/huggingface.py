@@ -1,0 +1,325 @@
+"""Any Hugging Face image-text-to-text checkpoint, on CPU or CUDA.
+
+The members that ship go through this very code, as does a user's own folder or hub id.
+
+Options of a member (members.toml):
+
+    device         "cpu", "cuda", "cuda:1"; default: CUDA where there is one
+    dtype          "float32", "bfloat16", "float16"; default: float32 on CPU, the checkpoint's on CUDA
+    threads        torch threads, >= 1, for the whole process; default 1
+    batch          requests generated together, >= 1; default 8
+    crops          centre crops shown after each picture, as shares of its sides, e.g. [0.8, 0.6]
+    channels_last  true lays convolutions out for speed on CPU; default false
+    online         true lets transformers ask the hub; default false
+"""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Protocol
+
+from PIL import Image
+
+from inference.backends.base import Generation, OnText, Request
+from inference.backends.errors import (
+    BackendError,
+    DeadlineExceeded,
+    GenerationFailed,
+    ModelUnavailable,
+)
+
+TORCHVISION_HINT = (
+    "its processor needs torchvision, which is not installed: "
+    "pip install torchvision==0.28.0 (or choose a checkpoint with a PIL image processor)"
+)
+
+
+class Spec(Protocol):
+    """The part of a MemberSpec that is read here."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def revision(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+
+
+def with_centre_crops(
+    images: Sequence[Image.Image], shares: Sequence[float]
+) -> tuple[Image.Image, ...]:
+    """Each picture followed by its centre crops; a share of 0.8 keeps 80 % of each side."""
+    return tuple(
+        view for image in images for view in (image, *(_centre(image, share) for share in shares))
+    )
+
+
+def _centre(image: Image.Image, share: float) -> Image.Image:
+    width, height = round(image.width * share), round(image.height * share)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + max(width, 1), top + max(height, 1)))
+
+
+class HuggingFaceBackend:
+    """A checkpoint behind AutoProcessor and AutoModelForImageTextToText, loaded when made.
+
+    Greedy requests that look alike are generated together, padded on the left; a sampled request
+    is generated alone, so that its seed decides its text whatever else is asked for.
+    Raises ModelUnavailable when the checkpoint or a package it needs is missing.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        options = dict(spec.options)
+        os.environ.setdefault("HF_HUB_OFFLINE", "0" if options.get("online") else "1")
+        import torch
+
+        torch.set_num_threads(int(options.get("threads", 1)))
+        self._torch = torch
+        self._batch = int(options.get("batch", 8))
+        self._crops = tuple(float(share) for share in options.get("crops", ()))
+        self._device = str(
+            options.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
+        )
+        self._model = _load_model(spec, self._device, options)
+        self._processor = _load_processor(spec, self._model.config)
+        self._tokenizer = self._processor.tokenizer
+        self._tokenizer.padding_side = "left"
+        if self._tokenizer.pad_token_id is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+
+    def generate(
+        self, requests: Sequence[Request], on_text: OnText | None = None
+    ) -> list[Generation]:
+        """Answer each request, in order; `on_text` is used with a single request only.
+
+        Raises DeadlineExceeded, or GenerationFailed for whatever the model raises.
+        """
+        started = time.monotonic()
+        listener = on_text if len(requests) == 1 else None
+        answers: dict[int, Generation] = {}
+        try:
+            for indices in self._batches(requests):
+                batch = [requests[index] for index in indices]
+                made = self._generate_batch(batch, started, listener)
+                answers.update(zip(indices, made, strict=True))
+        except BackendError:
+            raise
+        except (RuntimeError, ValueError, IndexError, KeyError, TypeError, OSError) as error:
+            raise GenerationFailed(f"{type(error).__name__}: {error}") from error
+        return [answers[index] for index in range(len(requests))]
+
+    def _batches(self, requests: Sequence[Request]) -> Iterator[list[int]]:
+        def alike(index: int) -> tuple[int, int, int]:
+            one = requests[index]
+            alone = index if one.temperature > 0 else -1
+            return (alone, len(one.images), one.max_tokens)
+
+        for _, group in groupby(sorted(range(len(requests)), key=alike), key=alike):
+            indices = list(group)
+            for start in range(0, len(indices), self._batch):
+                yield indices[start : start + self._batch]
+
+    def _generate_batch(
+        self, batch: Sequence[Request], started: float, on_text: OnText | None
+    ) -> list[Generation]:
+        from transformers import LogitsProcessorList, StoppingCriteriaList
+
+        began = time.monotonic()
+        inputs = self._inputs(batch)
+        prompt_length = int(inputs["input_ids"].shape[1])
+        clock = _Clock(started + min(one.deadline_s for one in batch))
+        clock.check()
+        listeners: list[Any] = [clock]
+        if on_text is not None:
+            listeners.append(_Listener(self._tokenizer, prompt_length, on_text))
+        scores = _TokenScores(self._torch)
+        with self._torch.inference_mode(), self._torch.random.fork_rng():
+            self._torch.manual_seed(batch[0].seed)
+            sequences = self._model.generate(
+                **inputs,
+                **_sampling(batch[0]),
+                pad_token_id=self._tokenizer.pad_token_id,
+                stopping_criteria=StoppingCriteriaList(listeners),
+                logits_processor=LogitsProcessorList([scores]),
+            )
+        clock.check()
+        seconds = (time.monotonic() - began) / len(batch)
+        return self._read(sequences, prompt_length, scores.finish(sequences), seconds)
+
+    def _inputs(self, batch: Sequence[Request]) -> Any:
+        pictures = [with_centre_crops(one.images, self._crops) for one in batch]
+        texts = [
+            self._prompt(one.prompt, len(shown)) for one, shown in zip(batch, pictures, strict=True)
+        ]
+        images = [list(shown) for shown in pictures] if pictures[0] else None
+        inputs = self._processor(text=texts, images=images, padding=True, return_tensors="pt")
+        inputs.pop("token_type_ids", None)
+        inputs = inputs.to(self._device)
+        if "pixel_values" in inputs:
+            inputs["pixel_values"] = inputs["pixel_values"].to(self._model.dtype)
+        return inputs
+
+    def _prompt(self, prompt: str, pictures: int) -> str:
+        if getattr(self._processor, "chat_template", None):
+            content: list[dict[str, str]] = [{"type": "image"} for _ in range(pictures)]
+            content.append({"type": "text", "text": prompt})
+            return str(
+                self._processor.apply_chat_template(
+                    [{"role": "user", "content": content}],
+                    tokenize=False,
+                    add_generation_prompt=True,
+                )
+            )
+        token = getattr(self._processor, "image_token", "<image>")
+        return f"{token * pictures}\n{prompt}" if pictures else prompt
+
+    def _read(
+        self, sequences: Any, prompt_length: int, scores: Any, seconds: float
+    ) -> list[Generation]:
+        """Texts, lengths and mean log-probabilities; padding after an end of text is left out."""
+        ends = _end_tokens(self._model, self._tokenizer)
+        generations = []
+        for row, score in zip(sequences[:, prompt_length:].tolist(), scores, strict=True):
+            length = next((at + 1 for at, token in enumerate(row) if token in ends), len(row))
+            text = str(self._tokenizer.decode(row[:length], skip_special_tokens=True)).strip()
+            logprob = min(0.0, float(score[:length].mean())) if length else None
+            generations.append(Generation(text, length, seconds, logprob))
+        return generations
+
+
+class _Clock:
+    """Stopping criterion: ends a generation once its deadline has passed."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.late = False
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        self.late = time.monotonic() > self.until
+        return input_ids.new_full((input_ids.shape[0],), self.late).bool()
+
+    def check(self) -> None:
+        if self.late or time.monotonic() > self.until:
+            raise DeadlineExceeded("no complete answer within the deadline of the request")
+
+
+class _Listener:
+    """Stopping criterion that never stops: hands the text so far to `on_text`."""
+
+    def __init__(self, tokenizer: Any, prompt_length: int, on_text: OnText) -> None:
+        self.tokenizer, self.prompt_length, self.on_text = tokenizer, prompt_length, on_text
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        tokens = input_ids[0, self.prompt_length :]
+        self.on_text(str(self.tokenizer.decode(tokens, skip_special_tokens=True)))
+        return input_ids.new_zeros((input_ids.shape[0],)).bool()
+
+
+class _TokenScores:
+    """Logits processor that changes nothing and keeps the log-probability of each chosen token.
+
+    A token is known one step after its logits, so that only one step of logits is held at a time.
+    """
+
+    def __init__(self, torch: Any) -> None:
+        self.torch = torch
+        self.last: Any = None
+        self.chosen: list[Any] = []
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        self._settle(input_ids[:, -1:])
+        self.last = self.torch.log_softmax(scores.float(), dim=-1)
+        return scores
+
+    def _settle(self, tokens: Any) -> None:
+        if self.last is not None:
+            self.chosen.append(self.last.gather(1, tokens))
+
+    def finish(self, sequences: Any) -> Any:
+        """Log-probabilities (requests, generated tokens) on the CPU."""
+        self._settle(sequences[:, -1:])
+        return self.torch.cat(self.chosen, dim=1).cpu()
+
+
+def _sampling(request: Request) -> dict[str, Any]:
+    settings: dict[str, Any] = {"max_new_tokens": request.max_tokens}
+    if request.temperature > 0:
+        return settings | {"do_sample": True, "temperature": request.temperature}
+    return settings | {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    ends = model.generation_config.eos_token_id
+    listed = ends if isinstance(ends, list) else [ends]
+    return {int(one) for one in (*listed, tokenizer.eos_token_id) if one is not None}
+
+
+def _load_model(spec: Spec, device: str, options: Mapping[str, Any]) -> Any:
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    dtype = options.get("dtype") or ("float32" if device == "cpu" else "auto")
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(
+            spec.model, revision=spec.revision or "main", dtype=dtype
+        )
+    except (OSError, ImportError, ValueError, KeyError) as error:
+        raise ModelUnavailable(f"{spec.model} cannot be loaded: {error}") from error
+    if options.get("channels_last"):
+        model = model.to(memory_format=torch.channels_last)
+    return model.to(device).eval()
+
+
+def _load_processor(spec: Spec, config: Any) -> Any:
+    from transformers import AutoProcessor
+
+    revision = spec.revision or "main"
+    try:
+        return AutoProcessor.from_pretrained(spec.model, revision=revision)
+    except ImportError as error:
+        return _plain_processor(spec, config, error)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelUnavailable(f"{spec.model} has no usable processor: {error}") from error
+
+
+def _plain_processor(spec: Spec, config: Any, cause: ImportError) -> Any:
+    """Tokenizer and image processor alone, for models with a fixed number of image tokens."""
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    length, token_id = (
+        getattr(config, key, None) for key in ("image_seq_length", "image_token_id")
+    )
+    if not length or token_id is None:
+        raise ModelUnavailable(f"{spec.model}: {TORCHVISION_HINT}") from cause
+    revision = spec.revision or "main"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(spec.model, revision=revision)
+        image_processor = AutoImageProcessor.from_pretrained(spec.model, revision=revision)
+    except (ImportError, OSError, ValueError) as error:
+        raise ModelUnavailable(f"{spec.model}: {TORCHVISION_HINT}") from error
+    return _PlainProcessor(tokenizer, image_processor, int(token_id), int(length))
+
+
+class _PlainProcessor:
+    """The little of a processor that is needed: image tokens repeated, texts and pictures encoded."""
+
+    def __init__(self, tokenizer: Any, image_processor: Any, token_id: int, length: int) -> None:
+        self.tokenizer = tokenizer
+        self.image_processor = image_processor
+        self.chat_template = getattr(tokenizer, "chat_template", None)
+        self.image_token = str(tokenizer.convert_ids_to_tokens(token_id))
+        self.length = length
+
+    def apply_chat_template(self, messages: Any, **kwargs: Any) -> str:
+        return str(self.tokenizer.apply_chat_template(messages, **kwargs))
+
+    def __call__(
+        self, text: list[str], images: list[list[Image.Image]] | None, **kwargs: Any
+    ) -> Any:
+        repeated = [one.replace(self.image_token, self.image_token * self.length) for one in text]
+        inputs = self.tokenizer(repeated, **kwargs)
+        if images is not None:
+            flat = [picture for shown in images for picture in shown]
+            inputs.update(self.image_processor(flat, return_tensors="pt"))
+        return inputs

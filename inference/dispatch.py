@@ -1,0 +1,42 @@
+"""Telling workers that there is something to do. A message is a hint: the rows are the queue."""
+
+import logging
+from collections.abc import Iterable
+
+from celery import Task
+from celery.exceptions import OperationalError as CeleryError
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import RedisError
+
+from inference.models import MemberJob
+
+MESSAGE_LIFE_S = 3600
+log = logging.getLogger(__name__)
+
+
+def queue_name(member: str) -> str:
+    """One queue a member, so that one worker can hold one model."""
+    return f"member.{member}"
+
+
+def send(jobs: Iterable[MemberJob]) -> None:
+    """Point the members' workers at their jobs."""
+    from inference.tasks import execute_member
+
+    for job in jobs:
+        if not hint(execute_member, job.pk, queue=queue_name(job.member)):
+            return
+
+
+def hint(task: Task, *args: object, queue: str) -> bool:
+    """Send a message that may get lost: what it points at is found by the sweep as well.
+
+    Returns:
+        False when the broker could not be reached, which costs nothing but time.
+    """
+    try:
+        task.apply_async(args, queue=queue, expires=MESSAGE_LIFE_S)
+    except (BrokerError, CeleryError, OSError, RedisError) as error:
+        log.warning("broker not reached (%s); the sweep will come by", error)
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""How well the ensemble and its scores do on labelled photos: ask, judge, report."""

@@ -1,0 +1,70 @@
+"""Charts as inline SVG; colours come from the page's CSS variables, so that dark mode reaches them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 420, 300
+LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 44
+
+
+@dataclass(frozen=True)
+class Line:
+    """A named polyline through (x, y); `style` is a CSS class of the page."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    style: str
+    dots: bool = False
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A labelled axis; its ticks, shown in percent, run from the first to the last of its range."""
+
+    label: str
+    ticks: Sequence[float]
+
+    def place(self, value: float) -> float:
+        """0 at the first tick, 1 at the last; values beyond are clipped."""
+        share = (value - self.ticks[0]) / (self.ticks[-1] - self.ticks[0])
+        return min(max(share, 0.0), 1.0)
+
+
+def line_chart(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> str:
+    """An SVG element with axes, grid and lines; `title` is read out to those who cannot see it."""
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f"{_grid(x, y)}{''.join(_line(line, x, y) for line in lines)}</svg>"
+    )
+
+
+def _at(x: Axis, y: Axis, point: tuple[float, float]) -> tuple[float, float]:
+    across = LEFT + x.place(point[0]) * (WIDTH - LEFT - RIGHT)
+    down = HEIGHT - BOTTOM - y.place(point[1]) * (HEIGHT - TOP - BOTTOM)
+    return round(across, 1), round(down, 1)
+
+
+def _line(line: Line, x: Axis, y: Axis) -> str:
+    places = [_at(x, y, point) for point in line.points]
+    path = " ".join(f"{across},{down}" for across, down in places)
+    dots = "".join(f'<circle cx="{across}" cy="{down}" r="3.5"/>' for across, down in places)
+    drawn = f'<polyline points="{path}"/>{dots if line.dots else ""}'
+    return f'<g class="{line.style}"><title>{escape(line.name)}</title>{drawn}</g>'
+
+
+def _grid(x: Axis, y: Axis) -> str:
+    parts = []
+    for tick in y.ticks:
+        across, down = _at(x, y, (x.ticks[0], tick))
+        parts.append(f'<path d="M{across} {down}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text x="{across - 6}" y="{down + 4}" class="end">{tick:.0%}</text>')
+    for tick in x.ticks:
+        across, down = _at(x, y, (tick, y.ticks[0]))
+        parts.append(f'<text x="{across}" y="{down + 18}" class="middle">{tick:.0%}</text>')
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(f'<text x="{middle}" y="{HEIGHT - 6}" class="middle">{escape(x.label)}</text>')
+    upright = (TOP + HEIGHT - BOTTOM) / 2
+    turn = f'transform="rotate(-90 12 {upright})"'
+    parts.append(f'<text x="12" y="{upright}" {turn} class="middle">{escape(y.label)}</text>')
+    return f'<g class="grid">{"".join(parts)}</g>'

@@ -1,0 +1,172 @@
+"""The report as one HTML file that needs nothing else: no script, no font, no request."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from inference.evaluation.charts import Axis, Line, line_chart
+from inference.evaluation.judging import DEFERRALS, PROBABILITY_OF, Judged
+from inference.pipeline.domains import Domain
+from inference.uq import metrics
+from inference.uq.thresholds import clopper_pearson_lower, clopper_pearson_upper
+
+TEMPLATE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+
+NAMES = {
+    "alarm": "ALARM: S1, S2, S3 combined",
+    "analysis_level": "reasonings differ",
+    "cold_start": "vote entropy + 0.1 × von Neumann",
+    "comprehension_level": "descriptions differ",
+    "degree": "degree of the reasonings",
+    "eccentricity": "eccentricity of the reasonings",
+    "eigv": "groups among the reasonings",
+    "logprob": "sequence log-probability",
+    "reflection_flips": "labels changed on reflection",
+    "s1": "S1: data comprehension",
+    "s2": "S2: analytical thinking",
+    "s3": "S3: reflection",
+    "von_neumann": "von Neumann entropy of the reasonings",
+    "vote_entropy": "vote entropy",
+}
+DRAWN = {
+    "cold_start": "a",
+    "vote_entropy": "b",
+    "alarm": "c",
+    "logprob": "d",
+    "analysis_level": "e",
+}
+_MOST_DEFERRED = 0.5
+
+
+def render(domain: Domain, judged: Judged, summary: Mapping[str, Any]) -> str:
+    """The whole page."""
+    drawn = {method: style for method, style in DRAWN.items() if method in judged.scores}
+    return TEMPLATE.substitute(
+        title=escape(f"{domain.title}: evaluation"),
+        subtitle=escape(f"{len(judged)} labelled photos, members {', '.join(judged.members)}"),
+        tiles=_tiles(judged, summary),
+        curves=_curves(judged, drawn),
+        legend="".join(_key(style, NAMES[method]) for method, style in drawn.items()),
+        scores=_scores(summary),
+        probability=_stated(judged),
+        reliability=_reliability(judged),
+        confusion=_confusion(domain, judged),
+        members=_members(summary),
+    )
+
+
+def _tiles(judged: Judged, summary: Mapping[str, Any]) -> str:
+    right, n = int((~judged.wrong).sum()), len(judged)
+    low = clopper_pearson_lower(right, n, 0.025)
+    high = clopper_pearson_upper(right, n, 0.025)
+    shown = [
+        (_percent(summary["accuracy"]), f"accuracy of the vote ({low:.1%} to {high:.1%})"),
+        (_percent(summary["kept_accuracy"]["cold_start"]["20"]), "accuracy with 20 % deferred"),
+        (f"{summary['macro_f1']:.3f}", "macro F1"),
+        (_percent(summary["json_validity"]), "answers that parsed as they were"),
+        (f"{summary['ece']:.3f}", "calibration error (ECE)"),
+        (f"{summary['seconds_per_case']:.2f} s", "a case, all members and stages"),
+    ]
+    return "".join(f"<li><b>{value}</b><span>{name}</span></li>" for value, name in shown)
+
+
+def _curves(judged: Judged, drawn: Mapping[str, str]) -> str:
+    accuracy = 1 - float(judged.wrong.mean())
+    lines = [Line("deferring at random", [(0, accuracy), (_MOST_DEFERRED, accuracy)], "plain")]
+    for method, style in drawn.items():
+        kept = 1 - metrics.rc_curve(judged.scores[method], judged.wrong)[::-1]
+        points = [
+            (place / len(kept), float(value))
+            for place, value in enumerate(kept)
+            if place <= _MOST_DEFERRED * len(kept)
+        ]
+        lines.append(Line(NAMES[method], points, style))
+    lowest = min(y for line in lines for _, y in line.points)
+    bottom = min(np.floor(lowest * 10) / 10, 0.9)
+    y = Axis("accepted and right", np.linspace(bottom, 1, 5).tolist())
+    x = Axis("deferred", [0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    return line_chart("Accuracy among the accepted against the share deferred", lines, x, y)
+
+
+def _key(style: str, name: str) -> str:
+    line = '<polyline points="0,6 44,6"/>'
+    sample = f'<svg viewBox="0 0 44 12" aria-hidden="true"><g class="{style}">{line}</g></svg>'
+    return f"<li>{sample}<span>{escape(name)}</span></li>"
+
+
+def _scores(summary: Mapping[str, Any]) -> str:
+    head = ["score", *(f"{percent} %" for percent in DEFERRALS), "AURC", "AUROC"]
+    ranked = sorted(summary["aurc"], key=summary["aurc"].get)
+    rows = []
+    for method in ranked:
+        kept = [_percent(summary["kept_accuracy"][method][str(p)]) for p in DEFERRALS]
+        areas = [f"{summary['aurc'][method]:.3f}", _percent(summary["auroc"][method])]
+        rows.append([NAMES.get(method, method), *kept, *areas])
+    return _table(head, rows)
+
+
+def _stated(judged: Judged) -> str:
+    if judged.calibrated:
+        return f"P(error) of the calibration that ships, from {NAMES[PROBABILITY_OF]}."
+    return "There is no calibration for these members: 1 − the winner's share of the vote."
+
+
+def _reliability(judged: Judged) -> str:
+    bins = metrics.reliability_bins(judged.probability)
+    points = [
+        (float(judged.probability[rows].mean()), float(judged.wrong[rows].mean())) for rows in bins
+    ]
+    ticks = [0, 0.25, 0.5, 0.75, 1]
+    lines = [
+        Line("as many as was said", [(0, 0), (1, 1)], "plain"),
+        Line("groups of cases", points, "a", dots=True),
+    ]
+    x, y = Axis("said to be wrong", ticks), Axis("really wrong", ticks)
+    return line_chart("Share really wrong against the stated probability of an error", lines, x, y)
+
+
+def _confusion(domain: Domain, judged: Judged) -> str:
+    """Columns carry letters, which the rows explain: the table fits a phone."""
+    labels = domain.label_ids
+    letters = [chr(ord("A") + index) for index in range(len(labels))]
+    said = [*labels, *([""] if (judged.predicted == "").any() else [])]
+    head = ["", *letters, *(["none"] if len(said) > len(labels) else [])]
+    rows = []
+    for letter, truth in zip(letters, labels, strict=True):
+        here = judged.predicted[judged.truth == truth]
+        cells = [_cell(int((here == label).sum()), len(here), label == truth) for label in said]
+        rows.append(f"<tr><th>{letter} {escape(truth)}</th>{''.join(cells)}</tr>")
+    return f"{_head(head)}<tbody>{''.join(rows)}</tbody>"
+
+
+def _cell(count: int, total: int, right: bool) -> str:
+    if not count:
+        return "<td></td>"
+    shade = 0.12 + 0.5 * count / total
+    colour = "--hit" if right else "--miss"
+    return f'<td style="background: rgba(var({colour}), {shade:.2f})">{count}</td>'
+
+
+def _members(summary: Mapping[str, Any]) -> str:
+    rows = [[name, _percent(accuracy)] for name, accuracy in summary["members"].items()]
+    return _table(["member", "accuracy"], [*rows, ["vote", _percent(summary["accuracy"])]])
+
+
+def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    body = "".join(
+        f"<tr><th>{escape(first)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in rest)}</tr>"
+        for first, *rest in rows
+    )
+    return f"{_head(head)}<tbody>{body}</tbody>"
+
+
+def _head(names: Iterable[str]) -> str:
+    return f"<thead><tr>{''.join(f'<th>{escape(name)}</th>' for name in names)}</tr></thead>"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"

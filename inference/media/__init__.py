@@ -1,0 +1,5 @@
+"""Uploads, decoded where they can do no harm and re-encoded: what is kept of a file is its picture."""
+
+from inference.media.sanitising import Limits, MediaRejected, Sanitised, sanitise
+
+__all__ = ["Limits", "MediaRejected", "Sanitised", "sanitise"]

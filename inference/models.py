@@ -1,0 +1,207 @@
+"""What was seen and what the models said about it."""
+
+import uuid
+from typing import ClassVar
+
+import numpy as np
+from django.db import models
+from django.db.models import Q
+
+from inference.pipeline.stages import Stage
+
+
+def media_path(media: "Media", _name: str) -> str:
+    """Server-made names: nothing of what the sender called the file reaches the disk."""
+    return f"{media.observation_id.hex[:2]}/{media.observation_id.hex}/{uuid.uuid4().hex}"
+
+
+class Observation(models.Model):
+    """What was seen, once: one photo of a wound, one frame of a room."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    domain = models.CharField(max_length=40)
+    captured_at = models.DateTimeField(null=True, blank=True)
+    received_at = models.DateTimeField(auto_now_add=True)
+    drawn = models.BooleanField(default=False, help_text="A drawing by this project, no photo.")
+
+    def __str__(self) -> str:
+        return f"{self.domain} {self.id.hex[:8]}"
+
+
+class Media(models.Model):
+    """One file of an observation.
+
+    `original` is kept as it came, sealed: no view serves it. `shown` is re-encoded, without any
+    metadata, and is also what the members look at.
+    """
+
+    observation = models.OneToOneField(Observation, on_delete=models.CASCADE, related_name="media")
+    sha256 = models.CharField(max_length=64, db_index=True)
+    original = models.FileField(upload_to=media_path)
+    shown = models.FileField(upload_to=media_path)
+    thumbnail = models.FileField(upload_to=media_path)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.width} x {self.height}, {self.sha256[:8]}"
+
+
+class Run(models.Model):
+    """One execution of the pinned pipeline over one observation.
+
+    States:  queued -> running -> scored | failed
+
+    `pins` holds what the answer depended on (domain version and digest, members with their
+    fingerprints, quorum, seed, code version), so that any decision can be rebuilt.
+    """
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        SCORED = "scored"
+        FAILED = "failed"
+
+    UNFINISHED: ClassVar = (Status.QUEUED, Status.RUNNING)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    observation = models.ForeignKey(Observation, on_delete=models.CASCADE, related_name="runs")
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    pins = models.JSONField(default=dict)
+    seed = models.PositiveIntegerField(default=0)
+    quorum = models.PositiveSmallIntegerField()
+    deadline_at = models.DateTimeField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+    problems = models.JSONField(default=list, help_text="Why it cannot be trusted, as codes.")
+    prediction = models.CharField(max_length=80, blank=True)
+    share = models.FloatField(null=True, help_text="Vote share of the prediction, 0 to 1.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(status__in=["queued", "running", "scored", "failed"]),
+                name="run_status_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(share__isnull=True) | Q(share__gte=0, share__lte=1),
+                name="run_share_is_a_share",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["status", "deadline_at"], name="run_sweep")]
+
+    def __str__(self) -> str:
+        return f"run {self.id.hex[:8]} {self.status}"
+
+    @property
+    def finished(self) -> bool:
+        return self.status not in self.UNFINISHED
+
+
+class MemberJob(models.Model):
+    """One member's work on one run: the row that is the queue; a Celery message only points at it.
+
+    States:  queued -> running -> done | failed;  running -> queued when its lease ran out
+
+    `token` is the fence: a worker that lost its lease cannot write its late result.
+    """
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    UNFINISHED: ClassVar = (Status.QUEUED, Status.RUNNING)
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="jobs")
+    member = models.CharField(max_length=80)
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    stage = models.CharField(max_length=20, blank=True, help_text="The stage that is going on.")
+    attempt = models.PositiveSmallIntegerField(default=0)
+    token = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "member"], name="one_job_a_run_and_member"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["status", "lease_until"], name="job_sweep")]
+
+    def __str__(self) -> str:
+        return f"{self.member} on {self.run_id.hex[:8]}: {self.status}"
+
+
+class StageTrace(models.Model):
+    """One member's one stage: what it was asked (as a hash), what it said, what that meant."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="traces")
+    member = models.CharField(max_length=80)
+    stage = models.CharField(max_length=20, choices=[(s.value, s.value) for s in Stage])
+    attempt = models.PositiveSmallIntegerField()
+    prompt_hash = models.CharField(max_length=64)
+    raw_text = models.TextField()
+    fields = models.JSONField(default=dict)
+    valid = models.BooleanField()
+    repaired = models.BooleanField(default=False)
+    error = models.CharField(max_length=300, blank=True)
+    tokens = models.PositiveIntegerField(default=0)
+    seconds = models.FloatField(default=0)
+    logprob = models.FloatField(null=True)
+    embedding = models.BinaryField(null=True, help_text="float32, little-endian, of the text.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["run", "member", "stage", "attempt"], name="one_trace_a_stage_and_attempt"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.member} {self.stage}"
+
+    @property
+    def vector(self) -> np.ndarray | None:
+        """The text's embedding, (384,) float32, or None where there was no text."""
+        return np.frombuffer(self.embedding, dtype="<f4") if self.embedding else None
+
+
+class Hypothesis(models.Model):
+    """One label that members hold, with the strongest of their reasonings and its vote share."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="hypotheses")
+    label = models.CharField(max_length=80)
+    share = models.FloatField()
+    members = models.JSONField()
+    reasoning = models.TextField()
+
+    class Meta:
+        ordering: ClassVar = ["-share", "label"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "label"], name="one_hypothesis_a_label"),
+            models.CheckConstraint(
+                condition=Q(share__gte=0, share__lte=1), name="hypothesis_share_is_a_share"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.share:.0%}"
+
+
+class UncertaintyScore(models.Model):
+    """One score of one run; higher is always less certain, None is "could not be computed"."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="scores")
+    method = models.CharField(max_length=40)
+    value = models.FloatField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "method"], name="one_score_a_run_and_method"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.value}"

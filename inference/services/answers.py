@@ -1,0 +1,60 @@
+"""From stored traces to the arrays that inference.uq works on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from inference.models import Run, StageTrace
+from inference.pipeline.stages import Stage
+from inference.uq.answers import Answers
+
+DIMENSIONS = 384
+
+
+def final_traces(run: Run) -> dict[tuple[str, str], StageTrace]:
+    """(member, stage) -> the trace of the last attempt."""
+    ordered = sorted(run.traces.all(), key=lambda trace: trace.attempt)
+    return {(trace.member, trace.stage): trace for trace in ordered}
+
+
+def answers_of(runs: Sequence[Run], members: Sequence[str] | None = None) -> Answers:
+    """What `members` answered in `runs`; what is missing is NaN or "".
+
+    Args:
+        runs: n runs; prefetch `traces` where there are many.
+        members: M names in order; by default those that the first run pinned.
+    """
+    names = tuple(members if members is not None else sorted(runs[0].pins["members"]))
+    shape = (len(runs), len(names))
+    descriptions = np.full((*shape, DIMENSIONS), np.nan)
+    reasonings = np.full((*shape, DIMENSIONS), np.nan)
+    labels = np.full(shape, "", dtype=object)
+    reflected = np.full(shape, "", dtype=object)
+    logprobs = np.full(shape, np.nan)
+    for i, run in enumerate(runs):
+        traces = final_traces(run)
+        for j, name in enumerate(names):
+            _fill(descriptions[i, j], traces.get((name, Stage.COMPREHENSION)))
+            analysis = traces.get((name, Stage.ANALYSIS))
+            _fill(reasonings[i, j], analysis)
+            labels[i, j] = _label(analysis)
+            reflected[i, j] = _label(traces.get((name, Stage.REFLECTION)))
+            if analysis and analysis.valid and analysis.logprob is not None:
+                logprobs[i, j] = analysis.logprob
+    return Answers(
+        members=names,
+        descriptions=descriptions,
+        reasonings=reasonings,
+        labels=labels,
+        reflected=reflected,
+        logprobs=logprobs,
+    )
+
+
+def _fill(row: np.ndarray, trace: StageTrace | None) -> None:
+    if trace and trace.valid and trace.vector is not None:
+        row[:] = trace.vector
+
+
+def _label(trace: StageTrace | None) -> str:
+    return str(trace.fields.get("label", "")) if trace and trace.valid else ""

@@ -1,0 +1,158 @@
+"""A run from its opening to its sum: who was asked, what they said, whether it can be trusted."""
+
+import logging
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from inference import dispatch, ensemble
+from inference.models import Hypothesis, MemberJob, Observation, Run, StageTrace, UncertaintyScore
+from inference.pipeline.domains import load_domain
+from inference.pipeline.parsing import reads_like_instruction
+from inference.pipeline.stages import Stage
+from inference.services.answers import answers_of, final_traces
+from inference.signals import run_finished
+from inference.uq.answers import vote
+from inference.uq.ensemble import label_free_scores
+
+log = logging.getLogger(__name__)
+
+
+def open_run(*, observation: Observation) -> Run:
+    """Queue one job a member. Call it inside a transaction; messages leave when it commits.
+
+    A domain without members gives a run that has already failed: nobody invents an answer.
+    """
+    domain = load_domain(observation.domain)
+    members = ensemble.members_of(domain.id)
+    run = Run.objects.create(
+        observation=observation,
+        pins=ensemble.pins(domain, members),
+        seed=observation.id.int % 2**31,
+        quorum=ensemble.quorum_of(members),
+        deadline_at=timezone.now() + timedelta(seconds=settings.ALARM_RUN_DEADLINE_S),
+    )
+    jobs = MemberJob.objects.bulk_create(
+        [MemberJob(run=run, member=spec.name, sent_at=timezone.now()) for spec in members]
+    )
+    if jobs:
+        transaction.on_commit(partial(dispatch.send, jobs))
+    else:
+        transaction.on_commit(partial(finish_run, run_id=run.id))
+    return run
+
+
+def finish_run(*, run_id: UUID) -> bool:
+    """Sum a run up once all its members have ended or its deadline has passed.
+
+    Returns:
+        Whether this call finished it; False when it is too early or somebody else was first.
+    """
+    with transaction.atomic():
+        run = Run.objects.select_for_update().filter(pk=run_id).first()
+        if run is None or run.finished or _is_awaited(run):
+            return False
+        _sum_up(run)
+    run_finished.send(sender=Run, run_id=run_id)
+    return True
+
+
+def _is_awaited(run: Run) -> bool:
+    waiting = run.jobs.filter(status__in=MemberJob.UNFINISHED).exists()
+    return waiting and timezone.now() < run.deadline_at
+
+
+def _sum_up(run: Run) -> None:
+    run.problems = find_problems(run)
+    if len(run.pins["members"]) > 1:
+        _store_vote(run)
+    run.status = Run.Status.SCORED if run.prediction else Run.Status.FAILED
+    run.finished_at = timezone.now()
+    run.save(update_fields=["problems", "prediction", "share", "status", "finished_at"])
+
+
+def _store_vote(run: Run) -> None:
+    answers = answers_of([run])
+    labels, shares = vote(answers)
+    if labels[0]:
+        run.prediction, run.share = str(labels[0]), float(shares[0])
+        _store_hypotheses(run)
+        store_scores(run, {name: values[0] for name, values in label_free_scores(answers).items()})
+
+
+def find_problems(run: Run) -> list[str]:
+    """Why the run's answers cannot be trusted, as codes `what:member:stage`; empty is good."""
+    jobs = list(run.jobs.order_by("member"))
+    if len(jobs) < 2:
+        return ["too_few_members"] if jobs else ["no_members"]
+    traces = final_traces(run)
+    problems = [problem for job in jobs for problem in _problems_of(job, traces)]
+    whole = sum(_is_whole(job, traces) for job in jobs)
+    return problems + ([f"quorum:{whole}:{run.quorum}"] if whole < run.quorum else [])
+
+
+def _problems_of(job: MemberJob, traces: dict[tuple[str, str], StageTrace]) -> list[str]:
+    if job.status == MemberJob.Status.FAILED:
+        return [f"failed:{job.member}"]
+    if job.status != MemberJob.Status.DONE:
+        return [f"late:{job.member}"]
+    problems = []
+    for stage in Stage:
+        trace = traces.get((job.member, stage))
+        if trace is None or not trace.valid:
+            problems.append(f"unparsable:{job.member}:{stage}")
+        elif trace.repaired:
+            problems.append(f"repaired:{job.member}:{stage}")
+        if trace and reads_like_instruction(" ".join(map(str, trace.fields.values()))):
+            problems.append(f"instruction:{job.member}:{stage}")
+    return problems
+
+
+def _is_whole(job: MemberJob, traces: dict[tuple[str, str], StageTrace]) -> bool:
+    return job.status == MemberJob.Status.DONE and not _problems_of(job, traces)
+
+
+def _store_hypotheses(run: Run) -> None:
+    """One hypothesis a label; the strongest reasoning is that of the surest of its members."""
+    voices = [
+        trace
+        for (_, stage), trace in sorted(final_traces(run).items())
+        if stage == Stage.ANALYSIS and trace.valid
+    ]
+    holders: dict[str, list[StageTrace]] = {}
+    for trace in voices:
+        holders.setdefault(trace.fields["label"], []).append(trace)
+    Hypothesis.objects.bulk_create(
+        Hypothesis(
+            run=run,
+            label=label,
+            share=len(traces) / len(voices),
+            members=[trace.member for trace in traces],
+            reasoning=max(traces, key=_sureness).fields["reasoning"],
+        )
+        for label, traces in holders.items()
+    )
+
+
+def _sureness(trace: StageTrace) -> float:
+    return trace.logprob if trace.logprob is not None else -1e9
+
+
+def store_scores(run: Run, values: dict[str, float]) -> None:
+    """Keep scores of a run; what is there stays, what is not finite is kept as None."""
+    UncertaintyScore.objects.bulk_create(
+        (
+            UncertaintyScore(run=run, method=method, value=finite(value))
+            for method, value in values.items()
+        ),
+        ignore_conflicts=True,
+    )
+
+
+def finite(value: float) -> float | None:
+    """The number, or None for NaN and infinity, which no database column should hold."""
+    return float(value) if abs(value) < float("inf") else None

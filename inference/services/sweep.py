@@ -1,0 +1,44 @@
+"""Nothing is lost: what a dead worker or a lost broker left behind is found in the rows."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from inference import dispatch
+from inference.models import MemberJob, Run
+from inference.services.jobs import give_up_lost_jobs
+from inference.services.runs import finish_run
+
+
+def sweep_runs() -> dict[str, int]:
+    """Send again what nobody works on, give up what is lost, finish what is over.
+
+    Returns:
+        How many of each: {"resent", "given_up", "finished"}.
+    """
+    given_up = give_up_lost_jobs()
+    return {"given_up": given_up, "resent": _resend(), "finished": _finish_overdue()}
+
+
+def _resend() -> int:
+    now = timezone.now()
+    patience = now - timedelta(seconds=settings.ALARM_JOB_LEASE_S)
+    unsent = Q(status=MemberJob.Status.QUEUED) & (Q(sent_at=None) | Q(sent_at__lt=patience))
+    lost = Q(status=MemberJob.Status.RUNNING, lease_until__lt=now) & Q(sent_at__lt=patience)
+    jobs = list(
+        MemberJob.objects.filter(unsent | lost, run__status__in=Run.UNFINISHED).order_by("pk")
+    )
+    MemberJob.objects.filter(pk__in=[job.pk for job in jobs]).update(sent_at=now)
+    dispatch.send(jobs)
+    return len(jobs)
+
+
+def _finish_overdue() -> int:
+    """Runs past their deadline, and runs whose last worker died between its answer and the sum."""
+    unfinished = Run.objects.filter(status__in=Run.UNFINISHED)
+    overdue = unfinished.filter(deadline_at__lte=timezone.now())
+    silent = unfinished.exclude(jobs__status__in=MemberJob.UNFINISHED)
+    ids = {*overdue.values_list("pk", flat=True), *silent.values_list("pk", flat=True)}
+    return sum(finish_run(run_id=run_id) for run_id in ids)

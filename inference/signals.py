@@ -1,0 +1,10 @@
+"""What inference announces; whoever is above may listen.
+
+run_progressed: sender=Run, run_id: UUID. A member began or ended a stage.
+run_finished: sender=Run, run_id: UUID. The run is scored or failed and will not change any more.
+"""
+
+from django.dispatch import Signal
+
+run_progressed = Signal()
+run_finished = Signal()

@@ -1,0 +1,156 @@
+"""What an ensemble said about a batch of cases, as arrays, and the label it votes for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from inference.uq.types import Bools, Floats, Ints, Numbers, Objects
+
+Embed = Callable[[Sequence[str]], Numbers]
+
+
+@dataclass(frozen=True)
+class MemberAnswer:
+    """One member's answer to one case; "" or None = missing."""
+
+    description: str = ""
+    reasoning: str = ""
+    label: str = ""
+    reflected: str = ""
+    logprob: float | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """n cases answered by M members.
+
+    `descriptions`, `reasonings` (n, M, d): embeddings, a missing text is a row of NaN.
+    `labels`, `reflected` (n, M): str, "" or None = missing. `logprobs` (n, M) <= 0: mean
+    log-probability a token of the answer, NaN = unknown. Raises ValueError when shapes disagree.
+    """
+
+    members: tuple[str, ...]
+    descriptions: Numbers
+    reasonings: Numbers
+    labels: Objects
+    reflected: Objects
+    logprobs: Floats
+
+    def __post_init__(self) -> None:
+        if len(set(self.members)) < max(2, len(self.members)):
+            raise ValueError(f"an ensemble needs two or more different members: {self.members}")
+        for name in ("labels", "reflected"):
+            values = np.asarray(getattr(self, name), dtype=object)
+            object.__setattr__(self, name, np.where(values == None, "", values))  # noqa: E711
+        object.__setattr__(self, "logprobs", np.asarray(self.logprobs, dtype=np.float64))
+        self._check_shapes()
+
+    @classmethod
+    def collect(
+        cls,
+        members: Sequence[str],
+        cases: Sequence[Mapping[str, MemberAnswer]],
+        embed: Embed,
+    ) -> Self:
+        """Arrays from answers by member name; a member absent from a case is missing there.
+
+        `embed` turns texts into rows (len, d), "" into a row of NaN; each text is embedded once.
+        """
+        if not cases:
+            raise ValueError("there are no cases to collect")
+        nothing = MemberAnswer()
+        rows = [[case.get(name, nothing) for name in members] for case in cases]
+        texts = sorted({t for row in rows for a in row for t in (a.description, a.reasoning)})
+        place = {text: index for index, text in enumerate(texts)}
+        vectors = np.asarray(embed(texts))
+        logprobs = [[np.nan if a.logprob is None else a.logprob for a in row] for row in rows]
+        return cls(
+            members=tuple(members),
+            descriptions=vectors[[[place[a.description] for a in row] for row in rows]],
+            reasonings=vectors[[[place[a.reasoning] for a in row] for row in rows]],
+            labels=np.array([[a.label for a in row] for row in rows], dtype=object),
+            reflected=np.array([[a.reflected for a in row] for row in rows], dtype=object),
+            logprobs=np.array(logprobs, dtype=np.float64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Ints | Bools) -> "Answers":
+        """The cases at `rows` (indices or mask)."""
+        return Answers(
+            self.members,
+            self.descriptions[rows],
+            self.reasonings[rows],
+            self.labels[rows],
+            self.reflected[rows],
+            self.logprobs[rows],
+        )
+
+    def ordered(self, members: Sequence[str]) -> "Answers":
+        """The same answers with the members in this order; ValueError for any other ensemble."""
+        if tuple(members) == self.members:
+            return self
+        if set(members) != set(self.members):
+            raise ValueError(f"answers of {self.members} where {tuple(members)} were expected")
+        order = [self.members.index(name) for name in members]
+        return Answers(
+            tuple(members),
+            self.descriptions[:, order],
+            self.reasonings[:, order],
+            self.labels[:, order],
+            self.reflected[:, order],
+            self.logprobs[:, order],
+        )
+
+    def _check_shapes(self) -> None:
+        shape = (len(self.labels), len(self.members))
+        for name in ("labels", "reflected", "logprobs", "descriptions", "reasonings"):
+            found = getattr(self, name).shape
+            width = found[2:] if name in ("descriptions", "reasonings") else ()
+            if found != shape + width or (name in ("descriptions", "reasonings")) != bool(width):
+                raise ValueError(f"{name} has shape {found}, expected {shape} (cases, members)")
+
+
+def label_set(*arrays: Objects) -> tuple[str, ...]:
+    """Every label that occurs in the arrays, sorted; missing ones are none."""
+    return tuple(sorted({str(label) for array in arrays for label in array.ravel() if label}))
+
+
+def encode(labels: Objects, classes: Sequence[str]) -> Ints:
+    """Integer codes of the labels' shape: the place in `classes`, -1 = missing.
+
+    A label outside `classes` gets a code of its own beyond them: it is strange, not missing.
+    """
+    codes = {label: index for index, label in enumerate(classes)}
+    flat = [codes.setdefault(str(x), len(codes)) if x else -1 for x in labels.ravel()]
+    return np.array(flat, dtype=np.int64).reshape(labels.shape)
+
+
+def vote(answers: Answers) -> tuple[Objects, Floats]:
+    """The ensemble's labels (n,) and their shares (n,) of the votes cast.
+
+    Majority; a tie goes to the voters with the higher mean log-probability, then to the label first
+    in the alphabet. Without any vote: label "", share 0.
+    """
+    chosen = [_winner(*row) for row in zip(answers.labels, answers.logprobs, strict=True)]
+    labels = np.array([label for label, _ in chosen], dtype=object)
+    return labels, np.array([share for _, share in chosen], dtype=np.float64)
+
+
+def _winner(labels: Objects, logprobs: Floats) -> tuple[str, float]:
+    votes: dict[str, list[float]] = {}
+    for label, logprob in zip(labels, logprobs, strict=True):
+        if label:
+            votes.setdefault(str(label), []).append(logprob)
+    if not votes:
+        return "", 0.0
+    best = min(votes, key=lambda label: (-len(votes[label]), -_confidence(votes[label]), label))
+    return best, len(votes[best]) / sum(map(len, votes.values()))
+
+
+def _confidence(logprobs: Sequence[float]) -> float:
+    known = [value for value in logprobs if np.isfinite(value)]
+    return float(np.mean(known)) if known else -np.inf

@@ -1,0 +1,100 @@
+"""What the accepted cases hide: error rates from a random audit, weighted by 1 / probability."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from inference.uq.thresholds import clopper_pearson_lower, clopper_pearson_upper
+from inference.uq.types import Bools, Floats, Numbers
+
+
+@dataclass(frozen=True)
+class AcceptedError:
+    """Error rate among the accepted with its interval; NaN and [0, 1] without an audit."""
+
+    estimate: float
+    low: float
+    high: float
+    audited: int
+
+
+def accepted_error(
+    wrong: Numbers, accepted: Bools, audited: Bools, probability: Floats, delta: float = 0.05
+) -> AcceptedError:
+    """Hajek estimate of the error rate among the accepted, with a 1 - delta interval.
+
+    All (n,). `wrong` is read only where accepted and audited; `probability` in (0, 1] is the one
+    with which the case was drawn, stored when the decision was taken. The interval is the wider of
+    the linearised normal one and Clopper-Pearson on the effective number of audits.
+    """
+    rows = accepted & audited
+    if not rows.any():
+        return AcceptedError(float("nan"), 0.0, 1.0, 0)
+    drawn = _checked(probability[rows])
+    weight, y = 1 / drawn, wrong[rows].astype(np.float64)
+    total = weight.sum()
+    estimate = float((weight * y).sum() / total)
+    variance = ((1 - drawn) * (weight * (y - estimate)) ** 2).sum() / total**2
+    variance += estimate * (1 - estimate) / accepted.sum()
+    reach = float(ndtri(1 - delta / 2) * np.sqrt(variance))
+    effective = total**2 / (weight**2).sum()
+    low = clopper_pearson_lower(estimate * effective, effective, delta / 2)
+    high = clopper_pearson_upper(estimate * effective, effective, delta / 2)
+    return AcceptedError(
+        estimate,
+        max(0.0, min(low, estimate - reach)),
+        min(1.0, max(high, estimate + reach)),
+        int(rows.sum()),
+    )
+
+
+def policy_error(
+    wrong: Numbers,
+    scores: Floats,
+    threshold: float,
+    labelled: Bools,
+    probability: Floats,
+    accepted: Bools,
+) -> float:
+    """Error rate among the cases that ANOTHER threshold would accept, from the logs of this one.
+
+    All (n,). Deferred cases were labelled for certain, accepted ones with `probability`; `wrong` is
+    read where `labelled`. NaN if the threshold accepts no labelled case.
+    """
+    rows = (scores <= threshold) & labelled
+    if not rows.any():
+        return float("nan")
+    weight = 1 / _checked(np.where(accepted, probability, 1.0)[rows])
+    return float((weight * wrong[rows]).sum() / weight.sum())
+
+
+def audits_needed(error: float, half_width: float, delta: float = 0.05) -> int:
+    """Audits until the 1 - delta interval of an error rate near `error` is +- `half_width`.
+
+    The smallest n whose Clopper-Pearson interval is at most 2 x half_width wide. ValueError outside
+    0 <= error <= 1, 0 < half_width < 0.5.
+    """
+    if not (0 <= error <= 1 and 0 < half_width < 0.5):
+        raise ValueError(f"no number of audits for error {error} and half width {half_width}")
+    low, high = 1, 1
+    while _width(error, high, delta) > 2 * half_width:
+        low, high = high, high * 2
+    while low < high:
+        middle = (low + high) // 2
+        if _width(error, middle, delta) > 2 * half_width:
+            low = middle + 1
+        else:
+            high = middle
+    return high
+
+
+def _width(error: float, n: int, delta: float) -> float:
+    upper = clopper_pearson_upper(error * n, n, delta / 2)
+    return upper - clopper_pearson_lower(error * n, n, delta / 2)
+
+
+def _checked(probability: Floats) -> Floats:
+    if not ((probability > 0) & (probability <= 1)).all():
+        raise ValueError("a labelled case needs the probability in (0, 1] with which it was drawn")
+    return probability

@@ -1,0 +1,193 @@
+"""Uncertainty scores of single cases. Higher = less certain; NaN = cannot be known -> defer.
+
+Labels are integer codes (n, M) as `inference.uq.answers.encode` makes them, -1 = no label.
+Sources: S1, S2, S3 are ALARM (arXiv 2512.03101); the graph scores are Lin et al. 2023
+(arXiv 2305.19187); the von Neumann entropy is Nikitin et al. 2024 (arXiv 2405.20003).
+"""
+
+from typing import Self, cast
+
+import numpy as np
+from scipy.special import expit, logit
+
+from inference.uq.factors import residual
+from inference.uq.similarity import cosines, gram, pairwise_cosine
+from inference.uq.types import Bools, Floats, Ints, Json, Numbers
+
+COLD_START_WEIGHT = 0.1
+_EIGENVALUE_CUT = 0.9
+
+
+def comprehension_residual(descriptions: Numbers, factors: Floats) -> Floats:
+    """S1 (n,) >= 0: how far the descriptions' similarities lie from what the factors explain."""
+    return residual(pairwise_cosine(descriptions), factors)
+
+
+def analysis_residual(reasonings: Numbers, labels: Ints, factors: Floats) -> Floats:
+    """S2 (n,): the residual if each label's voters spoke for all, less the real residual.
+
+    The labels are weighted by their share of the votes.
+    0 for a complete unanimous case, below 0 for many split ones: a signal, never a score alone.
+    NaN without any vote.
+    """
+    inner = gram(reasonings)
+    voters = np.maximum((labels >= 0).sum(axis=1), 1)
+    expected = np.zeros(len(labels))
+    for code in np.unique(labels[labels >= 0]):
+        votes = labels == code
+        rows = votes.any(axis=1)
+        imputed = _impute(inner[rows], votes[rows])
+        share = votes[rows].sum(axis=1) / voters[rows]
+        expected[rows] += share * residual(cosines(imputed), factors)
+    difference = expected - residual(cosines(inner), factors)
+    return np.where((labels >= 0).any(axis=1), difference, np.nan)
+
+
+def _impute(inner: Floats, votes: Bools) -> Floats:
+    """Inner products once every member who did not vote is replaced by the mean of those who did.
+
+    The imputed embeddings are T E, a row of T picking a voter or the voters' mean, so their inner
+    products are T (E E') T' and the embeddings are not needed. NaN where no voter left a text.
+    """
+    speaking = votes & np.isfinite(np.diagonal(inner, axis1=1, axis2=2))
+    count = speaking.sum(axis=1)
+    mean = speaking / np.maximum(count, 1)[:, None]
+    transform = np.where(speaking[:, :, None], np.eye(votes.shape[1]), mean[:, None, :])
+    products: Floats = transform @ np.nan_to_num(inner) @ transform.transpose(0, 2, 1)
+    products[count == 0] = np.nan
+    return products
+
+
+class ReflectionFlip:
+    """S3: the chance that a member changes its label on reflection, averaged over members.
+
+    One logistic regression a member on [reasoning embedding, one-hot label]; the target is
+    label != reflected label. A member seen to do only one thing gets the Laplace rate instead.
+    Needs no truth. Always P(flip), never P(match).
+    """
+
+    def __init__(self, classes: int, penalty: float = 1.0) -> None:
+        self.classes = classes
+        self.penalty = penalty
+
+    def fit(self, reasonings: Numbers, labels: Ints, reflected: Ints) -> Self:
+        """From `reasonings` (n, M, d), codes `labels` and `reflected` (n, M); gaps are left out."""
+        members, width = labels.shape[1], reasonings.shape[2] + self.classes
+        self.coef_ = np.zeros((members, width))
+        self.intercept_ = np.zeros(members)
+        for member in range(members):
+            known = self._known(reasonings, labels, member) & (reflected[:, member] >= 0)
+            flips = labels[known, member] != reflected[known, member]
+            if len(np.unique(flips)) < 2:
+                self.intercept_[member] = logit((flips.sum() + 1) / (len(flips) + 2))
+            else:
+                self._fit_member(member, self._features(reasonings, labels, member, known), flips)
+        return self
+
+    def predict(self, reasonings: Numbers, labels: Ints) -> Floats:
+        """P(flip) in [0, 1], (n,): mean over the members that answered, NaN if none did."""
+        chance = np.full(labels.shape, np.nan)
+        for member in range(labels.shape[1]):
+            known = self._known(reasonings, labels, member)
+            features = self._features(reasonings, labels, member, known)
+            chance[known, member] = expit(features @ self.coef_[member] + self.intercept_[member])
+        return mean_known(chance)
+
+    def to_dict(self) -> Json:
+        """Plain JSON, exact."""
+        return {
+            "classes": self.classes,
+            "penalty": self.penalty,
+            "coef": self.coef_.tolist(),
+            "intercept": self.intercept_.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Json) -> Self:
+        """Inverse of `to_dict`."""
+        model = cls(cast(int, data["classes"]), cast(float, data["penalty"]))
+        model.coef_ = np.array(data["coef"], dtype=np.float64)
+        model.intercept_ = np.array(data["intercept"], dtype=np.float64)
+        return model
+
+    def _fit_member(self, member: int, features: Floats, flips: Bools) -> None:
+        from sklearn.linear_model import LogisticRegression
+
+        model = LogisticRegression(C=self.penalty, max_iter=2000).fit(features, flips)
+        self.coef_[member], self.intercept_[member] = model.coef_[0], model.intercept_[0]
+
+    def _known(self, reasonings: Numbers, labels: Ints, member: int) -> Bools:
+        present: Bools = np.isfinite(reasonings[:, member]).all(axis=1) & (labels[:, member] >= 0)
+        return present
+
+    def _features(self, reasonings: Numbers, labels: Ints, member: int, rows: Bools) -> Floats:
+        one_hot = labels[rows, member, None] == np.arange(self.classes)
+        return np.hstack([reasonings[rows, member], one_hot]).astype(np.float64)
+
+
+def vote_entropy(labels: Ints) -> Floats:
+    """Entropy (n,) in nats of the vote, from 0 (all agree) to log M; NaN without any vote."""
+    votes = (labels >= 0).sum(axis=1)
+    entropy = np.zeros(len(labels))
+    for code in np.unique(labels[labels >= 0]):
+        share = (labels == code).sum(axis=1) / np.maximum(votes, 1)
+        entropy -= share * np.log(np.where(share > 0, share, 1.0))
+    return np.where(votes > 0, entropy, np.nan)
+
+
+def disagreement_level(embeddings: Numbers) -> Floats:
+    """1 - mean cosine of the observed pairs, (n,) in [0, 2]; NaN without a pair.
+
+    The level that S1 lacks: members who all disagree alike have a small residual.
+    """
+    return 1.0 - mean_known(pairwise_cosine(embeddings))
+
+
+def von_neumann_entropy(similarity: Floats) -> Floats:
+    """Entropy (n,) of the spectrum of W / M, W = `similarity_matrix` (n, M, M): from 0 to log M."""
+    spectrum = np.clip(np.linalg.eigvalsh(similarity / similarity.shape[1]), 1e-12, None)
+    entropy: Floats = -(spectrum * np.log(spectrum)).sum(axis=1)
+    return entropy
+
+
+def degree(similarity: Floats) -> Floats:
+    """1 - mean similarity, self-similarity included: (n,) in [0, 1)."""
+    mean: Floats = similarity.mean(axis=(1, 2))
+    return 1.0 - mean
+
+
+def eigenvalue_sum(similarity: Floats) -> Floats:
+    """Continuous number of groups among the texts, (n,) >= 1: sum of max(0, 1 - eigenvalue)."""
+    spectrum = np.linalg.eigvalsh(_laplacian(similarity))
+    groups: Floats = np.maximum(0.0, 1.0 - spectrum).sum(axis=1)
+    return groups
+
+
+def eccentricity(similarity: Floats) -> Floats:
+    """How far the texts lie from their centre in the informative eigenvectors, (n,) >= 0."""
+    spectrum, vectors = np.linalg.eigh(_laplacian(similarity))
+    kept = np.where((spectrum < _EIGENVALUE_CUT)[:, None, :], vectors, 0.0)
+    centred = kept - kept.mean(axis=1, keepdims=True)
+    distance: Floats = np.sqrt((centred**2).sum(axis=(1, 2)))
+    return distance
+
+
+def _laplacian(similarity: Floats) -> Floats:
+    """Symmetric normalised graph Laplacian I - D^-1/2 W D^-1/2."""
+    scale = 1.0 / np.sqrt(similarity.sum(axis=2))
+    laplacian: Floats = np.eye(len(scale[0])) - scale[:, :, None] * similarity * scale[:, None, :]
+    return laplacian
+
+
+def mean_known(values: Floats) -> Floats:
+    """Mean (n,) of each row's known entries; NaN where none is."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=1)
+    count = known.sum(axis=1)
+    mean: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return mean
+
+
+def cold_start(vote_entropy: Floats, von_neumann_entropy: Floats) -> Floats:
+    """Vote entropy + 0.1 x von Neumann entropy of the reasonings, (n,) >= 0: needs no labels."""
+    return vote_entropy + COLD_START_WEIGHT * von_neumann_entropy

@@ -1,0 +1,107 @@
+// What every page has: the CSRF header, local times, dialogs, remembered switches, single keys.
+
+const store = {
+  get: (name) => localStorage.getItem(`alarm-${name}`) === "on",
+  set: (name, on) => localStorage.setItem(`alarm-${name}`, on ? "on" : "off"),
+};
+const root = document.documentElement;
+
+// Runs before the first paint, so that no photo shows for a moment.
+root.toggleAttribute("data-blur", store.get("blur"));
+
+export const csrfToken = () => document.querySelector('meta[name="csrf-token"]').content;
+
+// "en" alone would put the month before the day.
+const LOCALE = root.lang === "en" ? "en-GB" : root.lang;
+const FORMS = {
+  "j M, H:i": { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
+  "j M": { day: "numeric", month: "short" },
+  "H:i": { hour: "2-digit", minute: "2-digit" },
+};
+
+export function localTimes(within = document) {
+  for (const time of within.querySelectorAll("time[data-form]")) {
+    const when = new Date(time.dateTime);
+    const form = new Intl.DateTimeFormat(LOCALE, { ...FORMS[time.dataset.form], hour12: false });
+    time.textContent = form.format(when);
+    time.title = when.toLocaleString(LOCALE);
+  }
+}
+
+function showSwitches() {
+  for (const button of document.querySelectorAll('[data-toggle="blur"]')) {
+    button.setAttribute("aria-pressed", String(root.hasAttribute("data-blur")));
+  }
+  for (const box of document.querySelectorAll('[data-toggle="keys"]')) box.checked = !store.get("no-keys");
+}
+
+function onClick(event) {
+  const target = event.target.closest("[data-dialog], [data-toggle], [data-fill], [data-reveal]");
+  const menu = document.querySelector(".account[open]");
+  if (menu && (!menu.contains(event.target) || target)) menu.open = false;
+  if (!target) return;
+  const { dialog, toggle, fill } = target.dataset;
+  if (dialog) document.getElementById(dialog).showModal();
+  if (toggle === "blur") {
+    store.set("blur", root.toggleAttribute("data-blur"));
+    for (const photo of document.querySelectorAll(".shown")) photo.classList.remove("shown");
+  }
+  if (toggle === "keys") store.set("no-keys", !target.checked);
+  if ("reveal" in target.dataset) target.closest(".stage").querySelector("[data-photo]").classList.add("shown");
+  if (fill) {
+    document.getElementById(fill).value = target.dataset.value;
+    document.getElementById(target.dataset.then).focus();
+  }
+  showSwitches();
+}
+
+const typing = (element) =>
+  element.isContentEditable || element.matches('textarea, select, input:not([type="radio"], [type="checkbox"])');
+
+function press(element) {
+  if (typing(element)) element.focus();
+  else element.click();
+  if (element.type === "radio") element.focus();
+}
+
+function onKey(event) {
+  if (event.defaultPrevented || event.isComposing) return;
+  const answer = document.querySelector("[data-submit]");
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && answer) {
+    event.preventDefault();
+    answer.form.requestSubmit(answer);
+    return;
+  }
+  if (event.key === "Escape" && typing(event.target)) event.target.blur();
+  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+  if (store.get("no-keys") || document.querySelector("dialog[open]")) return;
+  const key = event.key === "=" ? "+" : event.key.toLowerCase();
+  const element = document.querySelector(`[data-key="${CSS.escape(key)}"]:not(:disabled)`);
+  if (!element) return;
+  event.preventDefault();
+  press(element);
+}
+
+function once(event) {
+  // A second click must not send a form twice; the page that comes back has fresh buttons.
+  const form = event.target;
+  if (form.method !== "post" || event.defaultPrevented) return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+}
+
+document.addEventListener("click", onClick);
+document.addEventListener("keydown", onKey);
+document.addEventListener("submit", once);
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
+});
+document.addEventListener("htmx:configRequest", (event) => {
+  event.detail.headers["X-CSRFToken"] = csrfToken();
+});
+document.addEventListener("htmx:afterRequest", (event) => delete event.target.dataset?.sent);
+document.addEventListener("htmx:load", (event) => localTimes(event.detail.elt));
+document.addEventListener("DOMContentLoaded", () => {
+  localTimes();
+  showSwitches();
+});

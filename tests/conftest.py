@@ -1,0 +1,39 @@
+"""What every test can ask for."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests import services
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests in the browser come last: their event loop stays on this thread to the end."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)
+
+
+@pytest.fixture(autouse=True)
+def _services_where_marked(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("services") and "DATABASE_URL" not in os.environ:
+        pytest.fail("needs PostgreSQL and Valkey: ./test -k NAME starts them")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The PostgreSQL that the tests run on, else one of its own; its URL."""
+    if os.environ.get("DATABASE_URL", "").startswith("postgres"):
+        yield os.environ["DATABASE_URL"]
+    else:
+        with services.postgres() as url:
+            yield url
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """The Valkey that the tests run on, else one of its own; its URL."""
+    if os.environ.get("REDIS_URL"):
+        yield os.environ["REDIS_URL"]
+    else:
+        with services.valkey() as url:
+            yield url

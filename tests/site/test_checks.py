@@ -1,0 +1,80 @@
+"""What is refused before other machines may reach the server."""
+
+import secrets
+import subprocess
+import sys
+
+import pytest
+from django.contrib.auth import get_user_model
+from pytest_django import Settings
+
+from alarm_site.checks import no_demonstration_for_others, server_is_fit_for_others
+from alarm_site.supervisor import ROOT
+from triage.services.demo import PASSWORD
+
+
+@pytest.fixture
+def reachable(settings: Settings) -> Settings:
+    """Settings of a server that other machines reach, fit for it."""
+    settings.HOST, settings.LOOPBACK = "0.0.0.0", False
+    settings.SECRET_KEY = secrets.token_urlsafe(50)
+    settings.ALLOWED_HOSTS = ["triage.example.org"]
+    settings.DEBUG = settings.ALARM_DEMO = False
+    return settings
+
+
+def found() -> list[str | None]:
+    return [message.id for message in server_is_fit_for_others(None)]
+
+
+def test_fit_settings_pass(reachable: Settings) -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("SECRET_KEY", "only-for-a-server-bound-to-loopback-that-was-not-started-by-run", "E001"),
+        ("SECRET_KEY", "short", "E001"),
+        ("DEBUG", True, "E002"),
+        ("ALLOWED_HOSTS", ["*"], "E003"),
+        ("ALLOWED_HOSTS", [], "E003"),
+        ("ALLOWED_HOSTS", ["localhost", "127.0.0.1"], "E003"),
+        ("ALARM_DEMO", True, "E004"),
+    ],
+)
+def test_each_unfit_setting_is_refused_unless_on_loopback(
+    reachable: Settings, name: str, value: object, code: str
+) -> None:
+    setattr(reachable, name, value)
+    assert found() == [f"alarm.{code}"]
+    reachable.LOOPBACK = True
+    assert found() == []
+
+
+@pytest.mark.django_db
+def test_accounts_of_a_demonstration_are_refused_on_other_addresses(
+    reachable: Settings,
+) -> None:
+    assert no_demonstration_for_others(None, databases=["default"]) == []
+    user = get_user_model().objects.create_user("clinician", password=PASSWORD)
+    (message,) = no_demonstration_for_others(None, databases=["default"])
+    assert message.id == "alarm.E005"
+    assert "clinician" in message.msg
+    reachable.LOOPBACK = True
+    assert no_demonstration_for_others(None, databases=["default"]) == []
+    reachable.LOOPBACK = False
+    user.set_password("another one")
+    user.save()
+    assert no_demonstration_for_others(None, databases=["default"]) == []
+
+
+def test_a_web_process_never_loads_the_models_libraries() -> None:
+    code = (
+        "import sys, alarm_site.asgi, alarm_site.urls;"
+        "print(sorted({'torch', 'transformers', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,44 @@
+"""The cast: who plays in the access tests."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.factories import make_site, make_user
+from triage.choices import Role, SiteKind
+from triage.models import Site
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Everybody at a clinic and a household, somebody of another clinic, and somebody of nowhere."""
+
+    clinic: Site
+    household: Site
+    elsewhere: Site
+    clinician: User
+    colleague: User
+    administrator: User
+    caregiver: User
+    outsider: User
+    stranger: User
+
+
+@pytest.fixture
+def cast(db: None) -> Iterator[Cast]:
+    clinic = make_site("Clinic")
+    household = make_site("Household", kind=SiteKind.HOUSEHOLD, domain="home")
+    elsewhere = make_site("Elsewhere")
+    yield Cast(
+        clinic=clinic,
+        household=household,
+        elsewhere=elsewhere,
+        clinician=make_user(clinic, Role.CLINICIAN, "clinician"),
+        colleague=make_user(clinic, Role.CLINICIAN, "colleague"),
+        administrator=make_user(clinic, Role.ADMINISTRATOR, "administrator"),
+        caregiver=make_user(household, Role.CAREGIVER, "caregiver"),
+        outsider=make_user(elsewhere, Role.CLINICIAN, "outsider"),
+        stranger=make_user(None, name="stranger"),
+    )

@@ -1,0 +1,164 @@
+"""Who may what, for every route: one that is not listed here fails."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from tests.factories import make_case, make_policy
+from tests.triage.conftest import Cast
+from triage.choices import PolicyStatus
+from triage.models import Case, Policy
+
+pytestmark = pytest.mark.django_db
+
+CLINICIAN, CAREGIVER, ADMINISTRATOR = "clinician", "caregiver", "administrator"
+REVIEWERS = {CLINICIAN, CAREGIVER}
+EVERYBODY = {CLINICIAN, CAREGIVER, ADMINISTRATOR}
+# route -> (method, who may)
+ROUTES: dict[str, tuple[str, set[str]]] = {
+    "start": ("get", EVERYBODY),
+    "sign-out": ("post", EVERYBODY),
+    "switch-site": ("post", EVERYBODY),
+    "queue": ("get", REVIEWERS),
+    "claim-next": ("post", REVIEWERS),
+    "household": ("get", REVIEWERS),
+    "cases": ("get", REVIEWERS),
+    "case": ("get", REVIEWERS),
+    "case-panel": ("get", REVIEWERS),
+    "photo": ("get", REVIEWERS),
+    "thumbnail": ("get", REVIEWERS),
+    "claim": ("post", REVIEWERS),
+    "release": ("post", REVIEWERS),
+    "extend": ("post", REVIEWERS),
+    "pass": ("post", REVIEWERS),
+    "review": ("post", REVIEWERS),
+    "undo": ("post", REVIEWERS),
+    "upload": ("get", REVIEWERS),
+    "policies": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "policy": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "publish": ("post", {ADMINISTRATOR}),
+    "drop": ("post", {ADMINISTRATOR}),
+    "roll-back": ("post", {ADMINISTRATOR}),
+    "refit": ("post", {ADMINISTRATOR}),
+    "propose": ("post", {ADMINISTRATOR}),
+    "defer-all": ("post", {ADMINISTRATOR}),
+    "ensemble": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-observations": ("post", REVIEWERS),
+    "api-receipt": ("get", REVIEWERS),
+    "api-cases": ("get", REVIEWERS),
+    "api-claim-next": ("post", REVIEWERS),
+    "api-case": ("get", REVIEWERS),
+    "api-reviews": ("post", REVIEWERS),
+    "api-undo": ("post", REVIEWERS),
+    "api-policies": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-publish": ("post", {ADMINISTRATOR}),
+}
+OPEN_TO_ALL = {"sign-in", "api-schema"}
+ABOUT_A_CASE = {"case", "case-panel", "photo", "thumbnail", "claim", "release", "extend", "pass"} | {
+    "review",
+    "undo",
+    "api-receipt",
+    "api-case",
+    "api-reviews",
+    "api-undo",
+}
+ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-publish"}
+
+
+def named_routes(resolver: URLResolver | None = None) -> Iterator[str]:
+    for entry in (resolver or get_resolver()).url_patterns:
+        if isinstance(entry, URLResolver):
+            yield from named_routes(entry)
+        elif isinstance(entry, URLPattern) and entry.name:
+            yield entry.name
+
+
+@pytest.fixture
+def own(cast: Cast) -> tuple[Case, Policy]:
+    policy = make_policy(cast.clinic, status=PolicyStatus.DRAFT)
+    return make_case(cast.clinic, ("Burns", "Cut", "Cut")), policy
+
+
+def url_of(route: str, case: Case, policy: Policy) -> str:
+    if route == "api-receipt":
+        return reverse(route, args=[case.observation_id])
+    if route in ABOUT_A_CASE:
+        return reverse(route, args=[case.pk])
+    return reverse(route, args=[policy.pk] if route in ABOUT_A_POLICY else [])
+
+
+def status_for(user: object, route: str, case: Case, policy: Policy) -> int:
+    client = Client(raise_request_exception=False)
+    if user is not None:
+        client.force_login(user)  # type: ignore[arg-type]
+    method, _who = ROUTES[route]
+    return getattr(client, method)(url_of(route, case, policy)).status_code  # type: ignore[no-any-return]
+
+
+def test_every_route_is_listed() -> None:
+    assert set(named_routes()) == set(ROUTES) | OPEN_TO_ALL
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("role", sorted(EVERYBODY))
+def test_a_role_gets_what_is_its_and_nothing_else(
+    cast: Cast, own: tuple[Case, Policy], route: str, role: str
+) -> None:
+    user = getattr(cast, role)
+    case, policy = own
+    status = status_for(user, route, case, policy)
+    allowed = role in ROUTES[route][1]
+    if not allowed:
+        assert status == 403
+    elif role == CAREGIVER and route in ABOUT_A_CASE:
+        assert status == 404, "a caregiver of another site does not learn that the case exists"
+    else:
+        assert status != 403
+
+
+@pytest.mark.parametrize("route", sorted(ABOUT_A_CASE))
+def test_another_sites_case_is_not_found(
+    cast: Cast, own: tuple[Case, Policy], route: str
+) -> None:
+    assert status_for(cast.outsider, route, *own) == 404
+
+
+@pytest.mark.parametrize("route", sorted(ROUTES))
+def test_nobody_gets_in_without_signing_in(own: tuple[Case, Policy], route: str) -> None:
+    status = status_for(None, route, *own)
+    if route.startswith("api-"):
+        assert status == 401
+    elif route == "sign-out":
+        assert status == 302
+    else:
+        assert status == 302, "to the sign-in page"
+
+
+@pytest.mark.parametrize("route", sorted(set(ROUTES) - {"sign-out", "switch-site"}))
+def test_somebody_who_belongs_nowhere_gets_nothing(
+    cast: Cast, own: tuple[Case, Policy], route: str
+) -> None:
+    assert status_for(cast.stranger, route, *own) == 403
+
+
+def test_a_role_that_is_taken_away_counts_at_once(cast: Cast, own: tuple[Case, Policy]) -> None:
+    client = Client()
+    client.force_login(cast.clinician)
+    assert client.get(reverse("queue")).status_code == 200
+    cast.clinician.memberships.all().delete()  # type: ignore[attr-defined]
+    assert client.get(reverse("queue")).status_code == 403
+
+
+def test_another_sites_policy_is_not_found(cast: Cast) -> None:
+    policy = make_policy(cast.elsewhere, status=PolicyStatus.DRAFT)
+    case = make_case(cast.clinic)
+    for route in sorted(ABOUT_A_POLICY):
+        assert status_for(cast.administrator, route, case, policy) == 404
+
+
+def test_switching_to_a_site_that_is_not_ones_own_is_not_found(cast: Cast) -> None:
+    client = Client()
+    client.force_login(cast.clinician)
+    assert client.post(reverse("switch-site"), {"site": cast.elsewhere.pk}).status_code == 404

@@ -1,0 +1,51 @@
+"""Sockets say that something changed, to members of the site and to nobody else."""
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.contrib.auth.models import AnonymousUser
+
+from tests.factories import make_site, make_user
+from triage import events
+from triage.consumers import NOT_ALLOWED, ChangesConsumer
+from triage.models import Membership
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def socket(user: object) -> WebsocketCommunicator:
+    communicator = WebsocketCommunicator(ChangesConsumer.as_asgi(), "/ws/")
+    communicator.scope.update(user=user, session={})
+    return communicator
+
+
+async def test_a_member_hears_of_changes_at_their_site_alone() -> None:
+    here, there = await sync_to_async(make_site)(), await sync_to_async(make_site)()
+    user = await sync_to_async(make_user)(here)
+    member = socket(user)
+    connected, _ = await member.connect()
+    assert connected
+    await sync_to_async(events.announce)(there.pk, "queue")
+    assert await member.receive_nothing()
+    await sync_to_async(events.announce)(here.pk, "queue")
+    await sync_to_async(events.announce)(here.pk, "policy")
+    assert await member.receive_json_from() == {"kind": "queue", "id": "", "seq": 1}
+    assert await member.receive_json_from() == {"kind": "policy", "id": "", "seq": 2}
+    await member.disconnect()
+
+
+async def test_nobody_else_is_let_in() -> None:
+    stranger = await sync_to_async(make_user)(None)
+    for user in (AnonymousUser(), stranger):
+        connected, code = await socket(user).connect()
+        assert (connected, code) == (False, NOT_ALLOWED)
+
+
+async def test_who_is_sent_away_hears_nothing_more() -> None:
+    site = await sync_to_async(make_site)()
+    user = await sync_to_async(make_user)(site)
+    member = socket(user)
+    await member.connect()
+    await sync_to_async(Membership.objects.filter(user=user).delete)()
+    await sync_to_async(events.announce)(site.pk, "queue")
+    assert (await member.receive_output())["type"] == "websocket.close"

@@ -1,0 +1,221 @@
+"""What experts say becomes a draft; a person puts it in force; one step takes it back."""
+
+import pytest
+
+from tests.factories import make_case, make_policy
+from tests.triage.conftest import Cast
+from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
+from triage.errors import Conflict, Forbidden, Refused
+from triage.models import AuditEvent, Calibration, Case, Decision, Policy
+from triage.services import calibration, policies, queue, reviews
+from triage.services.audit import accepted_error_at
+from triage.services.decisions import active_policy
+
+pytestmark = pytest.mark.django_db
+SURE, SPLIT = ("Burns", "Burns", "Burns"), ("Burns", "Burns", "Cut")
+
+
+@pytest.fixture(autouse=True)
+def members(monkeypatch: pytest.MonkeyPatch) -> None:
+    from inference.backends.registry import MemberSpec
+    from tests.factories import MEMBERS
+
+    specs = tuple(MemberSpec(name=name, domains=("wound",)) for name in MEMBERS)
+    monkeypatch.setattr("inference.ensemble.all_members", lambda: specs)
+
+
+def answer(cast: Cast, case: Case, label: str) -> None:
+    lease = queue.claim(case=case, user=cast.clinician)
+    case.refresh_from_db()
+    reviews.submit_review(
+        token=lease.token, user=cast.clinician, label=label, version=case.version
+    )
+
+
+def answered(cast: Cast, count: int, truth: str = "Burns") -> None:
+    for _ in range(count):
+        answer(cast, make_case(cast.clinic, SPLIT), truth)
+
+
+def test_labels_become_a_draft_with_a_replay(cast: Cast) -> None:
+    make_policy(cast.clinic, threshold=0.2)
+    make_case(cast.clinic, SURE)
+    answered(cast, 6)
+    draft = calibration.refit(site=cast.clinic, domain="wound")
+    assert (draft.status, draft.version) == (PolicyStatus.DRAFT, 2)
+    assert draft.replay["n"] == 7
+    assert draft.replay["labelled"] == 6
+    assert draft.replay["current"]["deferral"] == pytest.approx(6 / 7)
+    assert active_policy(cast.clinic, "wound").version == 1  # type: ignore[union-attr]
+
+
+def test_right_answers_on_deferred_cases_raise_the_threshold(cast: Cast) -> None:
+    make_policy(cast.clinic, threshold=0.2)
+    answered(cast, 40, truth="Burns")
+    generous = calibration.refit(site=cast.clinic, domain="wound")
+    assert generous.threshold is not None and generous.threshold > 0.2
+    assert generous.replay["flip_count"] == 40
+    assert {flip["to"] for flip in generous.replay["flips"]} == {"accept"}
+
+
+def test_wrong_answers_keep_it_low(cast: Cast) -> None:
+    make_policy(cast.clinic, threshold=2.0)
+    Policy.objects.update(threshold=0.2)
+    answered(cast, 40, truth="Cut")
+    careful = calibration.refit(site=cast.clinic, domain="wound")
+    assert careful.threshold is None or careful.threshold < 0.6
+    assert careful.replay["flip_count"] == 0
+
+
+def test_too_few_labels_are_said_in_words(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    answered(cast, 2)
+    with pytest.raises(Refused, match="There are 2 expert labels; 5 are needed"):
+        calibration.refit(site=cast.clinic, domain="wound")
+
+
+def test_a_refit_is_due_after_every_n_resolutions(cast: Cast, settings: object) -> None:
+    settings.ALARM_REFIT_EVERY = 6  # type: ignore[attr-defined]
+    make_policy(cast.clinic)
+    answered(cast, 5)
+    assert calibration.refit_when_due(site=cast.clinic, domain="wound") is None
+    answered(cast, 1)
+    assert calibration.refit_when_due(site=cast.clinic, domain="wound") is not None
+    assert calibration.refit_when_due(site=cast.clinic, domain="wound") is None
+
+
+def test_a_new_draft_replaces_the_systems_old_one(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    answered(cast, 5)
+    first = calibration.refit(site=cast.clinic, domain="wound")
+    second = calibration.refit(site=cast.clinic, domain="wound")
+    first.refresh_from_db()
+    assert (first.status, second.status) == (PolicyStatus.DROPPED, PolicyStatus.DRAFT)
+
+
+def test_the_next_case_is_decided_by_what_was_published(cast: Cast) -> None:
+    make_policy(cast.clinic, threshold=0.2)
+    assert make_case(cast.clinic, SPLIT).status == CaseStatus.DEFERRED
+    draft = make_policy(cast.clinic, threshold=5.0, status=PolicyStatus.DRAFT)
+    policies.publish_policy(policy=draft, actor=cast.administrator)
+    after = make_case(cast.clinic, SPLIT)
+    assert Decision.objects.get(case=after).policy == draft
+    assert Decision.objects.get(case=after).outcome == Outcome.ACCEPT
+
+
+def test_rolling_back_is_one_step(cast: Cast) -> None:
+    first = make_policy(cast.clinic, threshold=0.2)
+    draft = make_policy(cast.clinic, threshold=5.0, status=PolicyStatus.DRAFT)
+    policies.publish_policy(policy=draft, actor=cast.administrator)
+    first.refresh_from_db()
+    policies.roll_back(policy=first, actor=cast.administrator)
+    assert active_policy(cast.clinic, "wound") == first
+    assert make_case(cast.clinic, SPLIT).status == CaseStatus.DEFERRED
+    verbs = list(AuditEvent.objects.filter(case=None).values_list("verb", flat=True))
+    assert verbs == ["policy published", "policy rolled back"]
+
+
+def test_there_is_one_policy_in_force(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    for _ in range(3):
+        draft = make_policy(cast.clinic, status=PolicyStatus.DRAFT)
+        policies.publish_policy(policy=draft, actor=cast.administrator)
+    assert Policy.objects.filter(status=PolicyStatus.ACTIVE).count() == 1
+
+
+def test_nobody_publishes_what_they_proposed(cast: Cast) -> None:
+    draft = make_policy(cast.clinic, status=PolicyStatus.DRAFT)
+    Policy.objects.filter(pk=draft.pk).update(proposed_by=cast.administrator)
+    draft.refresh_from_db()
+    with pytest.raises(Forbidden, match="another administrator"):
+        policies.publish_policy(policy=draft, actor=cast.administrator)
+    cast.clinic.two_person_rule = False
+    cast.clinic.save()
+    draft = Policy.objects.get(pk=draft.pk)
+    assert policies.publish_policy(policy=draft, actor=cast.administrator).status == "active"
+    event = AuditEvent.objects.get(verb="policy published")
+    assert event.details["two_person_rule"] is False
+
+
+def test_only_a_draft_is_published(cast: Cast) -> None:
+    policy = make_policy(cast.clinic)
+    with pytest.raises(Conflict):
+        policies.publish_policy(policy=policy, actor=cast.administrator)
+
+
+def test_defer_everything_works_at_once_and_ends_by_rolling_back(cast: Cast) -> None:
+    first = make_policy(cast.clinic, threshold=5.0)
+    policies.defer_everything(site=cast.clinic, domain="wound", actor=cast.administrator)
+    assert make_case(cast.clinic, SURE).status == CaseStatus.DEFERRED
+    policies.roll_back(policy=Policy.objects.get(pk=first.pk), actor=cast.administrator)
+    assert make_case(cast.clinic, SURE).status == CaseStatus.ACCEPTED
+
+
+def test_a_policy_cannot_be_rewritten(cast: Cast) -> None:
+    policy = make_policy(cast.clinic)
+    policy.threshold = 9.0
+    with pytest.raises(TypeError):
+        policy.save()
+    with pytest.raises(TypeError):
+        policy.save(update_fields=["threshold"])
+
+
+def test_a_policy_by_hand_is_replayed(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    answered(cast, 5)
+    draft = calibration.propose_by_hand(
+        site=cast.clinic,
+        domain="wound",
+        mode=PolicyMode.PERCENTILE,
+        value=0.2,
+        method="cold_start",
+        actor=cast.administrator,
+    )
+    assert draft.threshold is not None
+    assert draft.proposed_by == cast.administrator
+    assert draft.replay["n"] == 5
+
+
+def test_a_guarantee_that_cannot_be_had_says_what_is_missing(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    answered(cast, 5)
+    with pytest.raises(Refused, match=r"about \d+ more of this site's own labels"):
+        calibration.propose_by_hand(
+            site=cast.clinic,
+            domain="wound",
+            mode=PolicyMode.GUARANTEED,
+            value=0.05,
+            method="cold_start",
+            actor=cast.administrator,
+        )
+
+
+def test_with_many_own_labels_the_stages_are_fitted_anew(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "OWN_LABELS", 40)
+    make_policy(cast.clinic)
+    answered(cast, 30, truth="Burns")
+    answered(cast, 12, truth="Cut")
+    draft = calibration.refit(site=cast.clinic, domain="wound")
+    newest = Calibration.objects.order_by("-pk").first()
+    assert newest is not None and newest.window["own"] is True
+    assert draft.calibration == newest
+    assert len(newest.parameters["window"]["correct"]) == 42
+
+
+def test_the_audit_estimate_corrects_for_which_cases_get_labelled(cast: Cast) -> None:
+    make_policy(cast.clinic, audit_share=1.0)
+    for truth in ("Burns", "Burns", "Burns", "Cut"):
+        answer(cast, make_case(cast.clinic, SURE), truth)
+    answer(cast, make_case(cast.clinic, SPLIT), "Cut")
+    estimate, accepted = accepted_error_at(site=cast.clinic, domain="wound")
+    assert (estimate.estimate, estimate.audited, accepted) == (0.25, 4, 4)
+    assert estimate.low < 0.25 < estimate.high
+
+
+def test_an_accepted_case_opened_out_of_curiosity_is_no_audit(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    answer(cast, make_case(cast.clinic, SURE), "Cut")
+    estimate, _accepted = accepted_error_at(site=cast.clinic, domain="wound")
+    assert estimate.audited == 0

@@ -1,0 +1,23 @@
+"""Errors of the API: always {"code", "detail"}, and the detail says what to do."""
+
+from typing import Any
+
+from rest_framework.exceptions import APIException
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from triage.errors import TriageError
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's EXCEPTION_HANDLER."""
+    if isinstance(error, TriageError):
+        return Response({"code": error.code, "detail": str(error)}, status=error.status)
+    response = exception_handler(error, context)
+    if response is not None and isinstance(error, APIException) and "code" not in response.data:
+        codes = error.get_codes()
+        response.data = {
+            "code": codes if isinstance(codes, str) else "invalid",
+            "detail": response.data.get("detail", response.data),
+        }
+    return response

@@ -1,0 +1,41 @@
+"""Who may call what: the same table as the pages'."""
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from triage.api.authentication import Device
+from triage.middleware import place_of
+from triage.models import Site
+from triage.permissions import allows
+
+
+class MayAct(BasePermission):
+    """The view names what is done in `acts`: method -> act; a device may only send observations."""
+
+    message = "Your role does not allow this."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        act = view.acts.get(request.method or "")  # type: ignore[attr-defined]
+        if act is None:
+            return True
+        if isinstance(request.user, Device):
+            return act in {"upload", "own_receipt"}
+        if not request.user.is_authenticated:
+            return False
+        return allows(place_for(request).roles, "upload" if act == "own_receipt" else act)
+
+
+def place_for(request: Request) -> Any:
+    """The caller's site and roles; the middleware ran before the API signed the caller in."""
+    wanted = request.session.get("site") if hasattr(request, "session") else None
+    return place_of(request.user, wanted)
+
+
+def site_for(request: Request) -> Site:
+    """The one site that this call is about."""
+    if isinstance(request.user, Device):
+        return request.user.token.site
+    return place_for(request).site  # type: ignore[no-any-return]

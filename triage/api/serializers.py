@@ -1,0 +1,124 @@
+"""What goes over the wire; every field is listed."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from triage.models import Case, Policy
+from triage.reasons import in_words
+from triage.services.intake import MAX_PSEUDONYM
+from triage.services.reviews import MAX_COMMENT
+
+
+class ObservationIn(serializers.Serializer[Any]):
+    """One photo of a wound, or one frame of a room."""
+
+    file = serializers.FileField(help_text="JPEG, PNG or WebP")
+    subject = serializers.CharField(required=False, default="", max_length=MAX_PSEUDONYM)
+    captured_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class Receipt(serializers.Serializer[Any]):
+    """What a device gets back: where its observation stands, and nothing of what was seen in it."""
+
+    id = serializers.UUIDField(source="observation_id")
+    case = serializers.UUIDField(source="id")
+    status = serializers.CharField()
+    received_at = serializers.DateTimeField(source="created_at")
+
+
+class CaseOut(serializers.ModelSerializer[Case]):
+    """A case as its list shows it."""
+
+    subject = serializers.CharField(source="subject.pseudonym", default="")
+
+    class Meta:
+        model = Case
+        fields = ("id", "domain", "subject", "status", "version", "created_at", "resolved_at")
+
+
+class HypothesisOut(serializers.Serializer[Any]):
+    label = serializers.CharField()
+    share = serializers.FloatField()
+    members = serializers.ListField(child=serializers.CharField())
+    reasoning = serializers.CharField()
+
+
+class DecisionOut(serializers.Serializer[Any]):
+    outcome = serializers.CharField()
+    label = serializers.CharField()
+    method = serializers.CharField()
+    score = serializers.FloatField(allow_null=True)
+    threshold = serializers.FloatField(allow_null=True)
+    policy = serializers.IntegerField(source="policy.version", default=None, allow_null=True)
+    reasons = serializers.SerializerMethodField()
+    label_probability = serializers.FloatField()
+
+    def get_reasons(self, decision: Any) -> list[dict[str, str]]:
+        return [{"code": code, "text": in_words(code)} for code in decision.reasons]
+
+
+class CaseDetail(serializers.Serializer[Any]):
+    """A case with the ensemble's answer, as far as the caller may see it; from a CasePage."""
+
+    id = serializers.UUIDField(source="case.id")
+    domain = serializers.CharField(source="case.domain")
+    subject = serializers.CharField(source="case.subject.pseudonym", default="")
+    status = serializers.CharField(source="case.status")
+    version = serializers.IntegerField(source="case.version")
+    blind = serializers.BooleanField()
+    label = serializers.SerializerMethodField()
+    level = serializers.CharField()
+    sentence = serializers.CharField()
+    hypotheses = HypothesisOut(many=True)
+    scores = serializers.SerializerMethodField()
+    decision = DecisionOut(allow_null=True)
+    labels = serializers.SerializerMethodField()
+
+    def get_label(self, page: Any) -> str:
+        return "" if page.blind else str(page.case.label)
+
+    def get_scores(self, page: Any) -> dict[str, float | None]:
+        return {row.method: row.value for row in page.scores}
+
+    def get_labels(self, page: Any) -> list[str]:
+        return [label for label, _title, _key in page.labels]
+
+
+class LeaseOut(serializers.Serializer[Any]):
+    """A hold on a case; `token` and `version` go back with the review."""
+
+    case = serializers.UUIDField(source="case_id")
+    version = serializers.IntegerField(source="case.version")
+    token = serializers.UUIDField()
+    expires_at = serializers.DateTimeField()
+
+
+class ReviewIn(serializers.Serializer[Any]):
+    token = serializers.UUIDField()
+    version = serializers.IntegerField(min_value=1)
+    label = serializers.CharField(max_length=80)
+    comment = serializers.CharField(
+        required=False, default="", allow_blank=True, max_length=MAX_COMMENT
+    )
+
+
+class PolicyOut(serializers.ModelSerializer[Policy]):
+    """A version of a policy, with how its threshold was chosen and what a replay showed."""
+
+    class Meta:
+        model = Policy
+        fields = (
+            "id",
+            "domain",
+            "version",
+            "status",
+            "method",
+            "mode",
+            "threshold",
+            "choice",
+            "replay",
+            "audit_share",
+            "created_at",
+            "published_at",
+        )

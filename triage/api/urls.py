@@ -1,0 +1,15 @@
+from django.urls import path
+
+from triage.api import views
+
+urlpatterns = [
+    path("observations", views.Observations.as_view(), name="api-observations"),
+    path("observations/<uuid:pk>", views.ObservationReceipt.as_view(), name="api-receipt"),
+    path("cases", views.Cases.as_view(), name="api-cases"),
+    path("cases/next/claim", views.ClaimNext.as_view(), name="api-claim-next"),
+    path("cases/<uuid:pk>", views.CaseView.as_view(), name="api-case"),
+    path("cases/<uuid:pk>/reviews", views.Reviews.as_view(), name="api-reviews"),
+    path("cases/<uuid:pk>/undo", views.Undo.as_view(), name="api-undo"),
+    path("policies", views.Policies.as_view(), name="api-policies"),
+    path("policies/<int:pk>/publish", views.Publish.as_view(), name="api-publish"),
+]

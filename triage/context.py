@@ -1,0 +1,52 @@
+"""What every page knows: where the person is, and where they can go."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from triage.choices import SiteKind
+from triage.models import Site
+from triage.permissions import allows
+from triage.selectors.queue import waiting_count
+
+
+def navigation(request: HttpRequest) -> dict[str, Any]:
+    """nav, member_site, member_roles and sites, as the base template shows them."""
+    place = getattr(request, "place", None)
+    if place is None or place.site is None:
+        return {"nav": [], "member_site": None, "member_roles": frozenset(), "sites": []}
+    entries = [
+        {"url": reverse(name), "title": title, "count": count, "current": _is_at(request, name)}
+        for name, title, count in _entries(place.site, place.roles)
+    ]
+    return {
+        "nav": entries,
+        "member_site": place.site,
+        "member_roles": place.roles,
+        "sites": Site.objects.filter(memberships__user_id=request.user.pk)
+        .exclude(pk=place.site.pk)
+        .distinct(),
+    }
+
+
+def _entries(site: Site, roles: frozenset[str]) -> list[tuple[str, str, int | None]]:
+    home = site.kind == SiteKind.HOUSEHOLD
+    entries: list[tuple[str, str, int | None]] = []
+    if allows(roles, "review"):
+        title = _("Household") if home else _("Queue")
+        entries.append(("household" if home else "queue", title, waiting_count(site)))
+    if allows(roles, "upload"):
+        entries.append(("upload", _("Upload"), None))
+    if allows(roles, "see_cases"):
+        entries.append(("cases", _("Cases"), None))
+    if allows(roles, "see_policies"):
+        entries.append(("policies", _("Policies"), None))
+    if allows(roles, "see_ensemble"):
+        entries.append(("ensemble", _("Ensemble"), None))
+    return entries
+
+
+def _is_at(request: HttpRequest, name: str) -> bool:
+    return request.path.startswith(reverse(name))

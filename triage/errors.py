@@ -1,0 +1,35 @@
+"""What can go wrong for a person, in words that say what to do.
+
+TriageError
+├── Refused         the request itself cannot be done (bad label, a photo that is none)
+├── Forbidden       this role may not
+└── Conflict        somebody was faster, or the lease ran out; nothing was changed
+"""
+
+
+class TriageError(Exception):
+    """Base; `str(error)` is shown to the person, `code` to programs."""
+
+    status = 400
+
+    def __init__(self, message: str, code: str = "refused") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Refused(TriageError):
+    """The request cannot be done as it stands."""
+
+    status = 422
+
+
+class Forbidden(TriageError):
+    """The person's role does not allow it."""
+
+    status = 403
+
+
+class Conflict(TriageError):
+    """What it was based on has changed meanwhile."""
+
+    status = 409

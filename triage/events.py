@@ -1,0 +1,39 @@
+"""What open pages are told: ids and "changed", never content; a page fetches what it may see."""
+
+import logging
+from typing import Literal, TypedDict
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["case", "queue", "policy"]
+
+
+class Changed(TypedDict):
+    """One message to a site's sockets; `id` is a case's id, or empty."""
+
+    type: Literal["changed"]
+    kind: Kind
+    id: str
+
+
+def site_group(site_id: int) -> str:
+    return f"site.{site_id}"
+
+
+def announce(site_id: int, kind: Kind, case_id: UUID | None = None) -> None:
+    """Tell a site's open pages that something changed.
+
+    A channel layer that is down is logged and survived: pages also refresh by themselves.
+    """
+    layer = get_channel_layer()
+    if layer is None:
+        return
+    message = Changed(type="changed", kind=kind, id=str(case_id or ""))
+    try:
+        async_to_sync(layer.group_send)(site_group(site_id), message)
+    except Exception as error:  # redis raises its own family, asyncio another
+        log.warning("pages not told of %s: %s", kind, error)

@@ -1,0 +1,15 @@
+"""The Celery queues that the one embedded worker listens to."""
+
+from django.core.management.base import BaseCommand
+
+from inference import ensemble
+from inference.dispatch import queue_name
+from triage.tasks import QUEUE
+
+
+class Command(BaseCommand):
+    help = "Print the queues of all configured members, joined by commas."
+
+    def handle(self, **_: object) -> None:
+        names = [queue_name(spec.name) for spec in ensemble.all_members()]
+        self.stdout.write(",".join([*names, QUEUE]))

@@ -1,0 +1,49 @@
+"""The broom: finds in the rows what messages, workers or processes have lost."""
+
+import logging
+import time
+from argparse import ArgumentParser
+
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, close_old_connections
+
+from inference.services.sweep import sweep_runs
+from triage.models import Site
+from triage.services.calibration import refit_when_due
+from triage.services.decisions import decide_overdue
+from triage.services.queue import end_expired_leases
+
+log = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Every few seconds: re-send lost jobs, end overdue runs, decide, end expired leases."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help="one pass instead of a loop")
+        parser.add_argument("--every", type=float, default=10.0, help="seconds between passes")
+
+    def handle(self, *, once: bool, every: float, **_: object) -> None:
+        while True:
+            try:
+                if any((done := sweep()).values()):
+                    log.info("swept: %s", done)
+            except DatabaseError as error:
+                if once:
+                    raise
+                log.warning("the database could not be reached: %s", error)
+            if once:
+                return
+            close_old_connections()
+            time.sleep(every)
+
+
+def sweep() -> dict[str, int]:
+    """One pass; returns how much of each was found."""
+    done = sweep_runs()
+    done["decided"] = decide_overdue()
+    done["leases_ended"] = end_expired_leases()
+    done["refitted"] = sum(
+        refit_when_due(site=site, domain=site.domain) is not None for site in Site.objects.all()
+    )
+    return done

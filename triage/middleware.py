@@ -1,0 +1,43 @@
+"""At which site, and in which roles, the signed-in person is working."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.http import HttpRequest, HttpResponse
+
+from triage.models import Membership, Site
+
+SESSION_KEY = "site"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A person's place: one site and the roles held there; nowhere means no site and no roles."""
+
+    site: Site | None = None
+    roles: frozenset[str] = frozenset()
+
+
+def place_of(user: AbstractBaseUser | AnonymousUser, wanted: int | None = None) -> Place:
+    """The person's place: the wanted site if it is theirs, else the first of theirs."""
+    if not user.is_authenticated:
+        return Place()
+    mine = Membership.objects.filter(user_id=user.pk).select_related("site").order_by("site_id")
+    by_site: dict[int, list[Membership]] = {}
+    for membership in mine:
+        by_site.setdefault(membership.site_id, []).append(membership)
+    here = by_site.get(wanted or 0) or next(iter(by_site.values()), [])
+    return Place(here[0].site, frozenset(m.role for m in here)) if here else Place()
+
+
+def site_of_member(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Attach `request.place`; roles are read anew on each request, so a change counts at once."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        request.place = place_of(request.user, request.session.get(SESSION_KEY))  # type: ignore[attr-defined]
+        return get_response(request)
+
+    return middleware

@@ -1,0 +1,342 @@
+"""What people do about what the models said."""
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from inference.models import Observation, Run
+from triage.choices import (
+    CaseStatus,
+    Outcome,
+    PolicyMode,
+    PolicyStatus,
+    ReviewAction,
+    Role,
+    SiteKind,
+)
+
+
+class AppendOnly(models.Model):
+    """A row that is written once: a change is a new row."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        if not self._state.adding:
+            raise TypeError(f"{type(self).__name__} is append-only: write a new row.")
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+    def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
+        raise TypeError(f"{type(self).__name__} is append-only.")
+
+
+class Organisation(models.Model):
+    """Who answers for its sites: a hospital, a home-care service."""
+
+    name = models.CharField(max_length=120, unique=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Site(models.Model):
+    """A facility or a household: the wall that nobody sees across."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="sites")
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=10, choices=SiteKind)
+    domain = models.CharField(max_length=40)
+    two_person_rule = models.BooleanField(
+        default=True, help_text="A policy is published by another person than its proposer."
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["organisation", "name"], name="site_name_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """One person's role at one site."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
+    )
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=15, choices=Role)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "site", "role"], name="role_once_a_site"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} as {self.role} at {self.site}"
+
+
+class DeviceToken(models.Model):
+    """What a camera or another program signs in with: may send observations to its one site."""
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=80)
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256; never the token.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.site}"
+
+
+class Subject(models.Model):
+    """The pseudonymous patient or resident; the name behind it is kept elsewhere."""
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="subjects")
+    pseudonym = models.CharField(max_length=60)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["site", "pseudonym"], name="pseudonym_once_a_site"),
+        ]
+
+    def __str__(self) -> str:
+        return self.pseudonym
+
+
+class Case(models.Model):
+    """One observation's way through triage; its states stand in choices.CaseStatus.
+
+    `version` grows with every change: a review that was begun on an older one is refused.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    site = models.ForeignKey(Site, on_delete=models.PROTECT, related_name="cases")
+    domain = models.CharField(max_length=40)
+    subject = models.ForeignKey(Subject, null=True, on_delete=models.SET_NULL, related_name="cases")
+    observation = models.OneToOneField(Observation, on_delete=models.PROTECT, related_name="case")
+    status = models.CharField(max_length=10, choices=CaseStatus, default=CaseStatus.OPEN)
+    version = models.PositiveIntegerField(default=1)
+    label = models.CharField(
+        max_length=80, blank=True, help_text="The ensemble's while accepted, the expert's after."
+    )
+    due_at = models.DateTimeField(
+        null=True, help_text="When a person should have seen it: sooner when severe and uncertain."
+    )
+    sha256 = models.CharField(max_length=64)
+    opened_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    resolved_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(status__in=CaseStatus.values), name="case_status_known"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=CaseStatus.RESOLVED) | ~Q(label=""),
+                name="a_resolved_case_has_a_label",
+            ),
+            models.UniqueConstraint(fields=["site", "sha256"], name="one_case_a_site_and_photo"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["site", "status", "due_at"], name="case_queue"),
+            models.Index(fields=["site", "-created_at"], name="case_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"case {self.id.hex[:8]}"
+
+    @property
+    def number(self) -> str:
+        """The short form that people say to each other."""
+        return self.id.hex[:8]
+
+
+class Calibration(AppendOnly):
+    """Frozen parameters, fitted on labels: what turns answers into scores and P(error).
+
+    `parameters` is inference.uq's Calibration as JSON; `window` says which labels it was fitted on.
+    """
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="calibrations")
+    domain = models.CharField(max_length=40)
+    parameters = models.JSONField()
+    window = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"calibration {self.pk} of {self.site}"
+
+
+class Policy(models.Model):
+    """An immutable version: a calibration, a score, a threshold, and how it was chosen.
+
+    States:  draft -> active -> retired;  draft -> dropped;  retired -> active (rolled back to)
+
+    Only the status and its dates ever change.
+    """
+
+    MUTABLE: ClassVar = frozenset({"status", "published_by", "published_at", "retired_at"})
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="policies")
+    domain = models.CharField(max_length=40)
+    version = models.PositiveIntegerField()
+    status = models.CharField(max_length=10, choices=PolicyStatus, default=PolicyStatus.DRAFT)
+    calibration = models.ForeignKey(Calibration, null=True, on_delete=models.PROTECT)
+    method = models.CharField(max_length=40, default="cold_start")
+    mode = models.CharField(max_length=12, choices=PolicyMode)
+    threshold = models.FloatField(null=True, help_text="Accept at or below; None accepts nothing.")
+    choice = models.JSONField(default=dict, help_text="How the threshold was chosen, with bounds.")
+    replay = models.JSONField(default=dict, help_text="What it would have done with past cases.")
+    audit_share = models.FloatField()
+    proposed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    published_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    published_at = models.DateTimeField(null=True)
+    retired_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-version"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["site", "domain", "version"], name="policy_version_once"
+            ),
+            models.UniqueConstraint(
+                fields=["site", "domain"],
+                condition=Q(status=PolicyStatus.ACTIVE),
+                name="one_active_policy_a_site_and_domain",
+            ),
+            models.CheckConstraint(
+                condition=Q(audit_share__gt=0, audit_share__lte=1), name="audit_share_is_a_share"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=PolicyStatus.values), name="policy_status_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"policy {self.version} of {self.site}"
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        changed = kwargs.get("update_fields")
+        if not self._state.adding and not (changed and self.MUTABLE.issuperset(changed)):  # type: ignore[arg-type]
+            raise TypeError("A Policy is immutable: propose a new version.")
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+
+class Decision(AppendOnly):
+    """A policy applied to a run.
+
+    `label_probability` is the probability with which an expert was going to label this case: 1
+    for a deferred one, the audit share for an accepted one. Audit estimates are weighted by it.
+    """
+
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="decisions")
+    run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="decision")
+    policy = models.ForeignKey(Policy, null=True, on_delete=models.PROTECT)
+    outcome = models.CharField(max_length=6, choices=Outcome)
+    label = models.CharField(max_length=80, blank=True)
+    method = models.CharField(max_length=40, blank=True)
+    score = models.FloatField(null=True)
+    threshold = models.FloatField(null=True)
+    reasons = models.JSONField(default=list, help_text="Codes; triage.reasons has the words.")
+    explanation = models.JSONField(default=dict, help_text="Levels a stage and P(error).")
+    label_probability = models.FloatField()
+    audited = models.BooleanField(default=False)
+    decided_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(label_probability__gt=0, label_probability__lte=1),
+                name="label_probability_is_a_probability",
+            ),
+            models.CheckConstraint(
+                condition=Q(outcome=Outcome.DEFER)
+                | Q(score__isnull=False, threshold__isnull=False, score__lte=F("threshold")),
+                name="accept_only_at_or_below_the_threshold",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.outcome} {self.case}"
+
+
+class Lease(models.Model):
+    """A reviewer's expiring hold on a case."""
+
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="leases")
+    holder = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="leases"
+    )
+    token = models.UUIDField(default=uuid.uuid4, unique=True)
+    taken_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["case"], condition=Q(ended_at__isnull=True), name="one_open_lease_a_case"
+            ),
+            models.CheckConstraint(
+                condition=Q(expires_at__gt=F("taken_at")), name="lease_ends_after_it_starts"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.holder} holds {self.case}"
+
+
+class Review(AppendOnly):
+    """An expert's answer, or that it was taken back or passed on."""
+
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="reviews")
+    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    action = models.CharField(max_length=6, choices=ReviewAction, default=ReviewAction.ANSWER)
+    label = models.CharField(max_length=80, blank=True)
+    comment = models.TextField(blank=True, max_length=2000)
+    seconds = models.FloatField(null=True, help_text="From the claim to the answer.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["created_at", "pk"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=~Q(action=ReviewAction.ANSWER) | ~Q(label=""),
+                name="an_answer_has_a_label",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reviewer} {self.action} {self.label}"
+
+
+class AuditEvent(AppendOnly):
+    """Who did what, when: one line of a site's history. `case` is set where it concerns one."""
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="events")
+    case = models.ForeignKey(Case, null=True, on_delete=models.CASCADE, related_name="events")
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
+    verb = models.CharField(max_length=40)
+    details = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["created_at", "pk"]
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.created_at:%Y-%m-%d %H:%M}"

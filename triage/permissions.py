@@ -1,0 +1,40 @@
+"""Who may what, written once: pages, API and sockets ask here."""
+
+from typing import Protocol
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+from triage.choices import Role
+from triage.errors import Forbidden
+from triage.models import Site
+
+User = AbstractBaseUser | AnonymousUser
+
+MAY: dict[str, frozenset[str]] = {
+    "review": frozenset({Role.CLINICIAN, Role.CAREGIVER}),
+    "see_cases": frozenset({Role.CLINICIAN, Role.CAREGIVER}),
+    "see_traces": frozenset({Role.CLINICIAN}),
+    "upload": frozenset({Role.CLINICIAN, Role.CAREGIVER}),
+    "see_policies": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
+    "change_policies": frozenset({Role.ADMINISTRATOR}),
+    "see_ensemble": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
+    "watch": frozenset(Role.values),
+}
+
+
+class HasRoles(Protocol):
+    """A person at one site, as triage.middleware attaches it to a request."""
+
+    site: Site
+    roles: frozenset[str]
+
+
+def allows(roles: frozenset[str], act: str) -> bool:
+    """Whether any of the roles allows the act; an unknown act is a programming error (KeyError)."""
+    return bool(MAY[act] & roles)
+
+
+def require(roles: frozenset[str], act: str) -> None:
+    """Raises Forbidden unless one of the roles allows the act."""
+    if not allows(roles, act):
+        raise Forbidden("Your role does not allow this.", "forbidden")

@@ -1,0 +1,34 @@
+"""Reason codes of decisions, and the words people read for them.
+
+A code is `what` or `what:detail[:detail]`; a Decision stores codes, pages show `in_words`.
+"""
+
+from django.utils.translation import gettext as _
+
+
+def in_words(code: str) -> str:
+    """One sentence for a reason code; an unknown code is shown as it is."""
+    what, *details = code.split(":")
+    sentences = {
+        "certain": _("The score is at or below the threshold and every stage was answered."),
+        "above_threshold": _("The ensemble is less sure than the policy allows."),
+        "no_score": _("No uncertainty score could be computed, so it cannot be called sure."),
+        "no_policy": _("No policy is in force here, so a person decides."),
+        "policy_accepts_nothing": _("The policy in force accepts nothing by itself."),
+        "defer_all": _("An administrator has switched to: defer everything."),
+        "no_members": _("No member of the ensemble has been trained for this yet."),
+        "too_few_members": _("One member alone cannot show how far members agree."),
+        "no_prediction": _("No member gave an answer that could be read."),
+        "decision_failed": _("The decision itself failed; the error is in the log."),
+        "failed": _("Member {0} could not answer."),
+        "late": _("Member {0} did not answer in time."),
+        "unparsable": _("Member {0} gave no readable answer at the stage {1}."),
+        "repaired": _("Member {0}'s answer at the stage {1} had to be repaired to be read."),
+        "instruction": _("Member {0} read out text that gives orders (stage {1})."),
+        "quorum": _("Only {0} of at least {1} members answered in full."),
+    }
+    sentence = sentences.get(what, code)
+    try:
+        return sentence.format(*details)
+    except IndexError:
+        return code

@@ -1,0 +1,23 @@
+"""What triage does when inference announces something."""
+
+from typing import Any
+from uuid import UUID
+
+from django.dispatch import receiver
+
+from inference.signals import run_finished, run_progressed
+from triage import events
+from triage.models import Case
+from triage.services.decisions import decide
+
+
+@receiver(run_finished)
+def decide_case(run_id: UUID, **_: Any) -> None:
+    decide(run_id=run_id)
+
+
+@receiver(run_progressed)
+def show_progress(run_id: UUID, **_: Any) -> None:
+    case = Case.objects.filter(observation__runs=run_id).only("id", "site_id").first()
+    if case:
+        events.announce(case.site_id, "case", case.id)

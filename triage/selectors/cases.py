@@ -1,0 +1,312 @@
+"""Everything that one case's page shows."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from inference.models import MemberJob, Run, StageTrace
+from inference.pipeline.domains import Domain, load_domain
+from inference.pipeline.stages import Stage
+from inference.services.answers import final_traces
+from triage.choices import CaseStatus, ReviewAction
+from triage.models import AuditEvent, Case, Decision, Lease, Policy
+from triage.permissions import allows
+from triage.reasons import in_words
+from triage.selectors.explain import (
+    STAGES,
+    StageLevel,
+    overall_level,
+    plain_certainty,
+    sentence,
+    stage_levels,
+    stage_title,
+)
+from triage.selectors.rows import is_blind, latest_decision
+from triage.services.queue import CLAIMABLE
+
+KEYS = 9
+TEXT_FIELD = {
+    Stage.COMPREHENSION: "description",
+    Stage.ANALYSIS: "reasoning",
+    Stage.REFLECTION: "reflection",
+}
+
+
+@dataclass(frozen=True)
+class TraceView:
+    stage: str
+    title: str
+    text: str
+    label: str
+    label_title: str
+    valid: bool
+    error: str
+    seconds: float
+    tokens: int
+    flipped: bool
+
+
+@dataclass(frozen=True)
+class MemberRow:
+    name: str
+    status: str
+    stage: str
+    error: str
+    traces: tuple[TraceView | None, ...]
+    label_title: str
+    reflected_title: str
+
+
+@dataclass(frozen=True)
+class HypothesisView:
+    label: str
+    title: str
+    share: float
+    members: list[str]
+    reasoning: str
+    key: int
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    method: str
+    title: str
+    value: float | None
+    level: str
+    sentence: str
+    deciding: bool
+
+
+@dataclass(frozen=True)
+class HistoryLine:
+    when: datetime
+    who: str
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class CasePage:
+    """One case as one person may see it; while `blind`, without the machine's answer."""
+
+    case: Case
+    domain: Domain
+    run: Run | None
+    drawn: bool
+    blind: bool
+    finished: bool
+    members: list[MemberRow]
+    hypotheses: list[HypothesisView]
+    labels: list[tuple[str, str, int | None]]
+    stages: tuple[StageLevel, ...]
+    level: str
+    sentence: str
+    plain: str
+    scores: list[ScoreRow]
+    decision: Decision | None
+    policy: Policy | None
+    reasons: list[str]
+    error_probability: float | None
+    history: list[HistoryLine]
+    lease: Lease | None
+    held_by: str
+    can_claim: bool
+    can_review: bool
+    can_undo: bool
+    width: int
+    height: int
+    earlier: list[Case]
+
+
+def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> CasePage:
+    """The page of a case for a person who may see it.
+
+    Caregivers get the plain summary: no member's words, no scores.
+    """
+    domain = load_domain(case.domain)
+    titles = {label.id: label.title for label in domain.labels}
+    run = case.observation.runs.prefetch_related("traces", "jobs", "hypotheses", "scores").last()
+    decision = latest_decision(case)
+    blind = is_blind(case)
+    detailed = allows(roles, "see_traces") and not blind and run is not None
+    lease = _open_lease(case)
+    mine = lease if lease and lease.holder_id == user.pk else None
+    hypotheses = _hypotheses(run, titles) if run and not blind else []
+    shown = None if blind else decision
+    labels_by_member = _labels_by_member(run) if run else {}
+    return CasePage(
+        case=case,
+        domain=domain,
+        run=run,
+        drawn=case.observation.drawn,
+        blind=blind,
+        finished=bool(run and run.finished),
+        members=_members(run, titles) if detailed and run else [],
+        hypotheses=hypotheses,
+        labels=_labels(domain, hypotheses),
+        stages=stage_levels(shown),
+        level=overall_level(shown),
+        sentence=sentence(shown, labels_by_member, titles) if shown else "",
+        plain="" if blind else plain_certainty(overall_level(decision)),
+        scores=_scores(run, decision) if detailed and run and decision else [],
+        decision=shown,
+        policy=shown.policy if shown else None,
+        reasons=[in_words(code) for code in shown.reasons] if shown else [],
+        error_probability=shown.explanation.get("error_probability") if shown else None,
+        history=_history(case, blind, titles),
+        lease=mine,
+        held_by=lease.holder.get_username() if lease and not mine else "",
+        can_claim=case.status in CLAIMABLE and allows(roles, "review"),
+        can_review=mine is not None,
+        can_undo=_can_undo(case, user),
+        width=case.observation.media.width,
+        height=case.observation.media.height,
+        earlier=_earlier(case),
+    )
+
+
+def _open_lease(case: Case) -> Lease | None:
+    return case.leases.filter(ended_at=None, expires_at__gt=timezone.now()).first()
+
+
+def _members(run: Run, titles: dict[str, str]) -> list[MemberRow]:
+    traces = final_traces(run)
+    jobs = sorted(run.jobs.all(), key=lambda job: job.member)
+    return [_member(job, traces, titles) for job in jobs]
+
+
+def _member(
+    job: MemberJob, traces: dict[tuple[str, str], StageTrace], titles: dict[str, str]
+) -> MemberRow:
+    analysis = traces.get((job.member, Stage.ANALYSIS))
+    reflection = traces.get((job.member, Stage.REFLECTION))
+    first = str(analysis.fields.get("label", "")) if analysis else ""
+    views = tuple(_trace(traces.get((job.member, stage)), first, titles) for stage in STAGES)
+    reflected = str(reflection.fields.get("label", "")) if reflection else ""
+    return MemberRow(
+        name=job.member,
+        status=job.status,
+        stage=job.stage,
+        error=job.error,
+        traces=views,
+        label_title=titles.get(first, ""),
+        reflected_title=titles.get(reflected, ""),
+    )
+
+
+def _trace(trace: StageTrace | None, first: str, titles: dict[str, str]) -> TraceView | None:
+    if trace is None:
+        return None
+    label = str(trace.fields.get("label", ""))
+    return TraceView(
+        stage=trace.stage,
+        title=stage_title(trace.stage),
+        text=str(trace.fields.get(TEXT_FIELD[Stage(trace.stage)], "")) or trace.raw_text,
+        label=label,
+        label_title=titles.get(label, ""),
+        valid=trace.valid,
+        error=trace.error,
+        seconds=trace.seconds,
+        tokens=trace.tokens,
+        flipped=trace.stage == Stage.REFLECTION and bool(label) and label != first,
+    )
+
+
+def _labels_by_member(run: Run) -> dict[str, str]:
+    return {
+        member: str(trace.fields["label"])
+        for (member, stage), trace in sorted(final_traces(run).items())
+        if stage == Stage.ANALYSIS and trace.valid
+    }
+
+
+def _hypotheses(run: Run, titles: dict[str, str]) -> list[HypothesisView]:
+    """The ensemble's own choice first: with a tie it is not the first of the alphabet."""
+    rows = sorted(
+        run.hypotheses.all(), key=lambda row: (row.label != run.prediction, -row.share, row.label)
+    )
+    return [
+        HypothesisView(
+            row.label, titles.get(row.label, row.label), row.share, row.members, row.reasoning, key
+        )
+        for key, row in enumerate(rows, start=1)
+    ]
+
+
+def _labels(domain: Domain, hypotheses: list[HypothesisView]) -> list[tuple[str, str, int | None]]:
+    """Every label with its key: the hypotheses' first, the others in the domain's order."""
+    keys = {view.label: view.key for view in hypotheses}
+    for label in domain.labels:
+        keys.setdefault(label.id, len(keys) + 1)
+    return [
+        (label.id, label.title, keys[label.id] if keys[label.id] <= KEYS else None)
+        for label in domain.labels
+    ]
+
+
+def _scores(run: Run, decision: Decision) -> list[ScoreRow]:
+    values = {row.method: row.value for row in run.scores.all()}
+    levels: dict[str, Any] = decision.explanation.get("levels", {})
+    titles = {
+        "s1": (_("S1, seeing"), _("How unusual the pattern of agreement between descriptions is.")),
+        "s2": (_("S2, reasoning"), _("How much closer the reasonings come if one label is given.")),
+        "s3": (_("S3, reflection"), _("How likely members are to change their label.")),
+        "vote_entropy": (_("Vote entropy"), _("How far the votes are spread over labels.")),
+        "cold_start": (
+            _("Votes and reasonings"),
+            _("Vote entropy plus a tenth of the reasonings' von Neumann entropy; needs no labels."),
+        ),
+        "alarm": (_("Combined (ALARM)"), _("The three stages, standardised and weighted.")),
+    }
+    return [
+        ScoreRow(
+            method=method,
+            title=title,
+            value=values.get(method),
+            level=levels.get(method, "unknown"),
+            sentence=words,
+            deciding=method == decision.method,
+        )
+        for method, (title, words) in titles.items()
+    ]
+
+
+def _history(case: Case, blind: bool, titles: dict[str, str]) -> list[HistoryLine]:
+    events = case.events.select_related("actor").order_by("created_at", "pk")
+    return [
+        HistoryLine(
+            when=event.created_at,
+            who=event.actor.get_username() if event.actor else _("the system"),
+            what=event.verb,
+            detail="" if blind else _detail(event, titles),
+        )
+        for event in events
+        if not (blind and event.verb == "decided")
+    ]
+
+
+def _detail(event: AuditEvent, titles: dict[str, str]) -> str:
+    details = event.details
+    if event.verb == "decided":
+        version = details.get("policy")
+        by = _("policy version {0}").format(version) if version else _("no policy in force")
+        return f"{details['outcome']}, {by}"
+    label = str(details.get("label", ""))
+    return titles.get(label, label) or str(details.get("source", ""))
+
+
+def _can_undo(case: Case, user: AbstractBaseUser) -> bool:
+    last = case.reviews.last()
+    mine = last is not None and last.reviewer_id == user.pk
+    return mine and case.status == CaseStatus.RESOLVED and last.action == ReviewAction.ANSWER
+
+
+def _earlier(case: Case) -> list[Case]:
+    if case.subject_id is None:
+        return []
+    others = Case.objects.filter(site_id=case.site_id, subject_id=case.subject_id)
+    return list(others.filter(created_at__lt=case.created_at).order_by("-created_at")[:6])

@@ -1,0 +1,192 @@
+"""What an administrator sees of the policies."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.utils.translation import gettext as _
+
+from inference.uq.drift import label_drift, score_drift
+from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
+from triage.models import Case, Decision, Policy, Site
+from triage.services.audit import accepted_error_at
+from triage.services.calibration import new_labels
+from triage.services.decisions import active_policy
+from triage.services.fitted import fitted_of
+from triage.services.policies import why_not_publish
+
+RECENT = 200
+
+
+@dataclass(frozen=True)
+class AuditView:
+    """The accepted cases' error rate: None where no audit was answered yet."""
+
+    rate: float | None
+    low: float
+    high: float
+    audited: int
+    accepted: int
+
+
+@dataclass(frozen=True)
+class PolicyRow:
+    policy: Policy
+    sentence: str
+    may_publish: bool
+    why_not: str
+
+
+@dataclass(frozen=True)
+class PoliciesPage:
+    active: PolicyRow | None
+    drafts: list[PolicyRow]
+    past: list[PolicyRow]
+    audit: AuditView
+    new_labels: int
+    refit_every: int
+    labels: int
+    deferral: float | None
+    decided: int
+    drift: list[str]
+
+
+@dataclass(frozen=True)
+class PolicyPage:
+    row: PolicyRow
+    policy: Policy
+    active: Policy | None
+    replay: dict[str, Any]
+    flips: list[dict[str, Any]]
+    may_publish: bool
+    why_not: str
+    sentence: str
+    caveat: str
+
+
+def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
+    """Everything of a site's own domain."""
+    policies = Policy.objects.filter(site=site, domain=site.domain).select_related(
+        "calibration", "proposed_by", "published_by", "site"
+    )
+    by_status: dict[str, list[PolicyRow]] = {status: [] for status in PolicyStatus.values}
+    for policy in policies:
+        by_status[policy.status].append(policy_row(policy, user))
+    decided = list(
+        Decision.objects.filter(case__site=site, case__domain=site.domain)
+        .order_by("-pk")
+        .values_list("outcome", flat=True)[:RECENT]
+    )
+    deferred = sum(outcome == Outcome.DEFER for outcome in decided)
+    return PoliciesPage(
+        active=next(iter(by_status[PolicyStatus.ACTIVE]), None),
+        drafts=by_status[PolicyStatus.DRAFT],
+        past=by_status[PolicyStatus.RETIRED] + by_status[PolicyStatus.DROPPED],
+        audit=_audit(site),
+        new_labels=new_labels(site=site, domain=site.domain),
+        refit_every=settings.ALARM_REFIT_EVERY,
+        labels=Case.objects.filter(site=site, status=CaseStatus.RESOLVED).count(),
+        deferral=deferred / len(decided) if decided else None,
+        decided=len(decided),
+        drift=_drift(site),
+    )
+
+
+def policy_row(policy: Policy, user: AbstractBaseUser) -> PolicyRow:
+    why_not = why_not_publish(policy, user)
+    return PolicyRow(policy, in_a_sentence(policy), not why_not, why_not)
+
+
+def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
+    row = policy_row(policy, user)
+    return PolicyPage(
+        row=row,
+        policy=policy,
+        active=active_policy(policy.site, policy.domain),
+        replay=policy.replay,
+        flips=[
+            {**flip, "number": flip["case"].replace("-", "")[:8]}
+            for flip in policy.replay.get("flips", [])
+        ],
+        may_publish=row.may_publish,
+        why_not=row.why_not,
+        sentence=row.sentence,
+        caveat=_caveat(policy),
+    )
+
+
+def in_a_sentence(policy: Policy) -> str:
+    """What a policy does and what it promises."""
+    if policy.mode == PolicyMode.DEFER_ALL:
+        return _("Every case goes to a person.")
+    if policy.threshold is None:
+        return _("No threshold pays for itself with the labels so far: every case is deferred.")
+    value = policy.choice.get("value", 0)
+    if policy.mode == PolicyMode.GUARANTEED:
+        delta = policy.choice.get("delta") or 0
+        return _(
+            "At most {risk:.0%} wrong among the accepted, with {sure:.0%} confidence, as long as "
+            "tomorrow resembles the labelled cases."
+        ).format(risk=value, sure=1 - delta)
+    if policy.mode == PolicyMode.COST:
+        needed = policy.choice.get("guarantee_needs")
+        more = _(" A guarantee needs about {n} more labels.").format(n=needed) if needed else ""
+        return (
+            _(
+                "The least cost when a review costs {cost:.0%} of an error; "
+                "no error rate is promised."
+            ).format(cost=value)
+            + more
+        )
+    starting = (
+        _(" It is the one that every new site starts with.")
+        if policy.choice.get("starting")
+        else ""
+    )
+    return (
+        _("Defers about the {share:.0%} least sure; no error rate is promised.").format(share=value)
+        + starting
+    )
+
+
+def _caveat(policy: Policy) -> str:
+    labelled = policy.replay.get("labelled", 0)
+    if not policy.replay.get("n"):
+        return _("There were no past cases to replay when this was proposed.")
+    if labelled < 50:
+        return _(
+            "Only {n} of these cases have an expert's label: read the accuracy with its interval."
+        ).format(n=labelled)
+    return ""
+
+
+def _audit(site: Site) -> AuditView:
+    estimate, accepted = accepted_error_at(site=site, domain=site.domain)
+    rate = None if math.isnan(estimate.estimate) else estimate.estimate
+    return AuditView(rate, estimate.low, estimate.high, estimate.audited, accepted)
+
+
+def _drift(site: Site) -> list[str]:
+    """Sentences on whether recent cases resemble the calibration window."""
+    policy = active_policy(site, site.domain)
+    if policy is None or policy.calibration is None:
+        return []
+    window = fitted_of(policy.calibration).window_
+    if window is None:
+        return []
+    recent = list(
+        Decision.objects.filter(case__site=site, case__domain=site.domain, score__isnull=False)
+        .filter(method=policy.method)
+        .order_by("-pk")
+        .values_list("score", "label")[:RECENT]
+    )
+    scores = np.array([score for score, _label in recent], dtype=np.float64)
+    labels = [label for _score, label in recent]
+    signals = (
+        score_drift(window.scores[policy.method], scores),
+        label_drift(window.labels, labels),
+    )
+    return [signal.sentence for signal in signals]

@@ -1,0 +1,121 @@
+"""The reviewer's lists."""
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import Count, F, Q
+from django.utils import timezone
+
+from inference import ensemble
+from inference.pipeline.domains import load_domain
+from triage.choices import WAITING, CaseStatus
+from triage.models import Case, Site
+from triage.selectors.rows import QueueRow, rows, with_details
+
+SHOWN = 50
+
+
+@dataclass(frozen=True)
+class QueuePage:
+    """What waits, soonest due first, and what is going on around it."""
+
+    rows: list[QueueRow]
+    waiting: int
+    held: int
+    processing: int
+    mine: QueueRow | None
+    resolved_today: int
+    domain_title: str
+    has_members: bool
+
+
+@dataclass(frozen=True)
+class CasesPage:
+    """A searchable list; `next` is the cursor of the following page, "" at the end."""
+
+    rows: list[QueueRow]
+    status: str
+    q: str
+    statuses: list[tuple[str, str, int]]
+    next: str
+
+
+def counts(site: Site) -> dict[str, int]:
+    """How many cases are in each state, every state named."""
+    found = dict(
+        Case.objects.filter(site=site).order_by().values_list("status").annotate(n=Count("pk"))
+    )
+    return {status: found.get(status, 0) for status in CaseStatus.values}
+
+
+def waiting_count(site: Site) -> int:
+    return Case.objects.filter(site=site, status__in=WAITING).count()
+
+
+def queue_page(*, site: Site, user: AbstractBaseUser) -> QueuePage:
+    """The queue as this person sees it."""
+    in_state = counts(site)
+    waiting = Case.objects.filter(site=site, status__in=WAITING).order_by(
+        F("due_at").asc(nulls_first=True), "created_at"
+    )
+    mine = Case.objects.filter(
+        site=site, leases__holder_id=user.pk, leases__ended_at=None, status=CaseStatus.IN_REVIEW
+    )
+    held = rows(with_details(mine)[:1], user)
+    return QueuePage(
+        rows=rows(with_details(waiting)[:SHOWN], user),
+        waiting=in_state[CaseStatus.DEFERRED] + in_state[CaseStatus.AUDIT],
+        held=in_state[CaseStatus.IN_REVIEW],
+        processing=in_state[CaseStatus.OPEN],
+        mine=held[0] if held else None,
+        resolved_today=_resolved_today(site, user),
+        domain_title=load_domain(site.domain).title,
+        has_members=bool(ensemble.members_of(site.domain)),
+    )
+
+
+def _resolved_today(site: Site, user: AbstractBaseUser) -> int:
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    return (
+        Case.objects.filter(site=site, reviews__reviewer_id=user.pk, resolved_at__gte=midnight)
+        .filter(status=CaseStatus.RESOLVED)
+        .distinct()
+        .count()
+    )
+
+
+def cases_page(
+    *, site: Site, user: AbstractBaseUser, status: str = "", q: str = "", after: str = ""
+) -> CasesPage:
+    """Newest first; `after` is the cursor that the page before gave."""
+    cases = Case.objects.filter(site=site).order_by("-created_at", "-pk")
+    if status in CaseStatus.values:
+        cases = cases.filter(status=status)
+    if q:
+        cases = cases.filter(Q(subject__pseudonym__icontains=q) | Q(pk__in=_numbered(site, q)))
+    if after and (last := Case.objects.filter(site=site, pk=after).first()):
+        cases = cases.filter(
+            Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk)
+        )
+    page = list(with_details(cases)[: SHOWN + 1])
+    in_state = counts(site)
+    statuses = [("", "all", sum(in_state.values()))]
+    statuses += [(value, str(title), in_state[value]) for value, title in CaseStatus.choices]
+    return CasesPage(
+        rows=rows(page[:SHOWN], user),
+        status=status,
+        q=q,
+        statuses=statuses,
+        next=str(page[SHOWN - 1].pk) if len(page) > SHOWN else "",
+    )
+
+
+def _numbered(site: Site, number: str) -> list[object]:
+    """Cases whose short number begins so: a range of primary keys, which an index answers."""
+    digits = number.lower().replace("-", "")
+    if not 4 <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
+        return []
+    low, high = digits.ljust(32, "0"), digits.ljust(32, "f")
+    return list(
+        Case.objects.filter(site=site, pk__gte=low, pk__lte=high).values_list("pk", flat=True)[:50]
+    )

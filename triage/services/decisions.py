@@ -1,0 +1,198 @@
+"""Accept or defer. Acceptance is positive: everything that is not plainly sure goes to a person."""
+
+import logging
+import math
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from django.db import transaction
+
+from inference.models import Run
+from inference.pipeline.domains import load_domain
+from inference.services.answers import answers_of
+from inference.services.runs import finite, store_scores
+from inference.uq.ensemble import STAGE_METHODS
+from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
+from triage.models import Case, Decision, Policy, Site
+from triage.services.fitted import fitted_of
+from triage.services.history import record
+from triage.services.states import move
+
+log = logging.getLogger(__name__)
+HOURS_AT_MOST = 24.0
+WEIGHT = {"high": 3.0, "unknown": 3.0, "medium": 2.0, "low": 1.0}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a policy says of a run, before it is written down.
+
+    `score` and `threshold` are None where there is none; `reasons` are codes of triage.reasons.
+    """
+
+    outcome: Outcome
+    reasons: list[str]
+    score: float | None = None
+    threshold: float | None = None
+    method: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+    explanation: dict[str, Any] = field(default_factory=dict)
+
+
+def active_policy(site: Site, domain: str) -> Policy | None:
+    """The policy in force, if any."""
+    return (
+        Policy.objects.filter(site=site, domain=domain, status=PolicyStatus.ACTIVE)
+        .select_related("calibration", "site")
+        .defer("calibration__parameters", "replay")
+        .first()
+    )
+
+
+def decide(*, run_id: UUID) -> Decision | None:
+    """Apply the policy in force to a finished run; None if it was done before or is too early."""
+    with transaction.atomic():
+        case = (
+            Case.objects.select_for_update(of=("self",))
+            .select_related("site")
+            .filter(observation__runs=run_id)
+            .first()
+        )
+        run = Run.objects.select_related("observation").get(pk=run_id)
+        if case is None or case.status != CaseStatus.OPEN or not run.finished:
+            return None
+        policy = active_policy(case.site, case.domain)
+        return _write_down(case, run, policy, _safe_verdict(run, policy))
+
+
+def decide_overdue() -> int:
+    """Decide what a dying process left undecided; returns how many cases that was."""
+    finished = (Run.Status.SCORED, Run.Status.FAILED)
+    left = Case.objects.filter(status=CaseStatus.OPEN, observation__runs__status__in=finished)
+    run_ids = list(left.values_list("observation__runs", flat=True))
+    return sum(decide(run_id=run_id) is not None for run_id in run_ids)
+
+
+def _safe_verdict(run: Run, policy: Policy | None) -> Verdict:
+    try:
+        return judge(run, policy)
+    except Exception:
+        log.exception("no verdict on %s: it is deferred", run)
+        return Verdict(Outcome.DEFER, ["decision_failed"])
+
+
+def judge(run: Run, policy: Policy | None) -> Verdict:
+    """What the policy says of a finished run. Reads, writes nothing: replays use it too."""
+    scores = scores_of(run, policy)
+    method = policy.method if policy else ""
+    score = scores.get(method)
+    score = float(score) if score is not None and math.isfinite(score) else None
+    threshold = policy.threshold if policy else None
+    reasons = [*run.problems, *_objections(run, policy, score)]
+    return Verdict(
+        outcome=Outcome.DEFER if reasons else Outcome.ACCEPT,
+        reasons=reasons or ["certain"],
+        score=score,
+        threshold=threshold,
+        method=method,
+        scores=scores,
+        explanation=explain(policy, scores, score),
+    )
+
+
+def _objections(run: Run, policy: Policy | None, score: float | None) -> list[str]:
+    """Why the policy does not accept; empty only if everything that acceptance needs is there."""
+    if run.status != Run.Status.SCORED or not run.prediction:
+        return ["no_prediction"]
+    if policy is None:
+        return ["no_policy"]
+    if policy.mode == PolicyMode.DEFER_ALL:
+        return ["defer_all"]
+    if policy.threshold is None or not math.isfinite(policy.threshold):
+        return ["policy_accepts_nothing"]
+    if score is None:
+        return ["no_score"]
+    return [] if score <= policy.threshold else ["above_threshold"]
+
+
+def scores_of(run: Run, policy: Policy | None) -> dict[str, float]:
+    """All scores of a run: those that need no labels, and those of the policy's calibration."""
+    scores = {row.method: row.value for row in run.scores.all() if row.value is not None}
+    if policy and policy.calibration and run.status == Run.Status.SCORED:
+        fitted = fitted_of(policy.calibration)
+        if set(fitted.members_) == set(run.pins["members"]):
+            fresh = fitted.scores(answers_of([run], fitted.members_))
+            scores |= {name: float(values[0]) for name, values in fresh.items()}
+    return scores
+
+
+def explain(policy: Policy | None, scores: dict[str, float], score: float | None) -> dict[str, Any]:
+    """Levels (low, medium, high, unknown) a stage and overall, and P(error), for people."""
+    if not (policy and policy.calibration):
+        return {"levels": {}, "error_probability": None}
+    fitted = fitted_of(policy.calibration)
+    known = {name: np.array([value]) for name, value in scores.items() if name in fitted.cuts_}
+    levels = {name: str(values[0]) for name, values in fitted.levels(known).items()}
+    for stage, method in STAGE_METHODS.items():
+        levels[stage] = levels.get(method, "unknown")
+    levels["overall"] = levels.get(policy.method, "unknown")
+    chance = fitted.error_probability(policy.method, np.array([np.nan if score is None else score]))
+    return {"levels": levels, "error_probability": finite(float(chance[0]))}
+
+
+def _write_down(case: Case, run: Run, policy: Policy | None, verdict: Verdict) -> Decision:
+    accepted = verdict.outcome == Outcome.ACCEPT
+    share = policy.audit_share if policy and accepted else 1.0
+    audited = accepted and random.SystemRandom().random() < share
+    store_scores(run, verdict.scores)
+    decision = Decision.objects.create(
+        case=case,
+        run=run,
+        policy=policy,
+        outcome=verdict.outcome,
+        label=run.prediction,
+        method=verdict.method,
+        score=verdict.score,
+        threshold=verdict.threshold,
+        reasons=verdict.reasons,
+        explanation=verdict.explanation,
+        label_probability=share,
+        audited=audited,
+    )
+    _move_on(case, run, decision)
+    record(
+        "decided",
+        site=case.site,
+        case=case,
+        outcome=decision.outcome,
+        policy=policy.version if policy else None,
+        reasons=decision.reasons,
+    )
+    return decision
+
+
+def _move_on(case: Case, run: Run, decision: Decision) -> None:
+    if decision.outcome == Outcome.DEFER:
+        move(case, CaseStatus.DEFERRED, due_at=due(case, run, decision))
+    elif decision.audited:
+        move(case, CaseStatus.AUDIT, label=run.prediction, due_at=due(case, run, decision))
+    else:
+        move(case, CaseStatus.ACCEPTED, label=run.prediction)
+
+
+def due(case: Case, run: Run, decision: Decision) -> datetime:
+    """When a person should have seen the case: the severer and the less sure, the sooner.
+
+    24 hours divided by severity (1 to 3; unknown counts 3) and by uncertainty (1 to 3); an audit
+    may wait the full 24 hours.
+    """
+    if decision.audited:
+        return case.created_at + timedelta(hours=HOURS_AT_MOST)
+    severity = {label.id: label.severity for label in load_domain(case.domain).labels}
+    level = decision.explanation.get("levels", {}).get("overall", "unknown")
+    weight = severity.get(run.prediction, 3) * WEIGHT.get(level, 3.0)
+    return case.created_at + timedelta(hours=HOURS_AT_MOST / weight)

@@ -1,0 +1,77 @@
+"""What is known of past cases, as arrays: for calibration, replays and audits."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from inference.models import Run
+from inference.services.answers import answers_of
+from inference.uq.answers import Answers
+from inference.uq.types import Bools, Floats
+from triage.choices import CaseStatus, Outcome
+from triage.models import Decision, Site
+
+NEWEST = 2000
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """n past decisions of one ensemble at one site, newest first.
+
+    Attributes:
+        answers: of n cases and M members.
+        labelled: (n,) an expert has answered, in a way whose probability is known: because it was
+            deferred, or drawn for audit. An accepted case that somebody opened out of curiosity is
+            not labelled in this sense.
+        wrong: (n,) 1.0 where the ensemble's label differs from the expert's, NaN where unlabelled.
+        probability: (n,) in (0, 1], with which the case was to be labelled.
+        trusted: (n,) nothing was missing or unreadable, so that it may be accepted at all.
+        accepted: (n,) it was accepted when it was decided.
+    """
+
+    decisions: list[Decision]
+    answers: Answers
+    labelled: Bools
+    wrong: Floats
+    probability: Floats
+    trusted: Bools
+    accepted: Bools
+
+    def __len__(self) -> int:
+        return len(self.decisions)
+
+    @property
+    def weights(self) -> Floats:
+        """1 / probability, (n,)."""
+        return 1.0 / self.probability
+
+
+def gather(
+    *, site: Site, domain: str, members: tuple[str, ...], newest: int = NEWEST
+) -> Evidence | None:
+    """The newest scored decisions that this very ensemble took part in; None if there are none."""
+    rows = (
+        Decision.objects.filter(case__site=site, case__domain=domain, run__status=Run.Status.SCORED)
+        .select_related("case", "run")
+        .prefetch_related("run__traces")
+        .order_by("-pk")[:newest]
+    )
+    decisions = [row for row in rows if set(row.run.pins["members"]) == set(members)]
+    if not decisions:
+        return None
+    labelled = np.array([_is_labelled(row) for row in decisions])
+    differs = np.array([float(row.case.label != row.label) for row in decisions])
+    return Evidence(
+        decisions=decisions,
+        answers=answers_of([row.run for row in decisions], members),
+        labelled=labelled,
+        wrong=np.where(labelled, differs, np.nan),
+        probability=np.array([row.label_probability for row in decisions]),
+        trusted=np.array([not row.run.problems for row in decisions]),
+        accepted=np.array([row.outcome == Outcome.ACCEPT for row in decisions]),
+    )
+
+
+def _is_labelled(decision: Decision) -> bool:
+    sampled = decision.audited or decision.outcome == Outcome.DEFER
+    return sampled and decision.case.status == CaseStatus.RESOLVED

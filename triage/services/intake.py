@@ -1,0 +1,123 @@
+"""The door: a photo comes in whole, or it stays outside with a clear word."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from inference.media import Limits, MediaRejected, Sanitised, sanitise
+
+from inference.pipeline.domains import load_domain
+from inference.services.observations import forget_files, store_observation
+from inference.services.runs import open_run
+from triage.errors import Refused, TriageError
+from triage.models import Case, Site, Subject
+from triage.services.history import record
+from triage.services.states import tell
+
+MAX_PSEUDONYM = 60
+
+
+class DiskFull(TriageError):
+    """Nothing can be stored now; reviewing goes on."""
+
+    status = 507
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The case of a photo; `created` is False when the same photo was here already."""
+
+    case: Case
+    created: bool
+
+
+def open_case(
+    *,
+    site: Site,
+    data: bytes,
+    actor: AbstractBaseUser | None = None,
+    subject: str = "",
+    captured_at: datetime | None = None,
+    drawn: bool = False,
+    source: str = "page",
+) -> Opened:
+    """Take one photo in: store it, open its case and queue the ensemble's work.
+
+    The same bytes at the same site are one case, however often they are sent.
+
+    Raises:
+        Refused: it is no photo that can be read, or the subject's name is too long.
+        DiskFull: the disk refused.
+    """
+    if known := Case.objects.filter(site=site, sha256=hashlib.sha256(data).hexdigest()).first():
+        return Opened(known, created=False)
+    if len(subject) > MAX_PSEUDONYM:
+        raise Refused(f"The subject's pseudonym is longer than {MAX_PSEUDONYM} characters.")
+    sanitised = _sanitised(data)
+    try:
+        case = _store(site, data, sanitised, actor, subject.strip(), captured_at, drawn, source)
+    except IntegrityError:
+        known = Case.objects.filter(site=site, sha256=sanitised.sha256).first()
+        if known is None:
+            raise
+        return Opened(known, created=False)
+    except OSError as error:
+        raise DiskFull(
+            "There is no room to store this photo. Tell your administrator.", "disk_full"
+        ) from error
+    return Opened(case, created=True)
+
+
+def _sanitised(data: bytes) -> Sanitised:
+    try:
+        return sanitise(data, limits=Limits(max_bytes=settings.ALARM_UPLOAD_MB << 20))
+    except MediaRejected as error:
+        raise Refused(str(error), error.code) from error
+
+
+def _store(
+    site: Site,
+    data: bytes,
+    sanitised: Sanitised,
+    actor: AbstractBaseUser | None,
+    subject: str,
+    captured_at: datetime | None,
+    drawn: bool,
+    source: str,
+) -> Case:
+    media = None
+    try:
+        with transaction.atomic():
+            observation = store_observation(
+                domain_id=load_domain(site.domain).id,
+                original=data,
+                sanitised=sanitised,
+                captured_at=captured_at,
+                drawn=drawn,
+            )
+            media = observation.media
+            case = Case.objects.create(
+                site=site,
+                domain=site.domain,
+                observation=observation,
+                sha256=sanitised.sha256,
+                opened_by_id=actor.pk if actor else None,
+                subject=_subject(site, subject),
+            )
+            record("opened", site=site, actor=actor, case=case, source=source)
+            transaction.on_commit(lambda: tell(site.pk, case.id))
+            open_run(observation=observation)
+    except BaseException:
+        if media is not None:
+            forget_files(media)
+        raise
+    return case
+
+
+def _subject(site: Site, pseudonym: str) -> Subject | None:
+    if not pseudonym:
+        return None
+    return Subject.objects.get_or_create(site=site, pseudonym=pseudonym)[0]

@@ -1,0 +1,101 @@
+"""What experts say."""
+
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.utils import timezone
+
+from inference import dispatch
+from inference.pipeline.domains import load_domain
+from triage.choices import CaseStatus, ReviewAction
+from triage.errors import Conflict, Refused
+from triage.models import Case, Lease, Review
+from triage.services import queue
+from triage.services.history import record
+from triage.services.states import move
+
+MAX_COMMENT = 2000
+
+
+def submit_review(
+    *, token: UUID, user: AbstractBaseUser, label: str, version: int, comment: str = ""
+) -> Review:
+    """Answer the case that the lease `token` holds, and resolve it.
+
+    Raises:
+        Refused: the label is not one of the domain's, or the comment is too long.
+        Conflict: the lease ran out or is somebody else's, or the case has changed since.
+    """
+    with transaction.atomic():
+        lease = _valid_lease(token, user)
+        case = Case.objects.select_for_update().select_related("site").get(pk=lease.case_id)
+        _check(case, label=label, version=version, comment=comment)
+        review = Review.objects.create(
+            case=case,
+            reviewer_id=user.pk,
+            label=label,
+            comment=comment,
+            seconds=(timezone.now() - lease.taken_at).total_seconds(),
+        )
+        if not queue.end_lease(lease):
+            raise Conflict("Your hold on this case has run out. Claim it again.", "lease_over")
+        move(case, CaseStatus.RESOLVED, label=label, resolved_at=timezone.now())
+        record("resolved", site=case.site, actor=user, case=case, label=label)
+        transaction.on_commit(partial(_ask_for_refit, case.site_id, case.domain))
+    return review
+
+
+def undo_review(*, case: Case, user: AbstractBaseUser) -> Lease:
+    """Take one's own last answer back and hold the case again; the answer stays in the history.
+
+    Raises:
+        Conflict: it is not this person's last answer, or too long ago.
+    """
+    with transaction.atomic():
+        locked = Case.objects.select_for_update().select_related("site").get(pk=case.pk)
+        last = locked.reviews.last()
+        if locked.status != CaseStatus.RESOLVED or last is None or last.reviewer_id != user.pk:
+            raise Conflict("Only your own last answer can be taken back.", "not_yours")
+        if timezone.now() - last.created_at > timedelta(minutes=settings.ALARM_UNDO_MINUTES):
+            raise Conflict(
+                f"An answer can be taken back for {settings.ALARM_UNDO_MINUTES} minutes.",
+                "too_late",
+            )
+        if queue.held_lease(site=locked.site, user=user):
+            raise Conflict("You hold another case. Answer it or let it go first.", "holds_another")
+        Review.objects.create(case=locked, reviewer_id=user.pk, action=ReviewAction.UNDO)
+        record("took back", site=locked.site, actor=user, case=locked, label=last.label)
+        return queue.take_back(case=locked, user=user)
+
+
+def _valid_lease(token: UUID, user: AbstractBaseUser) -> Lease:
+    lease = Lease.objects.filter(token=token, holder_id=user.pk).first()
+    if lease is None:
+        raise Conflict("You do not hold this case. Claim it first.", "no_lease")
+    if lease.ended_at or lease.expires_at <= timezone.now():
+        raise Conflict("Your hold on this case has run out. Claim it again.", "lease_over")
+    return lease
+
+
+def _check(case: Case, *, label: str, version: int, comment: str) -> None:
+    labels = load_domain(case.domain).label_ids
+    if label not in labels:
+        raise Refused(f"There is no label {label!r}. Choose one of: {', '.join(labels)}.", "label")
+    if len(comment) > MAX_COMMENT:
+        raise Refused(f"The comment is longer than {MAX_COMMENT} characters.", "comment")
+    if case.status != CaseStatus.IN_REVIEW or case.version != version:
+        raise Conflict(
+            f"The case has changed since you opened it (it is {case.get_status_display()}). "
+            "Look at it again; your answer was not stored.",
+            "changed",
+        )
+
+
+def _ask_for_refit(site_id: int, domain: str) -> None:
+    from triage.tasks import QUEUE, refit_when_due
+
+    dispatch.hint(refit_when_due, site_id, domain, queue=QUEUE)

@@ -1,0 +1,38 @@
+"""The one place where a case changes its state."""
+
+from django.db import transaction
+
+from triage import events
+from triage.choices import TRANSITIONS, CaseStatus, Outcome
+from triage.models import Case
+
+
+class IllegalTransition(RuntimeError):
+    """A programming error: there is no such step between these states."""
+
+
+def move(case: Case, status: CaseStatus, **fields: object) -> None:
+    """Take a case that the caller has locked to another state, and tell the open pages."""
+    if status not in TRANSITIONS[case.status]:
+        raise IllegalTransition(f"{case} cannot go from {case.status} to {status}")
+    case.status = status
+    case.version += 1
+    for name, value in fields.items():
+        setattr(case, name, value)
+    case.save(update_fields=["status", "version", *fields])
+    site_id, case_id = case.site_id, case.id
+    transaction.on_commit(lambda: tell(site_id, case_id))
+
+
+def tell(site_id: int, case_id: object) -> None:
+    """A changed case changes its own page and the queue."""
+    events.announce(site_id, "case", case_id)  # type: ignore[arg-type]
+    events.announce(site_id, "queue")
+
+
+def origin(case: Case) -> CaseStatus:
+    """Where a case in review came from, and goes back to when it is let go."""
+    decision = case.decisions.order_by("-pk").first()
+    if decision is None or decision.outcome == Outcome.DEFER:
+        return CaseStatus.DEFERRED
+    return CaseStatus.AUDIT if decision.audited else CaseStatus.ACCEPTED

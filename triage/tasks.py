@@ -1,0 +1,15 @@
+"""What a worker is told to do for triage."""
+
+from celery import shared_task
+
+from triage.models import Site
+from triage.services import calibration
+
+QUEUE = "triage"
+
+
+@shared_task
+def refit_when_due(site_id: int, domain: str) -> None:
+    site = Site.objects.filter(pk=site_id).first()
+    if site:
+        calibration.refit_when_due(site=site, domain=domain)

@@ -1,0 +1,78 @@
+"""What all pages share: who may, and what a person is told when something cannot be done."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+
+from triage.errors import Forbidden, TriageError
+from triage.middleware import Place
+from triage.models import Case, Site
+from triage.permissions import require
+
+View = Callable[..., HttpResponse]
+
+
+def member_page(act: str) -> Callable[[View], View]:
+    """Only for signed-in people whose role at their site allows `act`; others get a 403 page.
+
+    A TriageError of the page becomes a message and a way back; nothing was changed then.
+    """
+
+    def decorate(view: View) -> View:
+        @login_required
+        @wraps(view)
+        def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            try:
+                require(place(request).roles, act)
+                return view(request, *args, **kwargs)
+            except Forbidden as error:
+                return render(request, "403.html", {"reason": str(error)}, status=403)
+            except TriageError as error:
+                messages.error(request, str(error))
+                return back(request)
+
+        return wrapper
+
+    return decorate
+
+
+def place(request: HttpRequest) -> Place:
+    """The person's site and roles, as the middleware found them."""
+    return request.place  # type: ignore[attr-defined, no-any-return]
+
+
+def site_of(request: HttpRequest) -> Site:
+    """The person's site; only behind `member_page`, where there is one."""
+    site = place(request).site
+    if site is None:
+        raise Forbidden("You do not belong to any site yet. Ask your administrator.", "no_site")
+    return site
+
+
+def case_at(request: HttpRequest, pk: UUID) -> Case:
+    """A case of the person's own site; another site's is not found rather than forbidden."""
+    cases = Case.objects.select_related("site", "subject", "observation__media")
+    return get_object_or_404(cases, pk=pk, site=site_of(request))
+
+
+def back(request: HttpRequest, to: str = "") -> HttpResponse:
+    """To where the person came from, or to a named page."""
+    target = to or request.headers.get("HX-Current-URL") or request.headers.get("Referer", "")
+    host = request.build_absolute_uri("/")
+    if not target.startswith(("/", host)) or target.startswith("//"):
+        target = reverse("start")
+    if is_fragment(request):
+        return HttpResponse(status=204, headers={"HX-Redirect": target})
+    return redirect(target)
+
+
+def is_fragment(request: HttpRequest) -> bool:
+    """Whether htmx or the live module asks for a fragment."""
+    return request.headers.get("HX-Request") == "true"

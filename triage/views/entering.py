@@ -1,0 +1,48 @@
+"""Signing in, choosing a site, and where one lands."""
+
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import LoginView
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from triage.choices import Role, SiteKind
+from triage.middleware import SESSION_KEY
+from triage.models import Membership
+from triage.services.demo import demo_accounts
+from triage.views.access import place
+
+
+class SignInView(LoginView):
+    """Django's own, with the demonstration's accounts beside it where there are any."""
+
+    template_name = "sign_in.html"
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
+        return super().get_context_data(**kwargs) | {"demo_accounts": demo_accounts()}
+
+
+@require_GET
+@login_required
+def start_view(request: HttpRequest) -> HttpResponse:
+    """Everybody's own first page."""
+    here = place(request)
+    if here.site is None:
+        reason = "You do not belong to any site yet. Ask your administrator."
+        return render(request, "403.html", {"reason": reason}, status=403)
+    if Role.ADMINISTRATOR in here.roles:
+        return redirect("policies")
+    return redirect("household" if here.site.kind == SiteKind.HOUSEHOLD else "queue")
+
+
+@require_POST
+@login_required
+def switch_site_view(request: HttpRequest) -> HttpResponse:
+    """Work at another of one's own sites from now on."""
+    wanted = request.POST.get("site", "")
+    mine = Membership.objects.filter(user_id=request.user.pk).values_list("site_id", flat=True)
+    if not wanted.isdigit() or int(wanted) not in mine:
+        raise Http404
+    request.session[SESSION_KEY] = int(wanted)
+    return redirect("start")

@@ -1,0 +1,101 @@
+"""The administrators' pages: policies and the ensemble."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from triage.choices import PolicyMode
+from triage.errors import Refused
+from triage.forms import ProposeForm
+from triage.models import Policy
+from triage.selectors.ensemble import ensemble_page
+from triage.selectors.policies import policies_page, policy_page
+from triage.services import calibration, policies
+from triage.views.access import is_fragment, member_page, site_of
+
+
+@require_GET
+@member_page("see_policies")
+def policies_view(request: HttpRequest) -> HttpResponse:
+    page = policies_page(site=site_of(request), user=request.user)
+    template = "_policies.html" if is_fragment(request) else "policies.html"
+    return render(request, template, {"page": page, "form": ProposeForm()})
+
+
+@require_GET
+@member_page("see_policies")
+def policy_view(request: HttpRequest, pk: int) -> HttpResponse:
+    page = policy_page(policy=_policy(request, pk), user=request.user)
+    return render(request, "policy.html", {"page": page})
+
+
+@require_POST
+@member_page("change_policies")
+def publish_view(request: HttpRequest, pk: int) -> HttpResponse:
+    policy = policies.publish_policy(policy=_policy(request, pk), actor=request.user)
+    messages.success(request, _("Version {0} is in force.").format(policy.version))
+    return redirect("policies")
+
+
+@require_POST
+@member_page("change_policies")
+def roll_back_view(request: HttpRequest, pk: int) -> HttpResponse:
+    policy = policies.roll_back(policy=_policy(request, pk), actor=request.user)
+    messages.success(request, _("Rolled back: version {0} is in force.").format(policy.version))
+    return redirect("policies")
+
+
+@require_POST
+@member_page("change_policies")
+def drop_view(request: HttpRequest, pk: int) -> HttpResponse:
+    policies.drop_policy(policy=_policy(request, pk), actor=request.user)
+    messages.info(request, _("The draft was dropped."))
+    return redirect("policies")
+
+
+@require_POST
+@member_page("change_policies")
+def refit_view(request: HttpRequest) -> HttpResponse:
+    site = site_of(request)
+    policy = calibration.refit(site=site, domain=site.domain)
+    return redirect("policy", pk=policy.pk)
+
+
+@require_POST
+@member_page("change_policies")
+def propose_view(request: HttpRequest) -> HttpResponse:
+    site, form = site_of(request), ProposeForm(request.POST)
+    if not form.is_valid():
+        raise Refused(_("Choose a mode, a score and a percentage from 0.5 to 99."), "form")
+    policy = calibration.propose_by_hand(
+        site=site,
+        domain=site.domain,
+        mode=PolicyMode(form.cleaned_data["mode"]),
+        value=form.cleaned_data["value"] / 100,
+        method=form.cleaned_data["method"],
+        actor=request.user,
+    )
+    return redirect("policy", pk=policy.pk)
+
+
+@require_POST
+@member_page("change_policies")
+def defer_all_view(request: HttpRequest) -> HttpResponse:
+    site = site_of(request)
+    policies.defer_everything(site=site, domain=site.domain, actor=request.user)
+    messages.warning(request, _("From now on every case goes to a person."))
+    return redirect("policies")
+
+
+@require_GET
+@member_page("see_ensemble")
+def ensemble_view(request: HttpRequest) -> HttpResponse:
+    return render(request, "ensemble.html", {"page": ensemble_page(site=site_of(request))})
+
+
+def _policy(request: HttpRequest, pk: int) -> Policy:
+    return get_object_or_404(
+        Policy.objects.select_related("site", "calibration"), pk=pk, site=site_of(request)
+    )

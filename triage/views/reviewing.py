@@ -1,0 +1,159 @@
+"""The reviewers' pages: queue, case, household, upload."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from inference.pipeline.domains import load_domain
+from triage.choices import SiteKind
+from triage.errors import Conflict, Refused
+from triage.forms import ReviewForm
+from triage.models import Lease
+from triage.selectors import cases as case_selectors
+from triage.selectors.household import household_page
+from triage.selectors.queue import cases_page, queue_page
+from triage.services import queue, reviews
+from triage.views.access import case_at, is_fragment, member_page, place, site_of
+
+
+@require_GET
+@member_page("review")
+def queue_view(request: HttpRequest) -> HttpResponse:
+    page = queue_page(site=site_of(request), user=request.user)
+    return render(request, "_queue.html" if is_fragment(request) else "queue.html", {"page": page})
+
+
+@require_GET
+@member_page("review")
+def household_view(request: HttpRequest) -> HttpResponse:
+    page = household_page(site=site_of(request), user=request.user)
+    template = "_household.html" if is_fragment(request) else "household.html"
+    return render(request, template, {"page": page})
+
+
+@require_POST
+@member_page("review")
+def claim_next_view(request: HttpRequest) -> HttpResponse:
+    lease = queue.claim_next(site=site_of(request), user=request.user)
+    if lease:
+        return redirect("case", pk=lease.case_id)
+    page = queue_page(site=site_of(request), user=request.user)
+    taken = _("All waiting cases are held by others or were passed on by you.")
+    messages.info(request, taken if page.waiting or page.held else _("Nothing waits. Well done."))
+    return redirect(_list_of(request))
+
+
+@require_GET
+@member_page("see_cases")
+def cases_view(request: HttpRequest) -> HttpResponse:
+    wanted = {key: request.GET.get(key, "") for key in ("status", "q")}
+    page = cases_page(
+        site=site_of(request),
+        user=request.user,
+        after=_uuid(request.GET.get("after", "")),
+        **wanted,
+    )
+    return render(request, "_cases.html" if is_fragment(request) else "cases.html", {"page": page})
+
+
+@require_GET
+@member_page("see_cases")
+def case_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return render(request, "case.html", _case_context(request, pk))
+
+
+@require_GET
+@member_page("see_cases")
+def case_panel_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return render(request, "_case.html", _case_context(request, pk))
+
+
+@require_POST
+@member_page("review")
+def claim_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    queue.claim(case=case_at(request, pk), user=request.user)
+    return redirect("case", pk=pk)
+
+
+@require_POST
+@member_page("review")
+def release_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    queue.release(lease=_my_lease(request, pk))
+    return redirect(_list_of(request))
+
+
+@require_POST
+@member_page("review")
+def pass_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    queue.pass_on(lease=_my_lease(request, pk), comment=request.POST.get("comment", ""))
+    messages.info(request, _("Passed on: somebody else will be asked."))
+    return redirect(_list_of(request))
+
+
+@require_POST
+@member_page("review")
+def extend_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    lease = queue.extend(lease=_my_lease(request, pk))
+    if is_fragment(request):
+        return render(request, "_lease.html", {"lease": lease})
+    return redirect("case", pk=pk)
+
+
+@require_POST
+@member_page("review")
+def review_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Store the answer; a refused one comes back with all that was typed still in the form."""
+    case = case_at(request, pk)
+    form = ReviewForm(request.POST, domain=load_domain(case.domain))
+    try:
+        if not form.is_valid():
+            raise Refused(_("Choose a label first."), "form")
+        reviews.submit_review(user=request.user, **form.cleaned_data)
+    except (Refused, Conflict) as error:
+        context = _case_context(request, pk, form) | {"problem": str(error)}
+        return render(request, "case.html", context, status=error.status)
+    undo = _("Stored. You can take it back on the case's page.")
+    messages.success(request, undo, extra_tags=f"case:{pk}")
+    if request.POST.get("next"):
+        return claim_next_view(request)
+    return redirect("case", pk=pk)
+
+
+@require_POST
+@member_page("review")
+def undo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    reviews.undo_review(case=case_at(request, pk), user=request.user)
+    messages.info(request, _("Your answer was taken back; you hold the case again."))
+    return redirect("case", pk=pk)
+
+
+def _case_context(
+    request: HttpRequest, pk: UUID, form: ReviewForm | None = None
+) -> dict[str, object]:
+    page = case_selectors.case_page(
+        case=case_at(request, pk), user=request.user, roles=place(request).roles
+    )
+    return {"page": page, "form": form or ReviewForm(domain=page.domain)}
+
+
+def _my_lease(request: HttpRequest, pk: UUID) -> Lease:
+    case = case_at(request, pk)
+    lease = queue.held_lease(site=case.site, user=request.user)
+    if lease is None or lease.case_id != case.pk:
+        raise Conflict(_("You do not hold this case any more. Claim it again."), "no_lease")
+    return lease
+
+
+def _list_of(request: HttpRequest) -> str:
+    return "household" if site_of(request).kind == SiteKind.HOUSEHOLD else "queue"
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text)) if text else ""
+    except ValueError:
+        return ""
