@@ -42,6 +42,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     CaseStatus.RESOLVED: frozenset({CaseStatus.IN_REVIEW}),
 }
 WAITING = (CaseStatus.DEFERRED, CaseStatus.AUDIT)
+CLAIMABLE = (*WAITING, CaseStatus.ACCEPTED)
 
 
 class Outcome(TextChoices):

@@ -5,8 +5,6 @@ from celery import shared_task
 from triage.models import Site
 from triage.services import calibration
 
-QUEUE = "triage"
-
 
 @shared_task
 def refit_when_due(site_id: int, domain: str) -> None:

@@ -1,11 +1,11 @@
-"""Charts as inline SVG; colours come from the page's CSS variables, so that dark mode reaches them."""
+"""Charts as inline SVG; the page's CSS colours them, so that dark mode reaches them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 420, 300
-LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 48, 22, 12, 44
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def judge(
 
 
 def summarise(judged: Judged, seconds_per_case: float) -> dict[str, object]:
-    """The numbers of the report, plain JSON; an AUROC without right or without wrong cases is None."""
+    """The numbers of the report, plain JSON; AUROC is None if all cases are right, or all wrong."""
     wrong = judged.wrong
     return {
         "n": len(judged),

@@ -6,7 +6,6 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import numpy as np
 
 from inference.evaluation.charts import Axis, Line, line_chart
 from inference.evaluation.judging import DEFERRALS, PROBABILITY_OF, Judged
@@ -86,10 +85,15 @@ def _curves(judged: Judged, drawn: Mapping[str, str]) -> str:
         ]
         lines.append(Line(NAMES[method], points, style))
     lowest = min(y for line in lines for _, y in line.points)
-    bottom = min(np.floor(lowest * 10) / 10, 0.9)
-    y = Axis("accepted and right", np.linspace(bottom, 1, 5).tolist())
-    x = Axis("deferred", [0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    x, y = Axis("deferred", [0, 0.1, 0.2, 0.3, 0.4, 0.5]), Axis("right", _ticks_from(lowest))
     return line_chart("Accuracy among the accepted against the share deferred", lines, x, y)
+
+
+def _ticks_from(lowest: float) -> list[float]:
+    """Ticks up to 100 %, five or ten percent apart, the first at or below `lowest`."""
+    step = 5 if lowest >= 0.75 else 10
+    first = int(min(lowest * 100 // step * step, 100 - step))
+    return [percent / 100 for percent in range(first, 101, step)]
 
 
 def _key(style: str, name: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from inference.uq.thresholds import clopper_pearson_lower, clopper_pearson_upper
-from inference.uq.types import Bools, Floats, Numbers
+from inference.uq.types import Bools, Floats, Marks
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class AcceptedError:
 
 
 def accepted_error(
-    wrong: Numbers, accepted: Bools, audited: Bools, probability: Floats, delta: float = 0.05
+    wrong: Marks, accepted: Bools, audited: Bools, probability: Floats, delta: float = 0.05
 ) -> AcceptedError:
     """Hajek estimate of the error rate among the accepted, with a 1 - delta interval.
 
@@ -50,7 +50,7 @@ def accepted_error(
 
 
 def policy_error(
-    wrong: Numbers,
+    wrong: Marks,
     scores: Floats,
     threshold: float,
     labelled: Bools,

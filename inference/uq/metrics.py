@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from inference.uq.types import Floats, Ints, Numbers
+from inference.uq.types import Floats, Ints, Marks
 
 
-def rc_curve(scores: Floats, wrong: Numbers) -> Floats:
+def rc_curve(scores: Floats, wrong: Marks) -> Floats:
     """Error rate among the accepted (n,) at coverage 1/n, 2/n, ..., 1 (Geifman & El-Yaniv 2017)."""
     order, groups = _ranked(scores)
     count = np.bincount(groups)
@@ -20,18 +20,18 @@ def rc_curve(scores: Floats, wrong: Numbers) -> Floats:
     return risk
 
 
-def aurc(scores: Floats, wrong: Numbers) -> float:
+def aurc(scores: Floats, wrong: Marks) -> float:
     """Area under the risk-coverage curve, in [0, 1], lower is better."""
     return float(rc_curve(scores, wrong).mean())
 
 
-def kept_accuracy(scores: Floats, wrong: Numbers, deferral: float) -> float:
+def kept_accuracy(scores: Floats, wrong: Marks, deferral: float) -> float:
     """Accuracy among the accepted once the `deferral` in [0, 1) least certain are deferred."""
     kept = max(round((1 - deferral) * len(scores)), 1)
     return float(1 - rc_curve(scores, wrong)[kept - 1])
 
 
-def auroc(scores: Floats, wrong: Numbers) -> float:
+def auroc(scores: Floats, wrong: Marks) -> float:
     """P(a wrong case scores above a right one), ties half; NaN if all are right or all wrong."""
     from scipy.stats import rankdata
 
@@ -43,7 +43,7 @@ def auroc(scores: Floats, wrong: Numbers) -> float:
     return float((ranks[bad].sum() - bad.sum() * (bad.sum() + 1) / 2) / pairs)
 
 
-def ece(probability: Floats, happened: Numbers, bins: int = 10) -> float:
+def ece(probability: Floats, happened: Marks, bins: int = 10) -> float:
     """Expected calibration error in [0, 1] over `bins` of equal size (Naeini et al. 2015)."""
     return float(
         sum(
@@ -60,7 +60,7 @@ def reliability_bins(probability: Floats, bins: int = 10) -> list[Ints]:
     return [rows for rows in np.array_split(order, bins) if len(rows)]
 
 
-def brier(probability: Floats, happened: Numbers) -> float:
+def brier(probability: Floats, happened: Marks) -> float:
     """Mean squared error of a probability, in [0, 1]."""
     return float(((probability - happened) ** 2).mean())
 

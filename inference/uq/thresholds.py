@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from scipy.special import betaincinv
 
-from inference.uq.types import Bools, Floats, Json, Numbers
+from inference.uq.types import Bools, Floats, Json, Marks
 
 _NEVER = -math.inf
 _MOST_LABELS = 100_000
@@ -90,7 +90,7 @@ def cheapest_percentage(
 
 
 def expected_cost(
-    wrong: Numbers,
+    wrong: Marks,
     accepted: Bools,
     *,
     error_cost: float = 1.0,
@@ -106,7 +106,7 @@ def expected_cost(
 
 def by_cost(
     scores: Floats,
-    wrong: Numbers,
+    wrong: Marks,
     *,
     error_cost: float = 1.0,
     review_cost: float = 0.1,
@@ -131,7 +131,7 @@ def by_cost(
 
 def guaranteed_risk(
     scores: Floats,
-    wrong: Numbers,
+    wrong: Marks,
     target: float,
     delta: float = 0.1,
     *,
@@ -158,7 +158,7 @@ def guaranteed_risk(
 
 
 def selection_with_guaranteed_risk(
-    scores: Floats, wrong: Numbers, target: float, delta: float = 0.1
+    scores: Floats, wrong: Marks, target: float, delta: float = 0.1
 ) -> ThresholdChoice:
     """The same promise by binary search (Geifman & El-Yaniv 2017, arXiv 1705.08500)."""
     _check_levels(target, delta)
@@ -183,7 +183,7 @@ def selection_with_guaranteed_risk(
     return _choice("selection with guaranteed risk", best, test, len(scores), needed)
 
 
-def conformal_risk(scores: Floats, wrong: Numbers, target: float) -> ThresholdChoice:
+def conformal_risk(scores: Floats, wrong: Marks, target: float) -> ThresholdChoice:
     """At most `target` accepted errors among ALL cases, on average: conformal risk control.
 
     Angelopoulos et al. 2022 (arXiv 2208.02814). No statement about accuracy among the accepted.
@@ -230,7 +230,7 @@ def _check_levels(target: float, delta: float) -> None:
 
 
 def _labelled(
-    scores: Floats, wrong: Numbers, weights: Floats | None
+    scores: Floats, wrong: Marks, weights: Floats | None
 ) -> tuple[Floats, Floats, Floats]:
     weights = np.ones(len(scores)) if weights is None else weights
     known = np.isfinite(wrong)

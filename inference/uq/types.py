@@ -8,4 +8,5 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Objects = npt.NDArray[np.object_]
 Numbers = npt.NDArray[np.floating]
+Marks = Numbers | Bools  # 1 or True = yes, 0 or False = no; NaN, where allowed, = unknown
 Json = dict[str, object]

@@ -55,6 +55,7 @@ async function refetch(url, elements) {
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const element of elements) replace(element, fresh.getElementById(element.id));
+  for (const source of fresh.querySelectorAll("[data-for]")) setCount(document.getElementById(source.dataset.for), source.dataset.count);
 }
 
 function replace(old, fresh) {
@@ -75,6 +76,12 @@ function replace(old, fresh) {
   if (focused) follow(focused, fresh)?.focus({ preventScroll: true });
   window.htmx?.process(fresh);
   localTimes(fresh);
+}
+
+function setCount(element, count) {
+  if (!element) return;
+  element.textContent = count;
+  element.hidden = count === "0";
 }
 
 // A live region that is swapped itself is not read out: what changed is said in one that stays.

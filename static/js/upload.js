@@ -67,9 +67,10 @@ function show(request, row) {
 }
 
 function take(files) {
+  const rows = [...files].map((file) => line(file.name));
+  results.prepend(...rows.map((row) => row.item));
   [...files].forEach((file, index) => {
-    const row = line(file.name);
-    results.prepend(row.item);
+    const row = rows[index];
     const sentence = objection(file, index);
     if (sentence) fail(row, sentence);
     else queue = queue.then(() => send(file, row));

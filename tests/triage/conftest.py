@@ -13,7 +13,7 @@ from triage.models import Site
 
 @dataclass(frozen=True)
 class Cast:
-    """Everybody at a clinic and a household, somebody of another clinic, and somebody of nowhere."""
+    """Everybody at a clinic and a household, somebody of another clinic, and a stranger."""
 
     clinic: Site
     household: Site

@@ -56,7 +56,16 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-publish": ("post", {ADMINISTRATOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema"}
-ABOUT_A_CASE = {"case", "case-panel", "photo", "thumbnail", "claim", "release", "extend", "pass"} | {
+ABOUT_A_CASE = {
+    "case",
+    "case-panel",
+    "photo",
+    "thumbnail",
+    "claim",
+    "release",
+    "extend",
+    "pass",
+} | {
     "review",
     "undo",
     "api-receipt",
@@ -119,9 +128,7 @@ def test_a_role_gets_what_is_its_and_nothing_else(
 
 
 @pytest.mark.parametrize("route", sorted(ABOUT_A_CASE))
-def test_another_sites_case_is_not_found(
-    cast: Cast, own: tuple[Case, Policy], route: str
-) -> None:
+def test_another_sites_case_is_not_found(cast: Cast, own: tuple[Case, Policy], route: str) -> None:
     assert status_for(cast.outsider, route, *own) == 404
 
 

@@ -7,9 +7,9 @@ from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
 from triage.errors import Conflict, Forbidden, Refused
 from triage.models import AuditEvent, Calibration, Case, Decision, Policy
+from triage.selectors.audits import accepted_error_at
+from triage.selectors.policy_state import active_policy
 from triage.services import calibration, policies, queue, reviews
-from triage.services.audit import accepted_error_at
-from triage.services.decisions import active_policy
 
 pytestmark = pytest.mark.django_db
 SURE, SPLIT = ("Burns", "Burns", "Burns"), ("Burns", "Burns", "Cut")
@@ -27,9 +27,7 @@ def members(monkeypatch: pytest.MonkeyPatch) -> None:
 def answer(cast: Cast, case: Case, label: str) -> None:
     lease = queue.claim(case=case, user=cast.clinician)
     case.refresh_from_db()
-    reviews.submit_review(
-        token=lease.token, user=cast.clinician, label=label, version=case.version
-    )
+    reviews.submit_review(token=lease.token, user=cast.clinician, label=label, version=case.version)
 
 
 def answered(cast: Cast, count: int, truth: str = "Burns") -> None:

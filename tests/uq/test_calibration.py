@@ -35,7 +35,7 @@ def test_the_curve_is_chosen_by_what_it_predicts() -> None:
 
 
 @given(st.integers(0, 10_000), st.sampled_from(["isotonic", "logistic", None]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_probability_never_falls_with_the_score(seed: int, kind: str | None) -> None:
     rng = np.random.default_rng(seed)
     scores, wrong = rng.normal(size=60).round(1), (rng.random(60) < 0.3).astype(np.float64)

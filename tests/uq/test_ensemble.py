@@ -28,7 +28,7 @@ def test_a_higher_score_means_more_errors(method: str) -> None:
 
 
 @given(st.permutations(range(3)))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_no_score_depends_on_the_members_order(order: list[int]) -> None:
     shuffled = ANSWERS.take(np.arange(20)).ordered([ANSWERS.members[i] for i in order])
     expected = FITTED.scores(ANSWERS.take(np.arange(20)))

@@ -80,7 +80,7 @@ def test_residual_is_unknown_without_a_spare_dimension() -> None:
 
 
 @given(st.integers(1, 5), st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_more_factors_never_explain_less(rank: int, seed: int) -> None:
     values = np.random.default_rng(seed).random((30, 6))
     fewer = residual(values, fit_factors(values, rank - 1)) if rank > 1 else (values**2).mean(1)

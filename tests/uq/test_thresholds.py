@@ -108,7 +108,7 @@ def test_equal_weights_change_nothing() -> None:
 
 
 @given(st.integers(0, 200))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_laxer_target_never_accepts_less(seed: int) -> None:
     sample = world(400, seed)
     for method in (guaranteed_risk, selection_with_guaranteed_risk):

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, status
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -108,7 +108,7 @@ class Reviews(APIView):
 
     acts: ClassVar = {"POST": "review"}
     permission_classes = (MayAct,)
-    parser_classes = (JSONParser, FormParser)
+    parser_classes = (JSONParser,)
 
     @extend_schema(request=serializers.ReviewIn, responses={201: serializers.CaseOut})
     def post(self, request: Request, pk: UUID) -> Response:

@@ -12,7 +12,7 @@ from inference.models import MemberJob, Run, StageTrace
 from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
-from triage.choices import CaseStatus, ReviewAction
+from triage.choices import CLAIMABLE, CaseStatus, ReviewAction
 from triage.models import AuditEvent, Case, Decision, Lease, Policy
 from triage.permissions import allows
 from triage.reasons import in_words
@@ -26,7 +26,6 @@ from triage.selectors.explain import (
     stage_title,
 )
 from triage.selectors.rows import is_blind, latest_decision
-from triage.services.queue import CLAIMABLE
 
 KEYS = 9
 TEXT_FIELD = {
@@ -125,18 +124,19 @@ class CasePage:
 def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> CasePage:
     """The page of a case for a person who may see it.
 
-    Caregivers get the plain summary: no member's words, no scores.
+    Caregivers get the plain summary: labels in their words, no member's words, no scores.
     """
     domain = load_domain(case.domain)
-    titles = {label.id: label.title for label in domain.labels}
+    detailed = allows(roles, "see_traces")
+    titles = {label.id: label.title if detailed else label.plain for label in domain.labels}
     run = case.observation.runs.prefetch_related("traces", "jobs", "hypotheses", "scores").last()
     decision = latest_decision(case)
     blind = is_blind(case)
-    detailed = allows(roles, "see_traces") and not blind and run is not None
     lease = _open_lease(case)
     mine = lease if lease and lease.holder_id == user.pk else None
-    hypotheses = _hypotheses(run, titles) if run and not blind else []
-    shown = None if blind else decision
+    hypotheses = _hypotheses(run, titles, detailed) if run and not blind else []
+    open_run = run if detailed and not blind else None
+    shown = decision if detailed and not blind else None
     labels_by_member = _labels_by_member(run) if run else {}
     return CasePage(
         case=case,
@@ -145,14 +145,14 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         drawn=case.observation.drawn,
         blind=blind,
         finished=bool(run and run.finished),
-        members=_members(run, titles) if detailed and run else [],
+        members=_members(open_run, titles) if open_run else [],
         hypotheses=hypotheses,
-        labels=_labels(domain, hypotheses),
+        labels=_labels(titles, hypotheses),
         stages=stage_levels(shown),
         level=overall_level(shown),
         sentence=sentence(shown, labels_by_member, titles) if shown else "",
         plain="" if blind else plain_certainty(overall_level(decision)),
-        scores=_scores(run, decision) if detailed and run and decision else [],
+        scores=_scores(open_run, decision) if open_run and decision else [],
         decision=shown,
         policy=shown.policy if shown else None,
         reasons=[in_words(code) for code in shown.reasons] if shown else [],
@@ -224,27 +224,34 @@ def _labels_by_member(run: Run) -> dict[str, str]:
     }
 
 
-def _hypotheses(run: Run, titles: dict[str, str]) -> list[HypothesisView]:
+def _hypotheses(run: Run, titles: dict[str, str], detailed: bool) -> list[HypothesisView]:
     """The ensemble's own choice first: with a tie it is not the first of the alphabet."""
     rows = sorted(
         run.hypotheses.all(), key=lambda row: (row.label != run.prediction, -row.share, row.label)
     )
     return [
         HypothesisView(
-            row.label, titles.get(row.label, row.label), row.share, row.members, row.reasoning, key
+            label=row.label,
+            title=titles.get(row.label, row.label),
+            share=row.share,
+            members=row.members if detailed else [],
+            reasoning=row.reasoning if detailed else "",
+            key=key,
         )
         for key, row in enumerate(rows, start=1)
     ]
 
 
-def _labels(domain: Domain, hypotheses: list[HypothesisView]) -> list[tuple[str, str, int | None]]:
+def _labels(
+    titles: dict[str, str], hypotheses: list[HypothesisView]
+) -> list[tuple[str, str, int | None]]:
     """Every label with its key: the hypotheses' first, the others in the domain's order."""
     keys = {view.label: view.key for view in hypotheses}
-    for label in domain.labels:
-        keys.setdefault(label.id, len(keys) + 1)
+    for label in titles:
+        keys.setdefault(label, len(keys) + 1)
     return [
-        (label.id, label.title, keys[label.id] if keys[label.id] <= KEYS else None)
-        for label in domain.labels
+        (label, title, keys[label] if keys[label] <= KEYS else None)
+        for label, title in titles.items()
     ]
 
 

@@ -12,11 +12,9 @@ from django.utils.translation import gettext as _
 from inference.uq.drift import label_drift, score_drift
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
 from triage.models import Case, Decision, Policy, Site
-from triage.services.audit import accepted_error_at
-from triage.services.calibration import new_labels
-from triage.services.decisions import active_policy
-from triage.services.fitted import fitted_of
-from triage.services.policies import why_not_publish
+from triage.selectors.audits import accepted_error_at
+from triage.selectors.fitted import fitted_of
+from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
 
 RECENT = 200
 

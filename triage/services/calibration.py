@@ -12,12 +12,12 @@ from inference.uq.ensemble import Calibration as FittedCalibration
 from inference.uq.metrics import aurc
 from inference.uq.thresholds import ThresholdChoice, by_cost, by_percentile, guaranteed_risk
 from inference.uq.types import Floats
-from triage.choices import CaseStatus, PolicyMode, PolicyStatus
+from triage.choices import PolicyMode, PolicyStatus
 from triage.errors import Refused
-from triage.models import Calibration, Case, Policy, Site
-from triage.services.decisions import active_policy
-from triage.services.evidence import Evidence, gather
-from triage.services.fitted import fitted_of, rebuilt
+from triage.models import Calibration, Policy, Site
+from triage.selectors.evidence import Evidence, gather
+from triage.selectors.fitted import fitted_of, rebuilt
+from triage.selectors.policy_state import active_policy, new_labels
 from triage.services.policies import drop_policy, propose_policy
 
 FEWEST_LABELS = 5
@@ -86,13 +86,6 @@ def refit_when_due(*, site: Site, domain: str) -> Policy | None:
         return refit(site=site, domain=domain)
     except Refused:
         return None
-
-
-def new_labels(*, site: Site, domain: str) -> int:
-    """Resolutions since the newest calibration."""
-    cases = Case.objects.filter(site=site, domain=domain, status=CaseStatus.RESOLVED)
-    last = Calibration.objects.filter(site=site, domain=domain).order_by("-pk").first()
-    return cases.filter(resolved_at__gt=last.created_at).count() if last else cases.count()
 
 
 def propose_by_hand(

@@ -16,9 +16,10 @@ from inference.pipeline.domains import load_domain
 from inference.services.answers import answers_of
 from inference.services.runs import finite, store_scores
 from inference.uq.ensemble import STAGE_METHODS
-from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
-from triage.models import Case, Decision, Policy, Site
-from triage.services.fitted import fitted_of
+from triage.choices import CaseStatus, Outcome, PolicyMode
+from triage.models import Case, Decision, Policy
+from triage.selectors.fitted import fitted_of
+from triage.selectors.policy_state import active_policy
 from triage.services.history import record
 from triage.services.states import move
 
@@ -41,16 +42,6 @@ class Verdict:
     method: str = ""
     scores: dict[str, float] = field(default_factory=dict)
     explanation: dict[str, Any] = field(default_factory=dict)
-
-
-def active_policy(site: Site, domain: str) -> Policy | None:
-    """The policy in force, if any."""
-    return (
-        Policy.objects.filter(site=site, domain=domain, status=PolicyStatus.ACTIVE)
-        .select_related("calibration", "site")
-        .defer("calibration__parameters", "replay")
-        .first()
-    )
 
 
 def decide(*, run_id: UUID) -> Decision | None:

@@ -7,8 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from inference.drawings import samples
 
+from inference.drawings import samples
 from triage.choices import Role, SiteKind
 from triage.models import Membership, Organisation, Site
 from triage.services.intake import open_case

@@ -7,8 +7,8 @@ from datetime import datetime
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
-from inference.media import Limits, MediaRejected, Sanitised, sanitise
 
+from inference.media import Limits, MediaRejected, Sanitised, sanitise
 from inference.pipeline.domains import load_domain
 from inference.services.observations import forget_files, store_observation
 from inference.services.runs import open_run

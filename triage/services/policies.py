@@ -13,9 +13,9 @@ from triage import events
 from triage.choices import PolicyMode, PolicyStatus
 from triage.errors import Conflict, Forbidden
 from triage.models import Calibration, Policy, Site
-from triage.services.decisions import active_policy
-from triage.services.evidence import gather
-from triage.services.fitted import fitted_of
+from triage.selectors.evidence import gather
+from triage.selectors.fitted import fitted_of
+from triage.selectors.policy_state import active_policy, why_not_publish
 from triage.services.history import record
 from triage.services.replay import replay
 
@@ -63,16 +63,6 @@ def propose_policy(
         record("policy proposed", site=site, actor=actor, policy=policy.version, mode=str(mode))
         transaction.on_commit(lambda: events.announce(site.pk, "policy"))
     return policy
-
-
-def why_not_publish(policy: Policy, actor: AbstractBaseUser) -> str:
-    """Why this person may not publish this draft, in words; "" if they may."""
-    if policy.status != PolicyStatus.DRAFT:
-        return f"This version is {policy.get_status_display()}, not a draft."
-    own = policy.proposed_by_id is not None and policy.proposed_by_id == actor.pk
-    if own and policy.site.two_person_rule:
-        return "You proposed this version yourself: another administrator publishes it."
-    return ""
 
 
 def publish_policy(*, policy: Policy, actor: AbstractBaseUser) -> Policy:

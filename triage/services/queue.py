@@ -8,13 +8,11 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from triage.choices import WAITING, CaseStatus, ReviewAction
+from triage.choices import CLAIMABLE, WAITING, CaseStatus, ReviewAction
 from triage.errors import Conflict
 from triage.models import Case, Lease, Review, Site
 from triage.services.history import record
 from triage.services.states import move, origin
-
-CLAIMABLE = (*WAITING, CaseStatus.ACCEPTED)
 
 
 def claim_next(*, site: Site, user: AbstractBaseUser) -> Lease | None:

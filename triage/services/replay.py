@@ -7,8 +7,8 @@ import numpy as np
 from inference.uq.audit import AcceptedError, accepted_error
 from inference.uq.types import Bools, Floats
 from triage.models import Policy
-from triage.services.evidence import Evidence
-from triage.services.fitted import fitted_of
+from triage.selectors.evidence import Evidence
+from triage.selectors.fitted import fitted_of
 
 DEFERRALS = range(0, 65, 5)
 FLIPS_AT_MOST = 200

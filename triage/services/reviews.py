@@ -19,6 +19,8 @@ from triage.services.history import record
 from triage.services.states import move
 
 MAX_COMMENT = 2000
+REFIT_WHEN_DUE = "triage.tasks.refit_when_due"
+TRIAGE_QUEUE = "triage"
 
 
 def submit_review(
@@ -96,6 +98,4 @@ def _check(case: Case, *, label: str, version: int, comment: str) -> None:
 
 
 def _ask_for_refit(site_id: int, domain: str) -> None:
-    from triage.tasks import QUEUE, refit_when_due
-
-    dispatch.hint(refit_when_due, site_id, domain, queue=QUEUE)
+    dispatch.hint(REFIT_WHEN_DUE, site_id, domain, queue=TRIAGE_QUEUE)

@@ -1,7 +1,6 @@
 """Opening a site: what it starts with, before any expert has said a word."""
 
 from inference.shipped import starting_calibration
-
 from inference.uq.ensemble import Calibration as FittedCalibration
 from inference.uq.thresholds import by_percentile
 from triage.choices import PolicyMode, SiteKind

@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
-from inference.drawings import samples
 
+from inference.drawings import samples
 from inference.pipeline.domains import Domain, load_domain
 from triage.errors import Refused, TriageError
 from triage.models import Case

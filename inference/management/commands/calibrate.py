@@ -35,9 +35,7 @@ class Command(BaseCommand):
 def fit(rows: list[Mapping[str, Any]]) -> Calibration:
     """A Calibration of rows {"truth": label, "members": {name: {description, reasoning, ...}}}."""
     names = sorted({name for row in rows for name in row["members"]})
-    cases = [
-        {name: MemberAnswer(**said) for name, said in row["members"].items()} for row in rows
-    ]
+    cases = [{name: MemberAnswer(**said) for name, said in row["members"].items()} for row in rows]
     answers = Answers.collect(names, cases, embed)
     labels, _shares = vote(answers)
     truth = np.array([row["truth"] for row in rows], dtype=object)

@@ -52,7 +52,7 @@ def evaluate(domain: Domain, data: Path, out: Path) -> dict[str, Any]:
     Raises EvaluationError, MembersError, BackendError or OSError.
     """
     photos = read_folder(data, domain.label_ids)
-    out.mkdir(parents=True, exist_ok=True)
+    _make(out)
     members = _load_members(domain)
     calibration = _calibration(domain, members)
 
@@ -67,6 +67,13 @@ def evaluate(domain: Domain, data: Path, out: Path) -> dict[str, Any]:
     (out / "evaluation.json").write_text(_as_json(summary) + "\n", encoding="utf-8")
     (out / "evaluation.html").write_text(render(domain, judged, summary), encoding="utf-8")
     return summary
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EvaluationError(f"{folder} cannot be made: name another --out folder.") from error
 
 
 def _load_members(domain: Domain) -> dict[str, Backend]:

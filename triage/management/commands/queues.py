@@ -4,7 +4,7 @@ from django.core.management.base import BaseCommand
 
 from inference import ensemble
 from inference.dispatch import queue_name
-from triage.tasks import QUEUE
+from triage.services.reviews import TRIAGE_QUEUE
 
 
 class Command(BaseCommand):
@@ -12,4 +12,4 @@ class Command(BaseCommand):
 
     def handle(self, **_: object) -> None:
         names = [queue_name(spec.name) for spec in ensemble.all_members()]
-        self.stdout.write(",".join([*names, QUEUE]))
+        self.stdout.write(",".join([*names, TRIAGE_QUEUE]))

@@ -1,0 +1,25 @@
+"""Messages are hints: their names must be right, and a broker that is down must cost nothing."""
+
+from unittest.mock import patch
+
+import pytest
+from celery import current_app
+
+from inference import dispatch
+from triage.services.reviews import REFIT_WHEN_DUE
+
+
+@pytest.mark.parametrize("name", [dispatch.EXECUTE_MEMBER, REFIT_WHEN_DUE])
+def test_the_tasks_that_messages_name_exist(name: str) -> None:
+    current_app.loader.import_default_modules()
+    assert name in current_app.tasks
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError(), OSError("gone")])
+def test_a_broker_that_is_down_is_survived(error: Exception) -> None:
+    with patch.object(current_app, "send_task", side_effect=error):
+        assert dispatch.hint(dispatch.EXECUTE_MEMBER, 1, queue="member.alpha") is False
+
+
+def test_each_member_has_a_queue_of_its_own() -> None:
+    assert dispatch.queue_name("alpha") != dispatch.queue_name("beta")

@@ -1,0 +1,225 @@
+"""What people see, and what they do not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+
+from inference.drawings import samples
+from tests.factories import make_case, make_policy
+from tests.pictures import photo
+from tests.triage.conftest import Cast
+from triage.choices import CaseStatus
+from triage.models import AuditEvent, Case
+from triage.services import queue
+
+pytestmark = pytest.mark.django_db
+SPLIT = ("Burns", "Burns", "Cut")
+Signed = Callable[[str], Client]
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, settings: object) -> None:
+    settings.ALARM_MEMBERS = tmp_path / "none.toml"  # type: ignore[attr-defined]
+    settings.MEDIA_ROOT = tmp_path  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def signed(cast: Cast) -> Signed:
+    def as_person(name: str) -> Client:
+        client = Client()
+        client.force_login(getattr(cast, name))
+        return client
+
+    return as_person
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [("clinician", "queue"), ("caregiver", "household"), ("administrator", "policies")],
+)
+def test_everybody_lands_on_their_own_page(signed: Signed, name: str, page: str) -> None:
+    assert signed(name).get("/").headers["Location"] == reverse(page)
+
+
+def test_the_case_page_shows_what_the_ensemble_said(cast: Cast, signed: Signed) -> None:
+    policy = make_policy(cast.clinic)
+    case = make_case(cast.clinic, SPLIT)
+    html = signed("clinician").get(reverse("case", args=[case.pk])).content.decode()
+    for words in ("alpha thinks Burns", "gamma thinks Cut", f"version {policy.version}"):
+        assert words in html
+    assert "less sure than the policy allows" in html
+
+
+def test_an_audits_page_holds_nothing_of_the_machines_answer(cast: Cast, signed: Signed) -> None:
+    make_policy(cast.clinic, audit_share=1.0)
+    case = make_case(cast.clinic)
+    client = signed("clinician")
+    before = [client.get(reverse("queue")), client.get(reverse("cases"))]
+    before += [client.get(reverse("case", args=[case.pk]))]
+    client.post(reverse("claim", args=[case.pk]))
+    before += [client.get(reverse(name, args=[case.pk])) for name in ("case", "case-panel")]
+    assert all(b"thinks" not in page.content and page.status_code == 200 for page in before)
+    case.refresh_from_db()
+    lease = queue.held_lease(site=cast.clinic, user=cast.clinician)
+    assert lease
+    answer = {"label": "Cut", "token": str(lease.token), "version": case.version}
+    client.post(reverse("review", args=[case.pk]), answer)
+    assert b"alpha thinks Burns" in client.get(reverse("case", args=[case.pk])).content
+
+
+def test_a_caregiver_gets_a_plain_summary_without_traces_or_scores(
+    cast: Cast, signed: Signed
+) -> None:
+    case = make_case(cast.household, ("fall", "fall", "pet"))
+    html = signed("caregiver").get(reverse("case", args=[case.pk])).content.decode()
+    assert "alpha" not in html
+    assert "entropy" not in html.lower()
+    assert "somebody has fallen" in html
+
+
+def test_an_untrained_household_says_so(signed: Signed) -> None:
+    html = signed("caregiver").get(reverse("household")).content.decode()
+    assert "not trained" in html or "not been trained" in html
+
+
+def test_a_refused_answer_keeps_what_was_typed(cast: Cast, signed: Signed) -> None:
+    case = make_case(cast.clinic, SPLIT)
+    client = signed("clinician")
+    client.post(reverse("claim", args=[case.pk]))
+    lease = queue.held_lease(site=cast.clinic, user=cast.clinician)
+    assert lease
+    answer = {"label": "Cut", "comment": "two days old", "token": str(lease.token), "version": 1}
+    response = client.post(reverse("review", args=[case.pk]), answer)
+    assert response.status_code == 409
+    assert "two days old" in response.content.decode()
+    assert "has changed since you opened it" in response.content.decode()
+
+
+def test_submit_and_next_goes_on_to_the_next_case(cast: Cast, signed: Signed) -> None:
+    make_case(cast.clinic, SPLIT), make_case(cast.clinic, SPLIT)
+    client = signed("clinician")
+    first = client.post(reverse("claim-next")).headers["Location"]
+    case = Case.objects.get(status=CaseStatus.IN_REVIEW)
+    lease = queue.held_lease(site=cast.clinic, user=cast.clinician)
+    assert lease
+    answer = {"label": "Cut", "token": str(lease.token), "version": case.version, "next": "1"}
+    second = client.post(reverse("review", args=[case.pk]), answer).headers["Location"]
+    assert second != first
+    assert second.startswith("/cases/")
+
+
+def test_an_empty_queue_is_told_apart_from_one_that_is_all_taken(
+    cast: Cast, signed: Signed
+) -> None:
+    client = signed("clinician")
+    nothing = client.post(reverse("claim-next"), follow=True).content.decode()
+    assert "Nothing waits" in nothing
+    make_case(cast.clinic, SPLIT)
+    queue.claim_next(site=cast.clinic, user=cast.colleague)
+    taken = client.post(reverse("claim-next"), follow=True).content.decode()
+    assert "held by others" in taken
+
+
+def test_looking_at_a_photo_is_written_down(cast: Cast, signed: Signed) -> None:
+    case = make_case(cast.clinic, SPLIT)
+    media = case.observation.media
+    path = Path(media.shown.storage.location) / "shown"
+    path.write_bytes(photo())
+    response = signed("clinician").get(reverse("photo", args=[case.pk]))
+    assert response.headers["Cache-Control"] == "private, no-store"
+    assert response.content == photo()
+    assert AuditEvent.objects.filter(verb="photo seen", case=case, actor=cast.clinician).exists()
+
+
+def test_uploading_several_files_says_for_each_what_became_of_it(signed: Signed) -> None:
+    upload = [
+        SimpleUploadedFile("good.jpg", photo()),
+        SimpleUploadedFile("bad.jpg", b"<html>"),
+    ]
+    html = signed("clinician").post(reverse("upload"), {"files": upload}).content.decode()
+    case = Case.objects.get()
+    assert reverse("case", args=[case.pk]) in html
+    assert "is no photo that we can read" in html
+
+
+def test_uploading_nothing_says_what_to_do(signed: Signed) -> None:
+    response = signed("clinician").post(reverse("upload"), {})
+    assert response.status_code == 422
+    assert "Choose at least one photo" in response.content.decode()
+
+
+def test_a_drawn_sample_is_marked_as_a_drawing(signed: Signed) -> None:
+    name = samples("wound")[0].name
+    client = signed("clinician")
+    client.post(reverse("upload"), {"sample": name})
+    case = Case.objects.get()
+    assert case.observation.drawn
+    assert "drawing" in client.get(reverse("case", args=[case.pk])).content.decode().lower()
+
+
+def test_what_a_model_writes_is_shown_as_text(cast: Cast, signed: Signed) -> None:
+    from inference.models import StageTrace
+    from inference.services.runs import finish_run
+
+    case = make_case(cast.clinic, SPLIT, finish=False)
+    attack = {"reasoning": "<script>alert(1)</script>", "label": "Burns"}
+    StageTrace.objects.filter(stage="analysis").update(fields=attack)
+    finish_run(run_id=case.observation.runs.get().id)
+    html = signed("clinician").get(reverse("case", args=[case.pk])).content.decode()
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert" in html
+
+
+def test_pages_allow_no_inline_script(signed: Signed) -> None:
+    response = signed("clinician").get(reverse("queue"))
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_the_queue_costs_the_same_however_long_it_is(
+    cast: Cast, signed: Signed, django_assert_max_num_queries: Callable[[int], object], count: int
+) -> None:
+    for _ in range(count):
+        make_case(cast.clinic, SPLIT)
+    client = signed("clinician")
+    with django_assert_max_num_queries(20):  # type: ignore[attr-defined]
+        assert client.get(reverse("queue")).status_code == 200
+
+
+def test_a_list_of_cases_can_be_narrowed_and_turned(cast: Cast, signed: Signed) -> None:
+    make_policy(cast.clinic)
+    make_case(cast.clinic)
+    deferred = make_case(cast.clinic, SPLIT)
+    client = signed("clinician")
+    html = client.get(reverse("cases"), {"status": "deferred"}).content.decode()
+    assert html.count('href="/cases/') >= 1
+    assert deferred.number in html
+    assert client.get(reverse("cases"), {"q": deferred.number}).status_code == 200
+    with patch("triage.selectors.queue.SHOWN", 1):
+        first = client.get(reverse("cases"))
+        page = first.context["page"]
+        second = client.get(reverse("cases"), {"after": page.next}).context["page"]
+    assert page.rows[0].case != second.rows[0].case
+    assert client.get(reverse("cases"), {"after": "no-uuid"}).status_code == 200
+
+
+def test_an_administrator_sees_the_policy_in_force_and_its_replay(
+    cast: Cast, signed: Signed
+) -> None:
+    policy = make_policy(cast.clinic)
+    client = signed("administrator")
+    assert f"{policy.version}" in client.get(reverse("policies")).content.decode()
+    assert client.get(reverse("policy", args=[policy.pk])).status_code == 200
+    refused = client.post(reverse("refit"), follow=True).content.decode()
+    assert "There are 0 expert labels" in refused
+
+
+def test_signing_in_never_offers_accounts_outside_the_demonstration() -> None:
+    assert Client().get(reverse("sign-in")).context["demo_accounts"] == []

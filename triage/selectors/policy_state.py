@@ -1,0 +1,33 @@
+"""Where a site's policies stand: what the services that change them, and the pages, both ask."""
+
+from django.contrib.auth.models import AbstractBaseUser
+
+from triage.choices import CaseStatus, PolicyStatus
+from triage.models import Calibration, Case, Policy, Site
+
+
+def active_policy(site: Site, domain: str) -> Policy | None:
+    """The policy in force, if any."""
+    return (
+        Policy.objects.filter(site=site, domain=domain, status=PolicyStatus.ACTIVE)
+        .select_related("calibration", "site")
+        .defer("calibration__parameters", "replay")
+        .first()
+    )
+
+
+def why_not_publish(policy: Policy, actor: AbstractBaseUser) -> str:
+    """Why this person may not publish this draft, in words; "" if they may."""
+    if policy.status != PolicyStatus.DRAFT:
+        return f"This version is {policy.get_status_display()}, not a draft."
+    own = policy.proposed_by_id is not None and policy.proposed_by_id == actor.pk
+    if own and policy.site.two_person_rule:
+        return "You proposed this version yourself: another administrator publishes it."
+    return ""
+
+
+def new_labels(*, site: Site, domain: str) -> int:
+    """Resolutions since the newest calibration."""
+    cases = Case.objects.filter(site=site, domain=domain, status=CaseStatus.RESOLVED)
+    last = Calibration.objects.filter(site=site, domain=domain).order_by("-pk").first()
+    return cases.filter(resolved_at__gt=last.created_at).count() if last else cases.count()
