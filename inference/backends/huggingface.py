@@ -5,7 +5,7 @@ The members that ship go through this very code, as does a user's own folder or 
 Options of a member (members.toml):
 
     device         "cpu", "cuda", "cuda:1"; default: CUDA where there is one
-    dtype          "float32", "bfloat16", "float16"; default: float32 on CPU, the checkpoint's on CUDA
+    dtype          "float32", "bfloat16", "float16"; default: float32 on CPU, else the file's
     threads        torch threads, >= 1, for the whole process; default 1
     batch          requests generated together, >= 1; default 8
     crops          centre crops shown after each picture, as shares of its sides, e.g. [0.8, 0.6]
@@ -302,7 +302,7 @@ def _plain_processor(spec: Spec, config: Any, cause: ImportError) -> Any:
 
 
 class _PlainProcessor:
-    """The little of a processor that is needed: image tokens repeated, texts and pictures encoded."""
+    """The little of a processor that is needed: repeats image tokens, encodes texts, pictures."""
 
     def __init__(self, tokenizer: Any, image_processor: Any, token_id: int, length: int) -> None:
         self.tokenizer = tokenizer

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Self, cast
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from inference.uq import scores as score
 from inference.uq.aggregate import AlarmScore
@@ -79,16 +80,9 @@ class Calibration:
         correct = np.full(n, np.nan) if correct is None else np.asarray(correct, np.float64)
         weights = np.ones(n) if weights is None else np.asarray(weights, np.float64)
         _check(n, correct, weights)
-        folds = assign_folds(correct, self.folds, self.seed)
-        self.members_ = answers.members
-        self.classes_ = label_set(answers.labels, answers.reflected)
-        self.stages_ = StageScores(self.classes_, self.rank).fit(answers)
-        scored = self._fit_scores(answers, correct, folds)
-        self.cuts_ = {method: _cuts(values) for method, values in scored.items()}
-        probabilities = self._fit_errors(scored, correct, weights, folds)
-        labels = tuple(vote(answers)[0].tolist())
-        self.window_: Window | None = Window(scored, probabilities, correct, weights, labels)
-        return self
+        # Thousands of small products: threads would only wait for one another.
+        with threadpool_limits(1):
+            return self._fit(answers, correct, weights)
 
     def scores(self, answers: Answers) -> Scores:
         """Every score: the label-free ones, s1, s2, s3 and alarm; method -> (n,).
@@ -166,6 +160,18 @@ class Calibration:
         window = cast(Json | None, data["window"])
         model.window_ = Window.from_dict(window) if window else None
         return model
+
+    def _fit(self, answers: Answers, correct: Floats, weights: Floats) -> Self:
+        folds = assign_folds(correct, self.folds, self.seed)
+        self.members_ = answers.members
+        self.classes_ = label_set(answers.labels, answers.reflected)
+        self.stages_ = StageScores(self.classes_, self.rank).fit(answers)
+        scored = self._fit_scores(answers, correct, folds)
+        self.cuts_ = {method: _cuts(values) for method, values in scored.items()}
+        probabilities = self._fit_errors(scored, correct, weights, folds)
+        labels = tuple(vote(answers)[0].tolist())
+        self.window_: Window | None = Window(scored, probabilities, correct, weights, labels)
+        return self
 
     def _fit_scores(self, answers: Answers, correct: Floats, folds: Ints) -> Scores:
         """Fits the combination on out-of-fold stage scores; returns every score, out of fold."""

@@ -31,16 +31,19 @@ def analysis_residual(reasonings: Numbers, labels: Ints, factors: Floats) -> Flo
     NaN without any vote.
     """
     inner = gram(reasonings)
-    voters = np.maximum((labels >= 0).sum(axis=1), 1)
-    expected = np.zeros(len(labels))
+    cases = [np.flatnonzero((labels >= 0).any(axis=1))]
+    weights, products = [np.full(len(cases[0]), -1.0)], [inner[cases[0]]]
     for code in np.unique(labels[labels >= 0]):
         votes = labels == code
-        rows = votes.any(axis=1)
-        imputed = _impute(inner[rows], votes[rows])
-        share = votes[rows].sum(axis=1) / voters[rows]
-        expected[rows] += share * residual(cosines(imputed), factors)
-    difference = expected - residual(cosines(inner), factors)
-    return np.where((labels >= 0).any(axis=1), difference, np.nan)
+        cases.append(np.flatnonzero(votes.any(axis=1)))
+        mine = votes[cases[-1]]
+        weights.append(mine.sum(axis=1) / (labels[cases[-1]] >= 0).sum(axis=1))
+        products.append(_impute(inner[cases[-1]], mine))
+    unexplained = residual(cosines(np.concatenate(products)), factors)
+    total = np.full(len(labels), np.nan)
+    total[cases[0]] = 0.0
+    np.add.at(total, np.concatenate(cases), np.concatenate(weights) * unexplained)
+    return total
 
 
 def _impute(inner: Floats, votes: Bools) -> Floats:

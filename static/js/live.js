@@ -54,8 +54,8 @@ async function refetch(url, elements) {
   if (answer.redirected || answer.status === 403) return location.reload();
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const element of elements) replace(element, fresh.getElementById(element.id));
   for (const source of fresh.querySelectorAll("[data-for]")) setCount(document.getElementById(source.dataset.for), source.dataset.count);
+  for (const element of elements) replace(element, fresh.getElementById(element.id));
 }
 
 function replace(old, fresh) {

@@ -9,10 +9,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
+from inference.models import Observation
 from tests.factories import make_case, make_policy
 from tests.pictures import photo
 from tests.triage.conftest import Cast
-from triage.models import AuditEvent, Case, DeviceToken, Observation
+from triage.models import AuditEvent, Case, DeviceToken
 from triage.services.tokens import issue_token
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from inference.services.runs import finish_run
 from inference.services.sweep import sweep_runs
 from tests.factories import make_case, make_policy, make_site
 from triage.choices import CaseStatus, Outcome, PolicyMode
-from triage.models import Decision, Site
+from triage.models import Case, Decision, Site
 from triage.services.decisions import decide, decide_overdue
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +24,7 @@ def site() -> Site:
     return make_site()
 
 
-def decision_of(case: object) -> Decision:
+def decision_of(case: Case) -> Decision:
     return Decision.objects.get(case=case)
 
 

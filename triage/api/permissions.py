@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from django.contrib.auth.models import User
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from triage.api.authentication import Device
+from triage.errors import Forbidden
 from triage.middleware import place_of
 from triage.models import Site
 from triage.permissions import allows
@@ -32,6 +34,13 @@ def place_for(request: Request) -> Any:
     """The caller's site and roles; the middleware ran before the API signed the caller in."""
     wanted = request.session.get("site") if hasattr(request, "session") else None
     return place_of(request.user, wanted)
+
+
+def person_for(request: Request) -> User:
+    """The person who calls; devices are turned away before it is asked for."""
+    if not isinstance(request.user, User):
+        raise Forbidden("This call is for people who are signed in.", "not_a_person")
+    return request.user
 
 
 def site_for(request: Request) -> Site:

@@ -38,7 +38,7 @@ class CaseOut(serializers.ModelSerializer[Case]):
 
 
 class HypothesisOut(serializers.Serializer[Any]):
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     share = serializers.FloatField()
     members = serializers.ListField(child=serializers.CharField())
     reasoning = serializers.CharField()
@@ -46,7 +46,7 @@ class HypothesisOut(serializers.Serializer[Any]):
 
 class DecisionOut(serializers.Serializer[Any]):
     outcome = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     method = serializers.CharField()
     score = serializers.FloatField(allow_null=True)
     threshold = serializers.FloatField(allow_null=True)
@@ -67,7 +67,7 @@ class CaseDetail(serializers.Serializer[Any]):
     status = serializers.CharField(source="case.status")
     version = serializers.IntegerField(source="case.version")
     blind = serializers.BooleanField()
-    label = serializers.SerializerMethodField()
+    label = serializers.SerializerMethodField()  # type: ignore[assignment]
     level = serializers.CharField()
     sentence = serializers.CharField()
     hypotheses = HypothesisOut(many=True)
@@ -97,7 +97,7 @@ class LeaseOut(serializers.Serializer[Any]):
 class ReviewIn(serializers.Serializer[Any]):
     token = serializers.UUIDField()
     version = serializers.IntegerField(min_value=1)
-    label = serializers.CharField(max_length=80)
+    label = serializers.CharField(max_length=80)  # type: ignore[assignment]
     comment = serializers.CharField(
         required=False, default="", allow_blank=True, max_length=MAX_COMMENT
     )

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from triage.api import serializers
 from triage.api.authentication import Device
-from triage.api.permissions import MayAct, place_for, site_for
+from triage.api.permissions import MayAct, person_for, place_for, site_for
 from triage.models import Case, Policy
 from triage.selectors.cases import case_page
 from triage.services import intake, policies, queue, reviews
@@ -38,7 +38,7 @@ class Observations(APIView):
         opened = intake.open_case(
             site=site_for(request),
             data=wanted["file"].read(),
-            actor=None if isinstance(request.user, Device) else request.user,
+            actor=None if isinstance(request.user, Device) else person_for(request),
             subject=wanted["subject"],
             captured_at=wanted["captured_at"],
             source="api",
@@ -83,7 +83,7 @@ class CaseView(APIView):
     @extend_schema(responses=serializers.CaseDetail)
     def get(self, request: Request, pk: UUID) -> Response:
         page = case_page(
-            case=case_for(request, pk), user=request.user, roles=place_for(request).roles
+            case=case_for(request, pk), user=person_for(request), roles=place_for(request).roles
         )
         return Response(serializers.CaseDetail(page).data)
 
@@ -96,7 +96,7 @@ class ClaimNext(APIView):
 
     @extend_schema(request=None, responses={200: serializers.LeaseOut, 204: None})
     def post(self, request: Request) -> Response:
-        lease = queue.claim_next(site=site_for(request), user=request.user)
+        lease = queue.claim_next(site=site_for(request), user=person_for(request))
         if lease is None:
             return Response(status=status.HTTP_204_NO_CONTENT)
         lease.case.refresh_from_db()
@@ -115,7 +115,7 @@ class Reviews(APIView):
         case_for(request, pk)
         form = serializers.ReviewIn(data=request.data)
         form.is_valid(raise_exception=True)
-        review = reviews.submit_review(user=request.user, **form.validated_data)
+        review = reviews.submit_review(user=person_for(request), **form.validated_data)
         return Response(serializers.CaseOut(review.case).data, status=status.HTTP_201_CREATED)
 
 
@@ -127,7 +127,7 @@ class Undo(APIView):
 
     @extend_schema(request=None, responses=serializers.LeaseOut)
     def post(self, request: Request, pk: UUID) -> Response:
-        lease = reviews.undo_review(case=case_for(request, pk), user=request.user)
+        lease = reviews.undo_review(case=case_for(request, pk), user=person_for(request))
         return Response(serializers.LeaseOut(lease).data)
 
 
@@ -153,7 +153,7 @@ class Publish(APIView):
     @extend_schema(request=None, responses=serializers.PolicyOut)
     def post(self, request: Request, pk: int) -> Response:
         policy = get_object_or_404(Policy, pk=pk, site=site_for(request))
-        fresh = policies.publish_policy(policy=policy, actor=request.user)
+        fresh = policies.publish_policy(policy=policy, actor=person_for(request))
         return Response(serializers.PolicyOut(fresh).data)
 
 

@@ -308,8 +308,9 @@ def _detail(event: AuditEvent, titles: dict[str, str]) -> str:
 
 def _can_undo(case: Case, user: AbstractBaseUser) -> bool:
     last = case.reviews.last()
-    mine = last is not None and last.reviewer_id == user.pk
-    return mine and case.status == CaseStatus.RESOLVED and last.action == ReviewAction.ANSWER
+    if last is None or last.action != ReviewAction.ANSWER or case.status != CaseStatus.RESOLVED:
+        return False
+    return bool(last.reviewer_id == user.pk)
 
 
 def _earlier(case: Case) -> list[Case]:

@@ -168,7 +168,7 @@ def _audit(site: Site) -> AuditView:
 
 
 def _drift(site: Site) -> list[str]:
-    """Sentences on whether recent cases resemble the calibration window."""
+    """In which ways recent cases no longer resemble the calibration window, in sentences."""
     policy = active_policy(site, site.domain)
     if policy is None or policy.calibration is None:
         return []
@@ -187,4 +187,4 @@ def _drift(site: Site) -> list[str]:
         score_drift(window.scores[policy.method], scores),
         label_drift(window.labels, labels),
     )
-    return [signal.sentence for signal in signals]
+    return [signal.sentence for signal in signals if signal.drifted]

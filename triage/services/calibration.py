@@ -137,7 +137,10 @@ def choose(rows: Labelled) -> tuple[PolicyMode, ThresholdChoice, dict[str, objec
     if promised.qualifies:
         return PolicyMode.GUARANTEED, promised, {"value": DEFAULT_RISK}
     cheapest = _by_mode(rows, PolicyMode.COST, DEFAULT_REVIEW_COST)
-    details = {"value": DEFAULT_REVIEW_COST, "guarantee_needs": promised.labels_needed}
+    details: dict[str, object] = {
+        "value": DEFAULT_REVIEW_COST,
+        "guarantee_needs": promised.labels_needed,
+    }
     return PolicyMode.COST, cheapest, details
 
 
@@ -151,6 +154,8 @@ def labelled_rows(
             cross-fitted scores. Otherwise the window is the shipped one, counted as PRIOR_CASES.
     """
     window = fitted.window_
+    if window is None:
+        raise ValueError("a calibration without its window cannot choose a threshold")
     wrong = 1 - window.correct
     known = np.isfinite(window.scores[method]) & np.isfinite(wrong)
     scores, wrong, weights = window.scores[method][known], wrong[known], window.weights[known]

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -46,6 +47,13 @@ def member_page(act: str) -> Callable[[View], View]:
 def place(request: HttpRequest) -> Place:
     """The person's site and roles, as the middleware found them."""
     return request.place  # type: ignore[attr-defined, no-any-return]
+
+
+def person(request: HttpRequest) -> User:
+    """Who is signed in; only behind `member_page`, where somebody is."""
+    if not isinstance(request.user, User):
+        raise Forbidden("Sign in first.", "not_signed_in")
+    return request.user
 
 
 def site_of(request: HttpRequest) -> Site:

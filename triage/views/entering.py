@@ -10,7 +10,7 @@ from triage.choices import Role, SiteKind
 from triage.middleware import SESSION_KEY
 from triage.models import Membership
 from triage.services.demo import demo_accounts
-from triage.views.access import place
+from triage.views.access import person, place
 
 
 class SignInView(LoginView):
@@ -41,7 +41,7 @@ def start_view(request: HttpRequest) -> HttpResponse:
 def switch_site_view(request: HttpRequest) -> HttpResponse:
     """Work at another of one's own sites from now on."""
     wanted = request.POST.get("site", "")
-    mine = Membership.objects.filter(user_id=request.user.pk).values_list("site_id", flat=True)
+    mine = Membership.objects.filter(user=person(request)).values_list("site_id", flat=True)
     if not wanted.isdigit() or int(wanted) not in mine:
         raise Http404
     request.session[SESSION_KEY] = int(wanted)

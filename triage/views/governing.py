@@ -13,13 +13,13 @@ from triage.models import Policy
 from triage.selectors.ensemble import ensemble_page
 from triage.selectors.policies import policies_page, policy_page
 from triage.services import calibration, policies
-from triage.views.access import is_fragment, member_page, site_of
+from triage.views.access import is_fragment, member_page, person, site_of
 
 
 @require_GET
 @member_page("see_policies")
 def policies_view(request: HttpRequest) -> HttpResponse:
-    page = policies_page(site=site_of(request), user=request.user)
+    page = policies_page(site=site_of(request), user=person(request))
     template = "_policies.html" if is_fragment(request) else "policies.html"
     return render(request, template, {"page": page, "form": ProposeForm()})
 
@@ -27,14 +27,14 @@ def policies_view(request: HttpRequest) -> HttpResponse:
 @require_GET
 @member_page("see_policies")
 def policy_view(request: HttpRequest, pk: int) -> HttpResponse:
-    page = policy_page(policy=_policy(request, pk), user=request.user)
+    page = policy_page(policy=_policy(request, pk), user=person(request))
     return render(request, "policy.html", {"page": page})
 
 
 @require_POST
 @member_page("change_policies")
 def publish_view(request: HttpRequest, pk: int) -> HttpResponse:
-    policy = policies.publish_policy(policy=_policy(request, pk), actor=request.user)
+    policy = policies.publish_policy(policy=_policy(request, pk), actor=person(request))
     messages.success(request, _("Version {0} is in force.").format(policy.version))
     return redirect("policies")
 
@@ -42,7 +42,7 @@ def publish_view(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @member_page("change_policies")
 def roll_back_view(request: HttpRequest, pk: int) -> HttpResponse:
-    policy = policies.roll_back(policy=_policy(request, pk), actor=request.user)
+    policy = policies.roll_back(policy=_policy(request, pk), actor=person(request))
     messages.success(request, _("Rolled back: version {0} is in force.").format(policy.version))
     return redirect("policies")
 
@@ -50,7 +50,7 @@ def roll_back_view(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @member_page("change_policies")
 def drop_view(request: HttpRequest, pk: int) -> HttpResponse:
-    policies.drop_policy(policy=_policy(request, pk), actor=request.user)
+    policies.drop_policy(policy=_policy(request, pk), actor=person(request))
     messages.info(request, _("The draft was dropped."))
     return redirect("policies")
 
@@ -75,7 +75,7 @@ def propose_view(request: HttpRequest) -> HttpResponse:
         mode=PolicyMode(form.cleaned_data["mode"]),
         value=form.cleaned_data["value"] / 100,
         method=form.cleaned_data["method"],
-        actor=request.user,
+        actor=person(request),
     )
     return redirect("policy", pk=policy.pk)
 
@@ -84,7 +84,7 @@ def propose_view(request: HttpRequest) -> HttpResponse:
 @member_page("change_policies")
 def defer_all_view(request: HttpRequest) -> HttpResponse:
     site = site_of(request)
-    policies.defer_everything(site=site, domain=site.domain, actor=request.user)
+    policies.defer_everything(site=site, domain=site.domain, actor=person(request))
     messages.warning(request, _("From now on every case goes to a person."))
     return redirect("policies")
 

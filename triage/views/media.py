@@ -7,14 +7,14 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from triage.services.history import record
-from triage.views.access import case_at, member_page
+from triage.views.access import case_at, member_page, person
 
 
 @require_GET
 @member_page("see_cases")
 def photo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     case = case_at(request, pk)
-    record("photo seen", site=case.site, actor=request.user, case=case)
+    record("photo seen", site=case.site, actor=person(request), case=case)
     return _jpeg(case.observation.media.shown)
 
 

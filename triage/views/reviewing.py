@@ -17,20 +17,20 @@ from triage.selectors import cases as case_selectors
 from triage.selectors.household import household_page
 from triage.selectors.queue import cases_page, queue_page
 from triage.services import queue, reviews
-from triage.views.access import case_at, is_fragment, member_page, place, site_of
+from triage.views.access import case_at, is_fragment, member_page, person, place, site_of
 
 
 @require_GET
 @member_page("review")
 def queue_view(request: HttpRequest) -> HttpResponse:
-    page = queue_page(site=site_of(request), user=request.user)
+    page = queue_page(site=site_of(request), user=person(request))
     return render(request, "_queue.html" if is_fragment(request) else "queue.html", {"page": page})
 
 
 @require_GET
 @member_page("review")
 def household_view(request: HttpRequest) -> HttpResponse:
-    page = household_page(site=site_of(request), user=request.user)
+    page = household_page(site=site_of(request), user=person(request))
     template = "_household.html" if is_fragment(request) else "household.html"
     return render(request, template, {"page": page})
 
@@ -38,10 +38,10 @@ def household_view(request: HttpRequest) -> HttpResponse:
 @require_POST
 @member_page("review")
 def claim_next_view(request: HttpRequest) -> HttpResponse:
-    lease = queue.claim_next(site=site_of(request), user=request.user)
+    lease = queue.claim_next(site=site_of(request), user=person(request))
     if lease:
         return redirect("case", pk=lease.case_id)
-    page = queue_page(site=site_of(request), user=request.user)
+    page = queue_page(site=site_of(request), user=person(request))
     taken = _("All waiting cases are held by others or were passed on by you.")
     messages.info(request, taken if page.waiting or page.held else _("Nothing waits. Well done."))
     return redirect(_list_of(request))
@@ -53,7 +53,7 @@ def cases_view(request: HttpRequest) -> HttpResponse:
     wanted = {key: request.GET.get(key, "") for key in ("status", "q")}
     page = cases_page(
         site=site_of(request),
-        user=request.user,
+        user=person(request),
         after=_uuid(request.GET.get("after", "")),
         **wanted,
     )
@@ -75,7 +75,7 @@ def case_panel_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @member_page("review")
 def claim_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    queue.claim(case=case_at(request, pk), user=request.user)
+    queue.claim(case=case_at(request, pk), user=person(request))
     return redirect("case", pk=pk)
 
 
@@ -112,7 +112,7 @@ def review_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         if not form.is_valid():
             raise Refused(_("Choose a label first."), "form")
-        reviews.submit_review(user=request.user, **form.cleaned_data)
+        reviews.submit_review(user=person(request), **form.cleaned_data)
     except (Refused, Conflict) as error:
         context = _case_context(request, pk, form) | {"problem": str(error)}
         return render(request, "case.html", context, status=error.status)
@@ -126,7 +126,7 @@ def review_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @member_page("review")
 def undo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    reviews.undo_review(case=case_at(request, pk), user=request.user)
+    reviews.undo_review(case=case_at(request, pk), user=person(request))
     messages.info(request, _("Your answer was taken back; you hold the case again."))
     return redirect("case", pk=pk)
 
@@ -135,14 +135,14 @@ def _case_context(
     request: HttpRequest, pk: UUID, form: ReviewForm | None = None
 ) -> dict[str, object]:
     page = case_selectors.case_page(
-        case=case_at(request, pk), user=request.user, roles=place(request).roles
+        case=case_at(request, pk), user=person(request), roles=place(request).roles
     )
     return {"page": page, "form": form or ReviewForm(domain=page.domain)}
 
 
 def _my_lease(request: HttpRequest, pk: UUID) -> Lease:
     case = case_at(request, pk)
-    lease = queue.held_lease(site=case.site, user=request.user)
+    lease = queue.held_lease(site=case.site, user=person(request))
     if lease is None or lease.case_id != case.pk:
         raise Conflict(_("You do not hold this case any more. Claim it again."), "no_lease")
     return lease

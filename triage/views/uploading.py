@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.core.files.uploadedfile import UploadedFile
+from django.core.files.base import File
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -14,7 +14,7 @@ from inference.pipeline.domains import Domain, load_domain
 from triage.errors import Refused, TriageError
 from triage.models import Case
 from triage.services.intake import open_case
-from triage.views.access import member_page, site_of
+from triage.views.access import member_page, person, site_of
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ def _take_in(request: HttpRequest) -> list[UploadResult]:
     return results or [UploadResult("", error=_("Choose at least one photo."))]
 
 
-def _one(request: HttpRequest, name: str, file: UploadedFile | bytes, drawn: bool) -> UploadResult:
+def _one(request: HttpRequest, name: str, file: File[bytes] | bytes, drawn: bool) -> UploadResult:
     try:
         opened = open_case(
             site=site_of(request),
             data=file if isinstance(file, bytes) else _read(file),
-            actor=request.user,
+            actor=person(request),
             subject=request.POST.get("subject", ""),
             drawn=drawn,
         )
@@ -79,7 +79,7 @@ def _one(request: HttpRequest, name: str, file: UploadedFile | bytes, drawn: boo
     return UploadResult(name, case=opened.case, created=opened.created)
 
 
-def _read(file: UploadedFile) -> bytes:
+def _read(file: File[bytes]) -> bytes:
     if (file.size or 0) > settings.ALARM_UPLOAD_MB << 20:
         raise Refused(
             _("This file is larger than {0} MB. Send a smaller photo.").format(
@@ -87,4 +87,4 @@ def _read(file: UploadedFile) -> bytes:
             ),
             "too_large",
         )
-    return file.read()
+    return bytes(file.read())
