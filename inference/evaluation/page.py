@@ -6,7 +6,6 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-
 from inference.evaluation.charts import Axis, Line, line_chart
 from inference.evaluation.judging import DEFERRALS, PROBABILITY_OF, Judged
 from inference.pipeline.domains import Domain

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, gettext_lazy
 
+from inference.pipeline.domains import Domain
 from inference.pipeline.stages import Stage
 from triage.choices import CaseStatus
 
@@ -176,6 +177,12 @@ def minus(left: float, right: float) -> float:
 def title_in(label: str, labels: Sequence[tuple[str, str, int | None]]) -> str:
     """A label's title, from (id, title, key) triples."""
     return next((title for name, title, _key in labels if name == label), label)
+
+
+@register.filter
+def plain_in(label: str, domain: Domain) -> str:
+    """A label in caregivers' words."""
+    return next((known.plain for known in domain.labels if known.id == label), label)
 
 
 @register.filter
