@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
+# What asks the parent to end; see `uninterrupted`.
+ENDINGS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 ERROR_LINE = re.compile(r"\b(ERROR|CRITICAL)\b")
 DELAYS_S = (0.5, 1, 2, 4, 8, 15)
 STEADY_S = 30.0
@@ -31,12 +33,24 @@ def dies_with(parent: int) -> Callable[[], None]:
     """
 
     def bind() -> None:
+        # The mask of `uninterrupted` is inherited; a child that kept it could not be asked to stop.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
         if LIBC is not None:
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:
                 os._exit(1)
 
     return bind
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Puts off the signals that end the parent, so that no child is started and then forgotten."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class CappedLog:
@@ -92,15 +106,16 @@ class Child:
     def start(self) -> None:
         self._started = time.monotonic()
         self._rest = ""
-        self.process = subprocess.Popen(
-            self.program.command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=self.environment,
-            start_new_session=True,
-            preexec_fn=dies_with(os.getpid()),
-        )
+        with uninterrupted():
+            self.process = subprocess.Popen(
+                self.program.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                start_new_session=True,
+                preexec_fn=dies_with(os.getpid()),
+            )
         assert self.process.stdout is not None
         os.set_blocking(self.process.stdout.fileno(), False)
 

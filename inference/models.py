@@ -68,6 +68,7 @@ class Run(models.Model):
     observation = models.ForeignKey(Observation, on_delete=models.CASCADE, related_name="runs")
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     pins = models.JSONField(default=dict)
+    ensemble = models.CharField(max_length=64, help_text="Signature of the pins.")
     seed = models.PositiveIntegerField(default=0)
     quorum = models.PositiveSmallIntegerField()
     deadline_at = models.DateTimeField()

@@ -22,6 +22,7 @@ from triage.choices import PolicyMode, PolicyStatus, Role, SiteKind
 from triage.models import Calibration, Case, Membership, Organisation, Policy, Site
 
 MEMBERS = ("alpha", "beta", "gamma")
+SIGNATURE = "0" * 64
 LABELS = load_domain("wound").label_ids
 counter = itertools.count(1)
 
@@ -93,6 +94,7 @@ def make_run(observation: Observation, members: int = 3) -> Run:
     run = Run.objects.create(
         observation=observation,
         pins={"members": {name: {} for name in MEMBERS[:members]}},
+        ensemble=SIGNATURE,
         quorum=members,
         deadline_at=timezone.now() + timedelta(minutes=5),
     )
@@ -181,7 +183,13 @@ def make_policy(
     if not _PARAMETERS:
         _PARAMETERS.update(fitted().to_dict())
     calibration = (
-        Calibration.objects.create(site=site, domain=site.domain, parameters=_PARAMETERS)
+        Calibration.objects.create(
+            site=site,
+            domain=site.domain,
+            parameters=_PARAMETERS,
+            ensemble=SIGNATURE,
+            window={"shipped": True},
+        )
         if calibrated
         else None
     )

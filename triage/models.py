@@ -6,6 +6,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from inference.models import Observation, Run
 from triage.choices import (
@@ -170,6 +171,7 @@ class Calibration(AppendOnly):
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="calibrations")
     domain = models.CharField(max_length=40)
     parameters = models.JSONField()
+    ensemble = models.CharField(max_length=64, help_text="Signature of the runs it was fitted on.")
     window = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -275,6 +277,12 @@ class Decision(AppendOnly):
         return f"{self.outcome} {self.case}"
 
 
+class LeaseQuerySet(models.QuerySet["Lease"]):
+    def running(self) -> "LeaseQuerySet":
+        """Neither ended nor expired."""
+        return self.filter(ended_at=None, expires_at__gt=timezone.now())
+
+
 class Lease(models.Model):
     """A reviewer's expiring hold on a case."""
 
@@ -286,6 +294,8 @@ class Lease(models.Model):
     taken_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
+
+    objects = LeaseQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [

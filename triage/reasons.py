@@ -16,6 +16,10 @@ def in_words(code: str) -> str:
         "no_policy": _("No policy is in force here, so a person decides."),
         "policy_accepts_nothing": _("The policy in force accepts nothing by itself."),
         "defer_all": _("An administrator has switched to: defer everything."),
+        "other_ensemble": _("The policy was made for another ensemble, or for other prompts."),
+        "summing_failed": _(
+            "The members' answers could not be summed up; the error is in the log."
+        ),
         "no_members": _("No member of the ensemble has been trained for this yet."),
         "too_few_members": _("One member alone cannot show how far members agree."),
         "no_prediction": _("No member gave an answer that could be read."),

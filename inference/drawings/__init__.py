@@ -4,7 +4,17 @@ They stand for what no photo may be shown of. Each carries the word "drawing" in
 """
 
 from inference.drawings.marks import mark
+from inference.drawings.room import ROOM_EVENTS, draw_room
 from inference.drawings.samples import Sample, samples
 from inference.drawings.wound import WOUND_LABELS, draw_wound, wound_cover
 
-__all__ = ["WOUND_LABELS", "Sample", "draw_wound", "mark", "samples", "wound_cover"]
+__all__ = [
+    "ROOM_EVENTS",
+    "WOUND_LABELS",
+    "Sample",
+    "draw_room",
+    "draw_wound",
+    "mark",
+    "samples",
+    "wound_cover",
+]

@@ -77,7 +77,7 @@ def knee(rng: np.random.Generator) -> Body:
         Limb(x, y - 0.02, radius * 0.72, x, y + 0.06, radius * 0.6),
     ]
     if rng.random() < 0.4:
-        side = 0.62 if x < 0.5 else -0.62
+        side = 0.72 if x < 0.5 else -0.72
         parts.append(Limb(x + side, -0.3, radius * 1.15, x + side, y, radius))
         parts.append(Limb(x + side, y, radius, x + side, 1.2, radius * 0.8))
     return Body(tuple(parts), Place(x, y, rng.uniform(-0.5, 0.5), 0.19, 0.16), softness=0.06)

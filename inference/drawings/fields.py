@@ -1,17 +1,19 @@
 """Scalar fields on a square picture: noise, smooth steps and mixing.
 
-Pictures are planar float32 arrays (3, height, width) in [0, 1], which numpy mixes several times faster
-than interleaved ones; positions are in picture widths, x to the right and y down.
+Pictures are planar float32 arrays (3, height, width) in [0, 1], which numpy mixes several times
+faster than interleaved ones; positions are in picture widths, x to the right and y down.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 """(height, width) float32."""
 
-Picture = NDArray[np.float32]
+Picture = NDArray[np.floating[Any]]
 """(3, height, width) float32."""
 
 Colour = tuple[float, float, float]

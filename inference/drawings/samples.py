@@ -6,6 +6,7 @@ from functools import cached_property
 
 from PIL import Image
 
+from inference.drawings.room import draw_room
 from inference.drawings.wound import draw_wound
 
 
@@ -13,7 +14,7 @@ from inference.drawings.wound import draw_wound
 class Sample:
     """One drawing to try the product with.
 
-    `label` is what it stands for; where `blend` names a second kind, a person may well say that one.
+    `label` is what it stands for; where `blend` names a second kind, a person may say that one.
     """
 
     name: str
@@ -22,7 +23,6 @@ class Sample:
     label: str
     seed: int
     blend: str | None = None
-    darkness: float | None = None
 
     @cached_property
     def jpeg(self) -> bytes:
@@ -32,25 +32,38 @@ class Sample:
         return buffer.getvalue()
 
     def draw(self) -> Image.Image:
-        return draw_wound(self.seed, self.label, blend=self.blend, darkness=self.darkness)
+        if self.domain == "home":
+            return draw_room(self.seed, self.label)
+        return draw_wound(self.seed, self.label, blend=self.blend)
 
 
 FIRST_SEED = 100_000
 """Seeds from here on are for showing; smaller ones are for training."""
 
-_WOUNDS: tuple[tuple[str, str, str | None], ...] = (
-    ("Grazed skin", "Abrasions", None),
-    ("Bruise", "Bruises", None),
-    ("Burn", "Burns", None),
-    ("Cut", "Cut", None),
-    ("Ingrown nail", "Ingrown Nails", None),
-    ("Torn skin", "Laceration", None),
-    ("Puncture", "Stab Wound", None),
-    ("Dark bruise", "Bruises", None),
-    ("Grazed and bruised", "Abrasions", "Bruises"),
-    ("Cut or tear", "Laceration", "Cut"),
-    ("Burnt or grazed", "Burns", "Abrasions"),
-    ("Puncture in a bruise", "Bruises", "Stab Wound"),
+_Row = tuple[int, str, str, str | None]
+"""Number from FIRST_SEED, title, label, label of the blend."""
+
+_WOUNDS: tuple[_Row, ...] = (
+    (3, "Grazed skin", "Abrasions", None),
+    (4, "Bruise", "Bruises", None),
+    (3, "Burn", "Burns", None),
+    (3, "Cut", "Cut", None),
+    (4, "Ingrown nail", "Ingrown Nails", None),
+    (5, "Torn skin", "Laceration", None),
+    (6, "Puncture", "Stab Wound", None),
+    (3, "Faint bruise", "Bruises", None),
+    (6, "Grazed and bruised", "Abrasions", "Bruises"),
+    (4, "Cut or tear", "Cut", "Laceration"),
+    (10, "Burnt or grazed", "Burns", "Abrasions"),
+    (5, "Puncture in a bruise", "Bruises", "Stab Wound"),
+)
+_ROOMS: tuple[_Row, ...] = (
+    (2, "Somebody on the floor", "fall", None),
+    (2, "Fire in a room", "fire or smoke", None),
+    (3, "Raccoon indoors", "wild animal", None),
+    (2, "Somebody at home", "person", None),
+    (4, "Dog", "pet", None),
+    (5, "Empty room", "empty scene", None),
 )
 
 
@@ -59,16 +72,18 @@ def samples(domain_id: str) -> tuple[Sample, ...]:
     return _SAMPLES.get(domain_id, ())
 
 
-_SAMPLES = {
-    "wound": tuple(
+def _samples(domain: str, rows: tuple[_Row, ...]) -> tuple[Sample, ...]:
+    return tuple(
         Sample(
             name=title.lower().replace(" ", "-"),
             title=title,
-            domain="wound",
+            domain=domain,
             label=label,
             seed=FIRST_SEED + number,
             blend=blend,
         )
-        for number, (title, label, blend) in enumerate(_WOUNDS)
-    ),
-}
+        for number, title, label, blend in rows
+    )
+
+
+_SAMPLES = {"wound": _samples("wound", _WOUNDS), "home": _samples("home", _ROOMS)}

@@ -133,7 +133,9 @@ def _hairs(rng: np.random.Generator, canvas: Canvas, body: Body) -> None:
     starts = rng.uniform(0, canvas.size, (count, 2))
     for (x, y), turn in zip(starts, rng.normal(way, 0.35, count), strict=True):
         long = canvas.size * rng.uniform(0.012, 0.035)
-        pen.line((x, y, x + cos(turn) * long, y + sin(turn) * long), fill=int(rng.integers(40, 120)))
+        pen.line(
+            (x, y, x + cos(turn) * long, y + sin(turn) * long), fill=int(rng.integers(40, 120))
+        )
     cover = np.asarray(layer, np.float32) / 255
     paint(canvas.colour, (0.16, 0.11, 0.08), cover)
 
@@ -187,7 +189,9 @@ def lit(canvas: Canvas, height: Field, light: Light) -> Picture:
     sharp = np.square(np.square(broad)) * broad
     shine = (broad * np.float32(0.1) + sharp * np.float32(0.75)) * canvas.gloss
     warmth = (np.float32(1) - shade) * np.float32(0.1) * shade
-    planes = zip(canvas.colour, (shade + warmth, shade, shade - warmth * np.float32(0.5)), strict=True)
+    planes = zip(
+        canvas.colour, (shade + warmth, shade, shade - warmth * np.float32(0.5)), strict=True
+    )
     return np.stack([plane * light_ + shine for plane, light_ in planes])
 
 
@@ -197,9 +201,7 @@ def _normals(height: Field, size: int) -> tuple[Field, Field, Field]:
     return -across * steep, -down * steep, steep
 
 
-def before_backdrop(
-    rng: np.random.Generator, picture: Picture, gap: Field, size: int
-) -> Picture:
+def before_backdrop(rng: np.random.Generator, picture: Picture, gap: Field, size: int) -> Picture:
     """Cut the body out and lay it on a plain cloth or studio background with a soft shadow."""
     colour = np.asarray(BACKDROPS[rng.integers(len(BACKDROPS))], np.float32)
     x, y = axes(size)

@@ -6,8 +6,10 @@ from PIL import Image
 from inference.drawings.bodies import BODIES
 from inference.drawings.fields import Field, Picture
 from inference.drawings.marks import mark
+from inference.drawings.nails import paint_nails
 from inference.drawings.skin import Light, bare, before_backdrop, lit
-from inference.drawings.wounds import PAINTERS, Traits, paint_nails
+from inference.drawings.traits import Traits
+from inference.drawings.wounds import PAINTERS
 
 WOUND_LABELS = tuple(PAINTERS)
 
@@ -90,7 +92,10 @@ def _compose(
 def _traits(rng: np.random.Generator, controls: tuple[float | None, ...]) -> Traits:
     """What is not set is drawn; the draws are made anyway, so that nothing else changes."""
     drawn = rng.uniform(0.05, 0.95, 3)
-    values = [float(own) if own is not None else float(any_) for own, any_ in zip(controls, drawn, strict=True)]
+    values = [
+        float(own) if own is not None else float(any_)
+        for own, any_ in zip(controls, drawn, strict=True)
+    ]
     if not all(0 <= value <= 1 for value in values):
         raise ValueError("darkness, length and area lie between 0 and 1")
     return Traits(*values)
@@ -104,6 +109,8 @@ def _where(rng: np.random.Generator, label: str) -> str:
 def _photo(rng: np.random.Generator, picture: Picture) -> Image.Image:
     """What a camera adds: exposure, white balance, a little grain."""
     balance = rng.uniform(0.96, 1.04, 3).astype(np.float32) * np.float32(rng.uniform(0.9, 1.06))
-    grain = rng.standard_normal(picture.shape[1:], np.float32) * np.float32(rng.uniform(0.004, 0.014))
+    grain = rng.standard_normal(picture.shape[1:], np.float32) * np.float32(
+        rng.uniform(0.004, 0.014)
+    )
     levels = np.clip(picture * balance[:, None, None] + grain, 0, 1) * 255
     return Image.fromarray(np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0)))

@@ -1,34 +1,21 @@
 """The seven kinds of wound, each painted on skin."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import pi
 
 import numpy as np
 
 from inference.drawings.bodies import Body, Place
-from inference.drawings.fields import Colour, Field, Lattice, bell, between, mix, paint, stain, step
+from inference.drawings.fields import Colour, Field, Lattice, bell, between, paint, stain, step
+from inference.drawings.nails import ingrown_nail
 from inference.drawings.skin import Canvas, Patch, around
+from inference.drawings.traits import Traits, count_in, darker
 
 BLOOD: Colour = (0.55, 0.03, 0.04)
 DARK_BLOOD: Colour = (0.22, 0.015, 0.02)
 FLESH: Colour = (0.78, 0.20, 0.18)
 FAT: Colour = (0.93, 0.76, 0.46)
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What a test or a learner may set, each from 0 to 1."""
-
-    darkness: float
-    length: float
-    area: float
-
-
-def darker(colour: Colour, share: float, most: float = 0.6) -> Colour:
-    """`colour` with `share` of `most` of its light taken away."""
-    keep = 1 - most * share
-    return (colour[0] * keep, colour[1] * keep, colour[2] * keep)
 
 
 def abrasion(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Traits) -> None:
@@ -37,7 +24,7 @@ def abrasion(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Trait
     long, wide = _patch_radii(place, traits)
     patch = around(canvas, place, max(long, wide) * 1.5)
     rough, streak = Lattice(rng), Lattice(rng)
-    edge = rough.at(patch.u * 22, patch.v * 22) * 0.28 + rough.at(patch.u * 60, patch.v * 60) * 0.22
+    edge = rough.at(patch.u * 22, patch.v * 22) * 0.26 + rough.at(patch.u * 60, patch.v * 60) * 0.14
     away = np.hypot(patch.u / long, patch.v / wide) + edge
     graze = streak.at(patch.u * 16 + 9, patch.v * 120) * 0.6 + rough.at(
         patch.u * 150, patch.v * 190
@@ -47,11 +34,17 @@ def abrasion(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Trait
     paint(patch.colour, darker((0.86, 0.36, 0.33), traits.darkness), raw * 0.75)
     speckle = step(1.1, 0.35, away) * step(0.1, 0.55, graze)
     paint(patch.colour, darker((0.66, 0.09, 0.09), traits.darkness), speckle * 0.9)
-    crust = step(0.95, 0.3, away) * step(0.55, 0.85, streak.at(patch.u * 45, patch.v * 130) + 0.3 * graze)
-    paint(patch.colour, darker((0.34, 0.07, 0.05), traits.darkness), crust * between(0.5, 1, traits.darkness))
+    crust = step(0.95, 0.3, away) * step(
+        0.55, 0.85, streak.at(patch.u * 45, patch.v * 130) + 0.3 * graze
+    )
+    paint(
+        patch.colour,
+        darker((0.34, 0.07, 0.05), traits.darkness),
+        crust * between(0.5, 1, traits.darkness),
+    )
     patch.relief[...] += graze * raw * np.float32(0.0011)
     patch.gloss[...] += raw * speckle * np.float32(0.45)
-    _cover(patch, np.maximum(raw, speckle))
+    count_in(patch, np.maximum(raw, speckle))
 
 
 def bruise(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Traits) -> None:
@@ -60,31 +53,50 @@ def bruise(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Traits)
     long, wide = _patch_radii(place, traits, 0.5, 1.25)
     patch = around(canvas, place, max(long, wide) * 1.7)
     warp = Lattice(rng)
-    depth = np.zeros_like(patch.u)
-    for blob in range(rng.integers(3, 6)):
-        du, dv = rng.uniform(-0.45, 0.45, 2) * (blob > 0)
-        away = np.hypot(patch.u / long - du, patch.v / wide - dv)
-        away = away + warp.at(patch.u * 13, patch.v * 13) * 0.22
-        depth = np.maximum(depth, step(rng.uniform(0.7, 1.1), 0.1, away) * rng.uniform(0.6, 1))
+    depth = _depth(rng, patch, (long, wide), warp)
     away = np.hypot(patch.u / long, patch.v / wide) + warp.at(patch.u * 11, patch.v * 11) * 0.25
     old = rng.uniform(0, 1)
     rim = step(1.35, 0.7, away)
     stain(patch.colour, (0.88, 0.86, 0.55), rim * between(0.1, 0.6, old))
     stain(patch.colour, (0.95, 0.72, 0.72), rim * between(0.6, 0.1, old))
+    _seep(rng, patch, depth, warp, traits)
+    patch.relief[...] += step(1.1, 0.0, away) * np.float32(0.004)
+    count_in(patch, np.clip(depth * 1.2, 0, 1))
+
+
+def _depth(
+    rng: np.random.Generator, patch: Patch, radii: tuple[float, float], warp: Lattice
+) -> Field:
+    """How much blood lies under the skin: some soft blobs that run together."""
+    depth = np.zeros_like(patch.u)
+    for blob in range(rng.integers(3, 6)):
+        du, dv = rng.uniform(-0.45, 0.45, 2) * (blob > 0)
+        away = np.hypot(patch.u / radii[0] - du, patch.v / radii[1] - dv)
+        away = away + warp.at(patch.u * 13, patch.v * 13) * 0.22
+        depth = np.maximum(depth, step(rng.uniform(0.7, 1.1), 0.1, away) * rng.uniform(0.6, 1))
+    return depth
+
+
+def _seep(
+    rng: np.random.Generator, patch: Patch, depth: Field, warp: Lattice, traits: Traits
+) -> None:
+    """Colour a bruise by its depth: violet, blue at heart, with fine flecks."""
     mottle = 0.78 + 0.22 * warp.at(patch.u * 38, patch.v * 38)
     mottle = mottle + 0.15 * warp.at(patch.u * 90, patch.v * 90)
     strength = between(0.5, 0.85, traits.darkness)
     light = between(1.0, 0.55, patch.tone / 5)
     red = rng.uniform(0, 0.12)
-    violet = darker(((0.46 + red) * light, 0.26 * light, (0.42 - red) * light), traits.darkness, 0.45)
-    paint(patch.colour, violet, np.clip(depth * mottle * strength, 0, 1))
+    violet = ((0.46 + red) * light, 0.26 * light, (0.42 - red) * light)
+    paint(
+        patch.colour,
+        darker(violet, traits.darkness, 0.45),
+        np.clip(depth * mottle * strength, 0, 1),
+    )
     heart = depth * depth * step(-0.5, 0.5, warp.at(patch.u * 14 + 5, patch.v * 14))
     blue = darker((0.27 * light, 0.20 * light, 0.40 * light), traits.darkness, 0.45)
     paint(patch.colour, blue, np.clip(heart * mottle * strength, 0, 1))
     flecks = step(0.35, 0.75, warp.at(patch.u * 120, patch.v * 120)) * depth
     stain(patch.colour, (0.70, 0.34, 0.42), flecks * 0.5)
-    patch.relief[...] += step(1.1, 0.0, away) * np.float32(0.004)
-    _cover(patch, np.clip(depth * 1.2, 0, 1))
 
 
 def burn(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Traits) -> None:
@@ -94,18 +106,20 @@ def burn(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Traits) -
     patch = around(canvas, place, max(long, wide) * 1.6)
     shape = Lattice(rng)
     away = np.hypot(patch.u / long, patch.v / wide)
-    away = away + shape.at(patch.u * 9, patch.v * 9) * 0.24 + shape.at(patch.u * 30, patch.v * 30) * 0.08
+    away = (
+        away
+        + shape.at(patch.u * 9, patch.v * 9) * 0.24
+        + shape.at(patch.u * 30, patch.v * 30) * 0.08
+    )
     stain(patch.colour, (0.95, 0.55, 0.52), step(1.45, 0.8, away))
     area = step(1.02, 0.93, away)
     deep = rng.random() < 0.55
-    _cover(patch, area)
+    count_in(patch, area)
     if deep:
         _deep_burn(rng, patch, away, traits)
     else:
         paint(patch.colour, darker((0.86, 0.30, 0.28), traits.darkness, 0.5), area * 0.62)
-    blisters = rng.integers(2, 5) if deep else rng.integers(3, 8)
-    for _ in range(blisters):
-        _blister(rng, patch, (long, wide), 0.9 if deep else 0.75)
+    _blisters(rng, patch, (long, wide), 0.9 if deep else 0.75)
 
 
 def _deep_burn(rng: np.random.Generator, patch: Patch, away: Field, traits: Traits) -> None:
@@ -127,20 +141,27 @@ def _deep_burn(rng: np.random.Generator, patch: Patch, away: Field, traits: Trai
     patch.gloss[...] += raw * (1 - 0.7 * coal) * 0.45
 
 
-def _blister(
+def _blisters(
     rng: np.random.Generator, patch: Patch, radii: tuple[float, float], spread: float
 ) -> None:
-    """A raised, shining dome filled with clear yellowish fluid."""
-    angle, out = rng.uniform(0, 2 * pi), spread * np.sqrt(rng.uniform(0, 1))
-    u0, v0 = np.cos(angle) * out * radii[0], np.sin(angle) * out * radii[1]
-    radius = min(radii) * rng.uniform(0.15, 0.45)
+    """Raised, shining domes filled with clear yellowish fluid; neighbours run together."""
     wobble = Lattice(rng).at(patch.u * 20, patch.v * 20) * 0.15
-    away = np.hypot((patch.u - u0) / radius, (patch.v - v0) / (radius * rng.uniform(0.7, 1))) + wobble
-    inside = step(1.05, 0.9, away)
+    nearest, dome = np.full_like(patch.u, 9), np.zeros_like(patch.u)
+    for _ in range(rng.integers(2, 7)):
+        angle, out = rng.uniform(0, 2 * pi), spread * np.sqrt(rng.uniform(0, 1))
+        u0, v0 = np.cos(angle) * out * radii[0], np.sin(angle) * out * radii[1]
+        radius = np.float32(min(radii) * rng.uniform(0.15, 0.45))
+        squash = np.float32(rng.uniform(0.7, 1))
+        away = (
+            np.hypot(patch.u - np.float32(u0), (patch.v - np.float32(v0)) / squash) / radius
+            + wobble
+        )
+        nearest = np.minimum(nearest, away)
+        dome = np.maximum(dome, np.clip(1.1 - away * away, 0, 1) * radius)
+    inside = step(1.05, 0.9, nearest)
     paint(patch.colour, (0.93, 0.68, 0.54), inside * 0.5)
-    stain(patch.colour, (0.88, 0.55, 0.50), bell(away - 1.1, 0.12) * 0.6)
-    dome = np.clip(1.1 - away * away, 0, 1)
-    patch.relief[...] += dome * np.float32(radius * 0.24)
+    stain(patch.colour, (0.88, 0.55, 0.50), bell(nearest - 1.1, 0.12) * 0.6)
+    patch.relief[...] += dome * np.float32(0.24)
     patch.gloss[...] += inside * 0.4
 
 
@@ -154,7 +175,11 @@ def cut(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Traits) ->
     bend = rng.uniform(-0.25, 0.25) * half
     off = patch.v - bend * (1 - share * share)
     waver = Lattice(rng)
-    lips = open_ * np.sqrt(np.clip(1 - share * share, 0, 1)) * (1 + 0.25 * waver.at(patch.u * 30, patch.u * 0))
+    lips = (
+        open_
+        * np.sqrt(np.clip(1 - share * share, 0, 1))
+        * (1 + 0.25 * waver.at(patch.u * 30, patch.u * 0))
+    )
     ends = step(1.12, 0.9, np.abs(share))
     near = np.abs(off) - lips
     stain(patch.colour, (0.93, 0.56, 0.54), bell(np.maximum(near, 0), 0.022) * ends * 0.75)
@@ -164,7 +189,7 @@ def cut(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Traits) ->
     paint(patch.colour, DARK_BLOOD, step(-0.2, -0.9, near / np.maximum(lips, 1e-4)) * inside * 0.75)
     patch.relief[...] -= inside * np.float32(0.004)
     patch.gloss[...] += inside * 0.5
-    _cover(patch, inside)
+    count_in(patch, inside)
     if rng.random() < 0.6:
         _smear(rng, patch, inside, near, traits)
 
@@ -190,7 +215,9 @@ def laceration(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Tra
     patch = around(canvas, place, half * 1.25 + gape)
     jag = Lattice(rng)
     share = patch.u / half
-    spine = half * 0.3 * jag.at(patch.u * 5, patch.u * 0 + 3) + 0.022 * jag.at(patch.u * 26, patch.u * 0)
+    spine = half * 0.3 * jag.at(patch.u * 5, patch.u * 0 + 3) + 0.022 * jag.at(
+        patch.u * 26, patch.u * 0
+    )
     off = patch.v - spine
     lips = gape * np.clip(1 - np.abs(share) ** 2.2, 0, 1) ** 0.8
     ragged = jag.at(patch.u * 13, patch.v * 13) * 0.45 + jag.at(patch.u * 48, patch.v * 48) * 0.2
@@ -200,7 +227,7 @@ def laceration(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Tra
     inside = step(0.002, -0.003, near) * ends
     _flesh(rng, patch, inside, -near / gape, traits)
     patch.relief[...] += bell(near - 0.012, 0.01) * ends * np.float32(0.009)
-    _cover(patch, inside)
+    count_in(patch, inside)
 
 
 def _torn_surroundings(
@@ -261,7 +288,11 @@ def _puncture(rng: np.random.Generator, canvas: Canvas, place: Place, traits: Tr
     near = np.where((np.abs(patch.v) < lips) & (share < 1), -near, near)
     near = near + 0.003 * rough.at(patch.u * 60, patch.v * 60)
     around_it = bell(np.maximum(near, 0), 0.05)
-    stain(patch.colour, (0.76, 0.52, 0.58), around_it * step(-0.6, 0.4, rough.at(patch.u * 13, patch.v * 13)))
+    stain(
+        patch.colour,
+        (0.76, 0.52, 0.58),
+        around_it * step(-0.6, 0.4, rough.at(patch.u * 13, patch.v * 13)),
+    )
     stain(patch.colour, (0.90, 0.48, 0.46), bell(np.maximum(near, 0), 0.02))
     patch.relief[...] += bell(near - 0.009, 0.008) * np.float32(0.009)
     rim = step(0.008, 0.001, near)
@@ -271,7 +302,7 @@ def _puncture(rng: np.random.Generator, canvas: Canvas, place: Place, traits: Tr
     patch.relief[...] -= hole * np.float32(0.02)
     patch.gloss[...] *= 1 - hole
     patch.gloss[...] += (rim - hole) * 0.5
-    _cover(patch, np.maximum(rim, hole))
+    count_in(patch, np.maximum(rim, hole))
 
 
 def _run_of_blood(
@@ -292,74 +323,14 @@ def _run_of_blood(
     patch.gloss[...] += run * 0.6
 
 
-def ingrown_nail(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Traits) -> None:
-    """The skin fold beside a nail red and swollen over the nail's edge, with crust or pus."""
-    nail = body.nails[0]
-    side = 1.0 if rng.random() < 0.5 else -1.0
-    # A nail's place has its long axis down the picture once it is turned by a quarter.
-    patch = around(canvas, replace(nail, angle=nail.angle + pi / 2), nail.across * 3)
-    rough = Lattice(rng)
-    down = patch.u - nail.along * between(-0.5, 0.2, rng.random())
-    beside = patch.v * side - nail.across * 1.02
-    long = nail.along * between(0.5, 1.0, traits.length)
-    wide = nail.across * between(0.24, 0.5, traits.area)
-    away = np.hypot(down / long, beside / wide) + 0.12 * rough.at(patch.u * 20, patch.v * 20)
-    redness = np.hypot(patch.u / (nail.along * 1.9), (patch.v * side - nail.across * 0.9) / (nail.across * 1.1))
-    not_nail = 1 - _nail_cover(patch, nail)
-    stain(patch.colour, (0.96, 0.58, 0.56), step(1.4, 0.2, redness) * np.maximum(not_nail, 0.25))
-    fold = step(1.0, 0.72, away)
-    inflamed = darker((0.80, 0.22, 0.22), traits.darkness, 0.65)
-    paint(patch.colour, inflamed, fold * (0.75 + 0.2 * rough.at(patch.u * 45, patch.v * 45)))
-    patch.relief[...] += np.sqrt(np.clip(1 - away * away, 0, 1)) * np.float32(wide * 0.55)
-    inner = bell(beside + wide * 0.75, wide * 0.3) * bell(down, long * 0.55)
-    crust = inner * step(-0.1, 0.45, rough.at(patch.u * 40, patch.v * 40))
-    matter: Colour = (0.86, 0.74, 0.38) if rng.random() < 0.4 else (0.36, 0.06, 0.05)
-    paint(patch.colour, darker(matter, traits.darkness, 0.4), crust * 0.9)
-    patch.gloss[...] += fold * 0.4
-    _cover(patch, fold)
-
-
-def paint_nails(rng: np.random.Generator, canvas: Canvas, body: Body) -> None:
-    """The nails of toes: pale plates, a lunula, a free edge and the groove around them."""
-    worn = rng.uniform(0, 1)
-    for nail in body.nails:
-        patch = around(canvas, replace(nail, angle=nail.angle + pi / 2), nail.across * 2.2 + nail.along)
-        plate = _nail_cover(patch, nail)
-        outline = _nail_gap(patch, nail)
-        stain(patch.colour, (0.80, 0.55, 0.50), bell(outline - 1.04, 0.07) * 0.8)
-        paint(patch.colour, (0.90, 0.74, 0.66), plate * 0.65)
-        paint(patch.colour, (0.86, 0.78, 0.58), plate * worn * 0.4)
-        share = patch.u / nail.along
-        paint(patch.colour, (0.95, 0.90, 0.82), plate * step(-0.74, -0.9, share + 0.12 * (patch.v / nail.across) ** 2) * 0.9)
-        lunula = np.hypot((share - 1.0) / 0.42, patch.v / nail.across / 0.62)
-        paint(patch.colour, (0.96, 0.88, 0.84), plate * step(1.05, 0.9, lunula) * 0.6)
-        ridges = Lattice(rng).at(patch.u * 0.5, patch.v / nail.across * 9)
-        patch.relief[...] -= bell(outline - 1.03, 0.06) * np.float32(nail.across * 0.1)
-        patch.relief[...] += plate * ridges * np.float32(nail.across * 0.003)
-        patch.gloss[...] += plate * 0.22
-
-
-def _nail_gap(patch: Patch, nail: Place) -> Field:
-    """1 on a nail's outline, less inside."""
-    across, down = np.abs(patch.v / nail.across), patch.u / nail.along
-    power = np.where(down > 0, 2.6, 4.0)
-    return (across**3.2 + np.abs(down) ** power) ** np.float32(1 / 3.2)
-
-
-def _nail_cover(patch: Patch, nail: Place) -> Field:
-    return step(1.02, 0.96, _nail_gap(patch, nail))
-
-
 def _patch_radii(
     place: Place, traits: Traits, low: float = 0.38, high: float = 1.1
 ) -> tuple[float, float]:
     """Half length and half width of a patch of skin; `length` stretches it."""
     scale = between(low, high, traits.area)
-    return place.along * scale * between(0.75, 1.25, traits.length), place.across * scale * between(1.1, 0.8, traits.length)
-
-
-def _cover(patch: Patch, cover: Field) -> None:
-    np.maximum(patch.wound, cover, out=patch.wound)
+    return place.along * scale * between(0.75, 1.25, traits.length), place.across * scale * between(
+        1.1, 0.8, traits.length
+    )
 
 
 PAINTERS: dict[str, Callable[[np.random.Generator, Canvas, Body, Traits], None]] = {

@@ -1,4 +1,4 @@
-"""Uploads, decoded where they can do no harm and re-encoded: what is kept of a file is its picture."""
+"""Uploads, decoded where they can do no harm and re-encoded: what is kept is the picture."""
 
 from inference.media.sanitising import Limits, MediaRejected, Sanitised, sanitise
 

@@ -1,7 +1,7 @@
 """The unsafe side: a program of its own, run by `sanitising` with limits and nothing to reach.
 
-Reads the file's bytes from standard input, writes lengths, a JSON head and two JPEGs to standard output.
-It imports nothing of this project.
+Reads the file's bytes from standard input, writes lengths, a JSON head and two JPEGs to standard
+output. It imports nothing of this project.
 """
 
 import io
@@ -9,20 +9,38 @@ import json
 import resource
 import struct
 import sys
-import warnings
+import zlib
 from typing import Any
 
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-QUALITY = 92
+LOADED = (MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
+"""What Pillow would load when it meets them: after `confine` no file can be opened any more."""
+
+SHOWN = ("JPEG", "PNG", "WEBP")
+KNOWN = (*SHOWN, "GIF")
+QUALITY = 90
+DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    struct.error,
+    zlib.error,
+)
+
+Answer = tuple[dict[str, Any], bytes, bytes]
+"""Head, shown picture, thumbnail; the head has "error" where the file is refused."""
 
 
 def confine(limits: dict[str, Any]) -> None:
-    """No file may be written, no process started, and memory and time end."""
+    """No file or socket may be opened, no process started, and memory and time end."""
     for what, most in (
         (resource.RLIMIT_AS, limits["memory"]),
         (resource.RLIMIT_CPU, limits["cpu_s"]),
+        (resource.RLIMIT_NOFILE, 3),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_CORE, 0),
@@ -30,36 +48,47 @@ def confine(limits: dict[str, Any]) -> None:
         resource.setrlimit(what, (most, most))
 
 
-def decode(data: bytes, limits: dict[str, Any]) -> tuple[dict[str, Any], bytes, bytes]:
-    """Head, shown picture, thumbnail; a head with "error" where the file is refused."""
+def decode(data: bytes, limits: dict[str, Any]) -> Answer:
+    """Everything about one file. MemoryError and bugs of the decoders are left to end the child."""
     Image.MAX_IMAGE_PIXELS = None  # the cap below is stricter, and no warning
     try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        return {"error": "not_an_image"}, b"", b""
-    if error := refused(picture, limits):
-        return {"error": error}, b"", b""
-    try:
+        picture = Image.open(io.BytesIO(data), formats=KNOWN)
+        if error := refused(picture, limits):
+            return {"error": error}, b"", b""
         picture.draft("RGB", (limits["shown_side"], limits["shown_side"]))
         picture.load()
-    except MemoryError:
-        return {"error": "too_many_pixels"}, b"", b""
-    except (OSError, SyntaxError, ValueError, struct.error, IndexError, EOFError):
+    except DAMAGED:
         return {"error": "truncated"}, b"", b""
-    upright = flattened(to_srgb(ImageOps.exif_transpose(picture)))
-    shown = fitted(upright, limits["shown_side"])
-    head = {"width": shown.width, "height": shown.height, "format": picture.format}
-    return head, jpeg(shown), jpeg(fitted(upright, limits["thumbnail_side"]))
+    format_ = "JPEG" if picture.format == "MPO" else picture.format
+    shown = flattened(to_srgb(fitted(ImageOps.exif_transpose(picture), limits["shown_side"])))
+    head = {"width": shown.width, "height": shown.height, "format": format_}
+    return head, jpeg(shown), jpeg(fitted(shown, limits["thumbnail_side"]))
 
 
 def refused(picture: Image.Image, limits: dict[str, Any]) -> str:
-    """The error's code, found before anything is decoded; "" if there is none."""
+    """The error's code, found before anything is decoded; "" if there is none.
+
+    MPO is what phones call a JPEG with further views in it: its first one is the photo.
+    """
     width, height = picture.size
-    if getattr(picture, "is_animated", False):
-        return "animated"
     if width * height > limits["max_pixels"]:
         return "too_many_pixels"
+    if picture.format != "MPO" and getattr(picture, "is_animated", False):
+        return "animated"
+    if picture.format not in (*SHOWN, "MPO"):
+        return "unsupported"
     return "too_small" if min(width, height) < limits["min_side"] else ""
+
+
+def fitted(picture: Image.Image, side: int) -> Image.Image:
+    """A picture whose longer side is at most `side`."""
+    share = side / max(picture.size)
+    if share >= 1:
+        return picture
+    width, height = (max(1, round(length * share)) for length in picture.size)
+    if picture.mode in ("1", "P", "PA"):  # cannot be blended as they are
+        picture = picture.convert("RGBA" if has_alpha(picture) else "RGB")
+    return picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
 def to_srgb(picture: Image.Image) -> Image.Image:
@@ -71,45 +100,42 @@ def to_srgb(picture: Image.Image) -> Image.Image:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         target = ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(picture, source, target, outputMode="RGB") or picture
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+    except (ImageCms.PyCMSError, *DAMAGED):
         return picture
 
 
 def flattened(picture: Image.Image) -> Image.Image:
-    """RGB; what is transparent becomes white, 16-bit greys become 8-bit ones."""
+    """Plain RGB: transparent becomes white, 16-bit greys become 8-bit ones, no metadata is left."""
+    plain = Image.new("RGB", picture.size, "white")
     if picture.mode.startswith("I"):
-        return picture.point(lambda value: value / 256).convert("L").convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        picture = picture.point(lambda value: value / 256).convert("L")
+    if has_alpha(picture):
         layer = picture.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return picture.convert("RGB")
+        plain.paste(layer, mask=layer)
+    else:
+        plain.paste(picture.convert("RGB"))
+    return plain
 
 
-def fitted(picture: Image.Image, side: int) -> Image.Image:
-    """A copy whose longer side is at most `side`, without any metadata."""
-    copy = Image.new("RGB", picture.size)
-    copy.paste(picture)
-    copy.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return copy
+def has_alpha(picture: Image.Image) -> bool:
+    return picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info
 
 
 def jpeg(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    picture.save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
 
 
 def main() -> None:
     limits = json.loads(sys.argv[1])
+    Image.preinit()
     confine(limits)
-    warnings.simplefilter("ignore")
-    data = sys.stdin.buffer.read(limits["max_bytes"] + 1)
-    head, image, thumbnail = decode(data, limits)
-    words = json.dumps(head).encode()
+    words, image, thumbnail = decode(sys.stdin.buffer.read(limits["max_bytes"] + 1), limits)
+    head = json.dumps(words).encode()
     out = sys.stdout.buffer
-    out.write(struct.pack(">III", len(words), len(image), len(thumbnail)))
-    for part in (words, image, thumbnail):
+    out.write(struct.pack(">III", len(head), len(image), len(thumbnail)))
+    for part in (head, image, thumbnail):
         out.write(part)
     out.flush()
 

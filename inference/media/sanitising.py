@@ -5,12 +5,16 @@ import json
 import struct
 import subprocess
 import sys
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 DECODER = Path(__file__).with_name("decoder.py")
 HEADER = struct.Struct(">III")
 MAX_ANSWER = 64 << 20
+MAX_HEAD = 256
+JPEG = b"\xff\xd8\xff"
 
 SENTENCES = {
     "empty": "This file is empty. Send the photo again.",
@@ -18,7 +22,7 @@ SENTENCES = {
     "not_an_image": "This file is no photo that we can read. Send a JPEG, PNG or WebP.",
     "unsupported": "This kind of picture cannot be read here. Send a JPEG, PNG or WebP.",
     "animated": "This picture moves. Send a single photo as JPEG, PNG or WebP.",
-    "too_many_pixels": "This picture has more than {max_megapixels} megapixels. Send a smaller one.",
+    "too_many_pixels": "This picture has over {max_megapixels} megapixels. Send a smaller one.",
     "too_small": "This picture is smaller than {min_side} pixels. Send the photo itself.",
     "truncated": "This photo is damaged or was cut off on its way. Send it again.",
     "decoder_failed": "This photo could not be read safely. Send it as a new JPEG or PNG.",
@@ -27,7 +31,7 @@ SENTENCES = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What is accepted: bytes, pixels, sides in pixels; memory in bytes and seconds of the child."""
+    """Bytes, pixels and sides in pixels that are accepted; memory and seconds of the child."""
 
     max_bytes: int = 25 << 20
     max_pixels: int = 40_000_000
@@ -78,17 +82,29 @@ def sanitise(data: bytes, *, limits: Limits | None = None) -> Sanitised:
     limits = limits or Limits()
     if code := _refused_by_its_bytes(data, limits):
         raise MediaRejected(code, limits)
-    head, image, thumbnail = _decode(data, limits)
-    if error := head.get("error"):
-        raise MediaRejected(error if error in SENTENCES else "decoder_failed", limits)
+    answer = _decode(data, limits)
+    if answer.error:
+        raise MediaRejected(answer.error, limits)
     return Sanitised(
-        image=image,
-        thumbnail=thumbnail,
-        width=int(head["width"]),
-        height=int(head["height"]),
-        format=str(head["format"]),
+        image=answer.image,
+        thumbnail=answer.thumbnail,
+        width=answer.width,
+        height=answer.height,
+        format=answer.format,
         sha256=hashlib.sha256(data).hexdigest(),
     )
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the child said; believed only as far as it has been checked."""
+
+    error: str
+    width: int
+    height: int
+    format: str
+    image: bytes
+    thumbnail: bytes
 
 
 def _refused_by_its_bytes(data: bytes, limits: Limits) -> str:
@@ -96,36 +112,61 @@ def _refused_by_its_bytes(data: bytes, limits: Limits) -> str:
         return "empty"
     if len(data) > limits.max_bytes:
         return "too_large"
-    known = data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
+    known = data.startswith((JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8"))
     webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
     if known or webp:
         return ""
-    pictures = (b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+    pictures = (b"BM", b"II*\x00", b"MM\x00*")
     container = data[4:8] == b"ftyp"
     return "unsupported" if container or data.startswith(pictures) else "not_an_image"
 
 
-def _decode(data: bytes, limits: Limits) -> tuple[dict[str, str], bytes, bytes]:
+def _decode(data: bytes, limits: Limits) -> _Answer:
+    """Ask a fresh interpreter, which shares nothing with this one but two pipes."""
     command = (sys.executable, "-I", str(DECODER), json.dumps(asdict(limits)))
-    try:
-        child = subprocess.run(
-            command, input=data, capture_output=True, timeout=limits.wall_s, check=True, env={}
-        )
-        return _unpack(child.stdout)
-    except (subprocess.SubprocessError, ValueError, struct.error) as error:
-        raise MediaRejected("decoder_failed", limits) from error
-
-
-def _unpack(answer: bytes) -> tuple[dict[str, str], bytes, bytes]:
-    """Lengths of head, image and thumbnail, then the three."""
-    if len(answer) > MAX_ANSWER:
-        raise ValueError("the decoder said too much")
-    head, image, thumbnail = HEADER.unpack_from(answer)
-    if len(answer) != HEADER.size + head + image + thumbnail:
-        raise ValueError("the decoder did not finish")
-    rest = memoryview(answer)[HEADER.size :]
-    return (
-        json.loads(bytes(rest[:head])),
-        bytes(rest[head : head + image]),
-        bytes(rest[head + image :]),
+    child = subprocess.Popen(
+        command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, close_fds=True
     )
+    patience = threading.Timer(limits.wall_s, child.kill)
+    patience.start()
+    try:
+        return _unpack(_converse(child, data))
+    except (OSError, ValueError, TypeError, struct.error) as error:
+        raise MediaRejected("decoder_failed", limits) from error
+    finally:
+        patience.cancel()
+        child.kill()
+        child.wait()
+
+
+def _converse(child: subprocess.Popen[bytes], data: bytes) -> bytes:
+    """Send the file, take the answer, and no more of it than an answer may be."""
+    with child:
+        assert child.stdin and child.stdout
+        with child.stdin as ears:
+            ears.write(data)
+        answer = child.stdout.read(MAX_ANSWER + 1)
+        if len(answer) > MAX_ANSWER:
+            child.kill()
+            raise ValueError("the decoder said too much")
+    if child.returncode:
+        raise ValueError(f"the decoder ended with {child.returncode}")
+    return answer
+
+
+def _unpack(answer: bytes) -> _Answer:
+    """Lengths of head, image and thumbnail, then the three."""
+    head_size, image_size, thumbnail_size = HEADER.unpack_from(answer)
+    body = HEADER.size + head_size
+    if len(answer) != body + image_size + thumbnail_size or head_size > MAX_HEAD:
+        raise ValueError("the decoder did not finish")
+    head = json.loads(answer[HEADER.size : body])
+    if not isinstance(head, dict):
+        raise ValueError("the decoder gave no head")
+    image, thumbnail = answer[body : body + image_size], answer[body + image_size :]
+    if error := head.get("error", ""):
+        return _Answer(error if error in SENTENCES else "decoder_failed", 0, 0, "", b"", b"")
+    if not (image.startswith(JPEG) and thumbnail.startswith(JPEG)):
+        raise ValueError("the decoder gave no pictures")
+    width, height = int(head.get("width", 0)), int(head.get("height", 0))
+    return _Answer("", width, height, str(head.get("format", ""))[:8], image, thumbnail)

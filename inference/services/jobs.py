@@ -30,7 +30,9 @@ def claim_job(*, job_id: int) -> MemberJob | None:
     )
     changed = (
         MemberJob.objects.filter(free, pk=job_id, attempt__lt=settings.ALARM_JOB_ATTEMPTS)
-        .filter(run__status__in=Run.UNFINISHED)
+        # A join here would move all conditions into a subquery, which PostgreSQL does not check
+        # again after waiting for the row: two claims would both succeed.
+        .filter(run_id__in=Run.objects.filter(status__in=Run.UNFINISHED))
         .update(
             status=MemberJob.Status.RUNNING,
             token=uuid4(),

@@ -20,6 +20,7 @@ from inference.uq.answers import vote
 from inference.uq.ensemble import label_free_scores
 
 log = logging.getLogger(__name__)
+LATE = "did not answer in time"
 
 
 def open_run(*, observation: Observation) -> Run:
@@ -29,9 +30,11 @@ def open_run(*, observation: Observation) -> Run:
     """
     domain = load_domain(observation.domain)
     members = ensemble.members_of(domain.id)
+    pins = ensemble.pins(domain, members)
     run = Run.objects.create(
         observation=observation,
-        pins=ensemble.pins(domain, members),
+        pins=pins,
+        ensemble=ensemble.signature(pins),
         seed=observation.id.int % 2**31,
         quorum=ensemble.quorum_of(members),
         deadline_at=timezone.now() + timedelta(seconds=settings.ALARM_RUN_DEADLINE_S),
@@ -40,9 +43,9 @@ def open_run(*, observation: Observation) -> Run:
         [MemberJob(run=run, member=spec.name, sent_at=timezone.now()) for spec in members]
     )
     if jobs:
-        transaction.on_commit(partial(dispatch.send, jobs))
+        transaction.on_commit(partial(dispatch.send, jobs), robust=True)
     else:
-        transaction.on_commit(partial(finish_run, run_id=run.id))
+        transaction.on_commit(partial(finish_run, run_id=run.id), robust=True)
     return run
 
 
@@ -56,7 +59,8 @@ def finish_run(*, run_id: UUID) -> bool:
         run = Run.objects.select_for_update().filter(pk=run_id).first()
         if run is None or run.finished or _is_awaited(run):
             return False
-        _sum_up(run)
+        _close_jobs(run)
+        _sum_up_safely(run)
     run_finished.send(sender=Run, run_id=run_id)
     return True
 
@@ -66,12 +70,32 @@ def _is_awaited(run: Run) -> bool:
     return waiting and timezone.now() < run.deadline_at
 
 
+def _close_jobs(run: Run) -> None:
+    """Whoever has not answered by now is late; the fence keeps a later answer out."""
+    run.jobs.filter(status__in=MemberJob.UNFINISHED).update(
+        status=MemberJob.Status.FAILED, stage="", token=None, error=LATE
+    )
+
+
+def _sum_up_safely(run: Run) -> None:
+    """Answers that cannot be summed up must not hold the case: it fails, and is deferred."""
+    try:
+        with transaction.atomic():
+            _sum_up(run)
+    except Exception:
+        log.exception("%s cannot be summed up", run)
+        _close(run, Run.Status.FAILED, ["summing_failed"])
+
+
 def _sum_up(run: Run) -> None:
-    run.problems = find_problems(run)
+    problems = find_problems(run)
     if len(run.pins["members"]) > 1:
         _store_vote(run)
-    run.status = Run.Status.SCORED if run.prediction else Run.Status.FAILED
-    run.finished_at = timezone.now()
+    _close(run, Run.Status.SCORED if run.prediction else Run.Status.FAILED, problems)
+
+
+def _close(run: Run, status: Run.Status, problems: list[str]) -> None:
+    run.status, run.problems, run.finished_at = status, problems, timezone.now()
     run.save(update_fields=["problems", "prediction", "share", "status", "finished_at"])
 
 
@@ -85,21 +109,29 @@ def _store_vote(run: Run) -> None:
 
 
 def find_problems(run: Run) -> list[str]:
-    """Why the run's answers cannot be trusted, as codes `what:member:stage`; empty is good."""
+    """Why the run's answers cannot be trusted, as codes `what:member:stage`; empty is good.
+
+    Members that are missing object only where the quorum fails; an answer that is there and cannot
+    be trusted always does.
+    """
     jobs = list(run.jobs.order_by("member"))
     if len(jobs) < 2:
         return ["too_few_members"] if jobs else ["no_members"]
     traces = final_traces(run)
-    problems = [problem for job in jobs for problem in _problems_of(job, traces)]
-    whole = sum(_is_whole(job, traces) for job in jobs)
-    return problems + ([f"quorum:{whole}:{run.quorum}"] if whole < run.quorum else [])
+    answered = [job for job in jobs if job.status == MemberJob.Status.DONE]
+    problems = [problem for job in answered for problem in _problems_of(job, traces)]
+    whole = sum(not _problems_of(job, traces) for job in answered)
+    if whole < run.quorum:
+        problems += [_absence(job) for job in jobs if job not in answered]
+        problems += [f"quorum:{whole}:{run.quorum}"]
+    return problems
+
+
+def _absence(job: MemberJob) -> str:
+    return f"{'late' if job.error == LATE else 'failed'}:{job.member}"
 
 
 def _problems_of(job: MemberJob, traces: dict[tuple[str, str], StageTrace]) -> list[str]:
-    if job.status == MemberJob.Status.FAILED:
-        return [f"failed:{job.member}"]
-    if job.status != MemberJob.Status.DONE:
-        return [f"late:{job.member}"]
     problems = []
     for stage in Stage:
         trace = traces.get((job.member, stage))
@@ -110,10 +142,6 @@ def _problems_of(job: MemberJob, traces: dict[tuple[str, str], StageTrace]) -> l
         if trace and reads_like_instruction(" ".join(map(str, trace.fields.values()))):
             problems.append(f"instruction:{job.member}:{stage}")
     return problems
-
-
-def _is_whole(job: MemberJob, traces: dict[tuple[str, str], StageTrace]) -> bool:
-    return job.status == MemberJob.Status.DONE and not _problems_of(job, traces)
 
 
 def _store_hypotheses(run: Run) -> None:

@@ -1,6 +1,9 @@
 """Nothing is lost: what a dead worker or a lost broker left behind is found in the rows."""
 
+import logging
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import TypeVar
 
 from django.conf import settings
 from django.db.models import Q
@@ -10,6 +13,9 @@ from inference import dispatch
 from inference.models import MemberJob, Run
 from inference.services.jobs import give_up_lost_jobs
 from inference.services.runs import finish_run
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 def sweep_runs() -> dict[str, int]:
@@ -41,4 +47,15 @@ def _finish_overdue() -> int:
     overdue = unfinished.filter(deadline_at__lte=timezone.now())
     silent = unfinished.exclude(jobs__status__in=MemberJob.UNFINISHED)
     ids = {*overdue.values_list("pk", flat=True), *silent.values_list("pk", flat=True)}
-    return sum(finish_run(run_id=run_id) for run_id in ids)
+    return each(ids, lambda run_id: finish_run(run_id=run_id))
+
+
+def each(items: Iterable[T], act: Callable[[T], object]) -> int:
+    """How many acts came to something; one that breaks is logged and holds up no other."""
+    done = 0
+    for item in items:
+        try:
+            done += bool(act(item))
+        except Exception:
+            log.exception("the sweep cannot deal with %s", item)
+    return done

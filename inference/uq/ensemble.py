@@ -231,7 +231,7 @@ def _named(stages: Floats, alarm: Floats) -> Scores:
 def _cuts(values: Floats) -> tuple[float, float]:
     known = values[np.isfinite(values)]
     if not len(known):
-        return np.inf, np.inf
+        return 0.0, 0.0  # never seen: whatever comes is high
     low, high = np.quantile(known, _LEVEL_QUANTILES)
     return float(low), float(high)
 

@@ -156,6 +156,38 @@ def test_nothing_survives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     until(lambda: not alive(orphan))
 
 
+@linux_only
+def test_a_signal_while_a_child_starts_does_not_lose_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    def popen(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
+        process = real(*arguments, **options)  # type: ignore[call-overload]
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        return process  # type: ignore[no-any-return]
+
+    real, before = subprocess.Popen, signal.signal(signal.SIGTERM, interrupt)
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    family = Family()
+    child = Child(FOREVER, Path("/nowhere"), os.environ, print)
+    try:
+        with pytest.raises(Interrupted):
+            family.add(child)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert child.process is not None
+    assert alive(child.process.pid)
+    blocked = Path(f"/proc/{child.process.pid}/status").read_text().split("SigBlk:")[1].split()[0]
+    assert int(blocked, 16) == 0
+    family.kill()
+
+
 def test_a_log_is_cut_over_and_one_old_one_is_kept(tmp_path: Path) -> None:
     log = CappedLog(tmp_path / "x.log", limit=10)
     for word in (b"aaaaaa\n", b"bbbbbb\n", b"cccccc\n"):

@@ -3,11 +3,16 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from inference.backends.base import Request
+from inference.drawings import draw_wound
 from inference.pipeline.domains import load_domain
+from inference.pipeline.run import answer_request
 from inference.training.__main__ import main
 from inference.training.settings import Settings
 from inference.training.tasks import Task
@@ -20,8 +25,6 @@ WOUND = load_domain("wound")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three drawn wounds a label, in labels.csv."""
-    from inference.drawings import draw_wound
-
     data = tmp_path / "data"
     (data / "images").mkdir(parents=True)
     with (data / "labels.csv").open("w", newline="") as handle:
@@ -37,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_folder_becomes_members_cards_and_evidence(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inference.training.__main__.run_tasks", _run_here)
+    make_it_quick(monkeypatch)
     command = ["--data", str(folder), "--out", str(tmp_path / "out"), "--folds", "2", "--quick"]
     command += ["--work", str(tmp_path / "work"), "--members", "lite0", "lite1", "--drawings", "1"]
     main(command)
@@ -60,11 +63,22 @@ def test_a_folder_becomes_members_cards_and_evidence(
     assert [one.stat().st_mtime_ns for one in finished] == stamps
 
 
+def make_it_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process, few words, and no two drawings taken for the same photo."""
+    monkeypatch.setattr("inference.training.__main__.run_tasks", _run_here)
+    monkeypatch.setattr("inference.training.course.MADE_UP", 40)
+    monkeypatch.setattr("inference.training.course.answer_request", _short_request)
+    monkeypatch.setattr("inference.training.evidence.TIMED", 1)
+    monkeypatch.setattr("inference.training.photos.HASH_DISTANCE", -1)
+    monkeypatch.setattr("inference.training.photos.COSINE", 2.0)
+
+
+def _short_request(*args: Any, **options: Any) -> Request:
+    return replace(answer_request(*args, **options), max_tokens=4)
+
+
 def _run_here(
-    settings: Settings,
-    work: Callable[[Settings, Task], None],
-    tasks: list[Task],
-    *_: object,
+    settings: Settings, work: Callable[[Settings, Task], None], tasks: list[Task], *_: object
 ) -> None:
     for task in tasks:
         work(settings, task)

@@ -125,6 +125,15 @@ def test_a_role_gets_what_is_its_and_nothing_else(
         assert status == 404, "a caregiver of another site does not learn that the case exists"
     else:
         assert status != 403
+        assert status < 500
+
+
+@pytest.mark.parametrize("route", ["api-cases", "api-policies"])
+@pytest.mark.parametrize("role", ["stranger", "caregiver"])
+def test_asking_for_the_head_alone_is_no_way_in(cast: Cast, route: str, role: str) -> None:
+    client = Client()
+    client.force_login(getattr(cast, role))
+    assert client.head(reverse(route)).status_code == client.get(reverse(route)).status_code
 
 
 @pytest.mark.parametrize("route", sorted(ABOUT_A_CASE))

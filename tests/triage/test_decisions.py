@@ -3,12 +3,14 @@
 import math
 from datetime import timedelta
 from unittest.mock import patch
+from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from inference.models import MemberJob, Run, StageTrace
+from inference.services.jobs import complete_job
 from inference.services.runs import finish_run
 from inference.services.sweep import sweep_runs
 from tests.factories import make_case, make_policy, make_site
@@ -72,6 +74,31 @@ def test_a_case_without_any_answer_is_deferred(site: Site) -> None:
     assert "no_prediction" in decision_of(case).reasons
 
 
+def test_with_a_smaller_quorum_a_missing_member_does_not_object(site: Site) -> None:
+    make_policy(site, method="vote_entropy", threshold=9.0)
+    case = make_case(site, ("Burns", "Burns", None), finish=False)
+    run = case.observation.runs.get()
+    Run.objects.filter(pk=run.pk).update(quorum=2)
+    finish_run(run_id=run.id)
+    assert decision_of(case).reasons == ["certain"]
+
+
+def test_another_ensemble_is_never_accepted_by_the_old_policy(site: Site) -> None:
+    make_policy(site, threshold=9.0)
+    case = make_case(site, finish=False)
+    Run.objects.update(ensemble="f" * 64)
+    finish_run(run_id=case.observation.runs.get().id)
+    assert decision_of(case).reasons == ["other_ensemble"]
+
+
+def test_answers_that_cannot_be_summed_up_are_deferred(site: Site) -> None:
+    make_policy(site)
+    with patch("inference.services.runs.find_problems", side_effect=KeyError):
+        case = make_case(site)
+    assert case.status == CaseStatus.DEFERRED
+    assert "summing_failed" in decision_of(case).reasons
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -110,16 +137,20 @@ def test_a_member_that_is_late_defers_and_its_answer_changes_nothing(site: Site)
     case = make_case(site, finish=False)
     run = case.observation.runs.get()
     MemberJob.objects.filter(run=run, member="gamma").update(
-        status=MemberJob.Status.RUNNING, lease_until=timezone.now() + timedelta(minutes=1)
+        status=MemberJob.Status.RUNNING,
+        token=uuid4(),
+        lease_until=timezone.now() + timedelta(minutes=1),
     )
+    late = run.jobs.get(member="gamma")
     assert not finish_run(run_id=run.id)
     Run.objects.filter(pk=run.pk).update(deadline_at=timezone.now())
     assert sweep_runs()["finished"] == 1
     before = decision_of(case)
     assert "late:gamma" in before.reasons
-    MemberJob.objects.filter(run=run).update(status=MemberJob.Status.DONE)
+    assert not complete_job(late, [], [])
     assert not finish_run(run_id=run.id)
     assert decision_of(case).pk == before.pk
+    assert run.traces.count() == 9
 
 
 def test_defer_everything_defers_the_surest(site: Site) -> None:

@@ -40,11 +40,11 @@ def signed(cast: Cast) -> Signed:
 
 
 @pytest.mark.parametrize(
-    ("name", "page"),
+    ("name", "landing"),
     [("clinician", "queue"), ("caregiver", "household"), ("administrator", "policies")],
 )
-def test_everybody_lands_on_their_own_page(signed: Signed, name: str, page: str) -> None:
-    assert signed(name).get("/").headers["Location"] == reverse(page)
+def test_everybody_lands_on_their_own_page(signed: Signed, name: str, landing: str) -> None:
+    assert signed(name).get("/").headers["Location"] == reverse(landing)
 
 
 def test_the_case_page_shows_what_the_ensemble_said(cast: Cast, signed: Signed) -> None:
@@ -64,7 +64,10 @@ def test_an_audits_page_holds_nothing_of_the_machines_answer(cast: Cast, signed:
     before += [client.get(reverse("case", args=[case.pk]))]
     client.post(reverse("claim", args=[case.pk]))
     before += [client.get(reverse(name, args=[case.pk])) for name in ("case", "case-panel")]
-    assert all(b"thinks" not in page.content and page.status_code == 200 for page in before)
+    for page in before:
+        assert page.status_code == 200
+        for secret in (b"thinks", b"All 3 members", b"uncertainty low", b"held by alpha"):
+            assert secret not in page.content
     case.refresh_from_db()
     lease = queue.held_lease(site=cast.clinic, user=cast.clinician)
     assert lease
@@ -223,3 +226,10 @@ def test_an_administrator_sees_the_policy_in_force_and_its_replay(
 
 def test_signing_in_never_offers_accounts_outside_the_demonstration() -> None:
     assert Client().get(reverse("sign-in")).context["demo_accounts"] == []
+
+
+def test_until_the_decision_only_progress_is_shown(cast: Cast, signed: Signed) -> None:
+    case = make_case(cast.clinic, SPLIT, finish=False)
+    html = signed("clinician").get(reverse("case", args=[case.pk])).content.decode()
+    assert "Answered." in html
+    assert "thinks" not in html

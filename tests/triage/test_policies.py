@@ -1,13 +1,18 @@
 """What experts say becomes a draft; a person puts it in force; one step takes it back."""
 
+from unittest.mock import patch
+
 import pytest
 
-from tests.factories import make_case, make_policy
+from inference.models import Run
+from tests.factories import SIGNATURE, make_case, make_policy
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
 from triage.errors import Conflict, Forbidden, Refused
 from triage.models import AuditEvent, Calibration, Case, Decision, Policy
-from triage.selectors.audits import accepted_error_at
+from triage.selectors.audits import audit_estimate
+from triage.selectors.evidence import gather
+from triage.selectors.fitted import fitted_of
 from triage.selectors.policy_state import active_policy
 from triage.services import calibration, policies, queue, reviews
 
@@ -16,18 +21,17 @@ SURE, SPLIT = ("Burns", "Burns", "Burns"), ("Burns", "Burns", "Cut")
 
 
 @pytest.fixture(autouse=True)
-def members(monkeypatch: pytest.MonkeyPatch) -> None:
-    from inference.backends.registry import MemberSpec
-    from tests.factories import MEMBERS
-
-    specs = tuple(MemberSpec(name=name, domains=("wound",)) for name in MEMBERS)
-    monkeypatch.setattr("inference.ensemble.all_members", lambda: specs)
+def this_ensemble(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The members that the factories' runs are of are configured."""
+    monkeypatch.setattr(calibration, "current_signature", lambda _domain: SIGNATURE)
 
 
 def answer(cast: Cast, case: Case, label: str) -> None:
     lease = queue.claim(case=case, user=cast.clinician)
     case.refresh_from_db()
-    reviews.submit_review(token=lease.token, user=cast.clinician, label=label, version=case.version)
+    reviews.submit_review(
+        case=case, token=lease.token, user=cast.clinician, label=label, version=case.version
+    )
 
 
 def answered(cast: Cast, count: int, truth: str = "Burns") -> None:
@@ -207,13 +211,96 @@ def test_the_audit_estimate_corrects_for_which_cases_get_labelled(cast: Cast) ->
     for truth in ("Burns", "Burns", "Burns", "Cut"):
         answer(cast, make_case(cast.clinic, SURE), truth)
     answer(cast, make_case(cast.clinic, SPLIT), "Cut")
-    estimate, accepted = accepted_error_at(site=cast.clinic, domain="wound")
-    assert (estimate.estimate, estimate.audited, accepted) == (0.25, 4, 4)
-    assert estimate.low < 0.25 < estimate.high
+    found = audit_estimate(site=cast.clinic, domain="wound")
+    assert (found.error.estimate, found.error.audited, found.accepted) == (0.25, 4, 4)
+    assert found.error.low < 0.25 < found.error.high
+
+
+def test_an_audit_counts_by_how_unlikely_it_was_to_be_drawn(cast: Cast) -> None:
+    for share, truth in ((1.0, "Cut"), (0.25, "Burns")):
+        Policy.objects.update(status=PolicyStatus.RETIRED)
+        make_policy(cast.clinic, audit_share=share)
+        with patch("triage.services.decisions.random.SystemRandom.random", return_value=0.0):
+            case = make_case(cast.clinic, SURE)
+        answer(cast, case, truth)
+    estimate = audit_estimate(site=cast.clinic, domain="wound").error.estimate
+    assert estimate == pytest.approx(1 / (1 + 4))
+
+
+def test_an_audit_that_is_still_open_is_told(cast: Cast) -> None:
+    make_policy(cast.clinic, audit_share=1.0)
+    make_case(cast.clinic, SURE)
+    found = audit_estimate(site=cast.clinic, domain="wound")
+    assert (found.open, found.error.audited) == (1, 0)
+
+
+def test_an_open_audits_answer_is_no_secret_of_the_replay(cast: Cast) -> None:
+    make_policy(cast.clinic, audit_share=1.0)
+    audit = make_case(cast.clinic, SURE)
+    answered(cast, 6)
+    Policy.objects.filter(status=PolicyStatus.ACTIVE).update(threshold=-1.0)
+    draft = calibration.refit(site=cast.clinic, domain="wound")
+    [flip] = [flip for flip in draft.replay["flips"] if flip["case"] == str(audit.pk)]
+    assert (flip["label"], flip["truth"]) == ("", "")
+
+
+def test_looking_often_spends_the_confidence_only_once() -> None:
+    looks = [calibration.spent(look) for look in range(1, 2000)]
+    assert sum(looks) <= calibration.DEFAULT_DELTA
+    assert looks[0] > looks[1] > looks[2] > 0
+
+
+def test_a_guarantee_is_proposed_once_the_sites_own_labels_carry_it(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "DEFAULT_RISK", 0.30)
+    make_policy(cast.clinic, threshold=0.0, audit_share=1.0)
+    for _ in range(24):
+        answer(cast, make_case(cast.clinic, SURE), "Burns")
+    draft = calibration.refit(site=cast.clinic, domain="wound")
+    assert draft.mode == PolicyMode.GUARANTEED
+    assert draft.choice["bound"] <= 0.30
+    assert draft.choice["delta"] < calibration.DEFAULT_DELTA
+
+
+def test_labels_that_shaped_a_score_prove_nothing_on_it(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "OWN_LABELS", 30)
+    make_policy(cast.clinic)
+    answered(cast, 20, truth="Burns")
+    answered(cast, 12, truth="Cut")
+    calibration.refit(site=cast.clinic, domain="wound")
+    with pytest.raises(Refused, match="have shaped this score"):
+        calibration.propose_by_hand(
+            site=cast.clinic,
+            domain="wound",
+            mode=PolicyMode.GUARANTEED,
+            value=0.5,
+            method="alarm",
+            actor=cast.administrator,
+        )
+
+
+def test_the_shipped_cases_count_for_fifty_however_many_they_are(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    answered(cast, 5)
+    fitted = fitted_of(Calibration.objects.get())
+    evidence = gather(site=cast.clinic, domain="wound", ensemble=SIGNATURE)
+    rows = calibration.labelled_rows(fitted, "cold_start", evidence, own=False)
+    assert rows.weights[~rows.own].sum() == pytest.approx(calibration.PRIOR_CASES)
+    assert rows.weights[rows.own].tolist() == [1.0] * 5
+
+
+def test_another_ensembles_cases_are_no_evidence(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    answered(cast, 6)
+    Run.objects.update(ensemble="f" * 64)
+    with pytest.raises(Refused, match="There are 0 expert labels"):
+        calibration.refit(site=cast.clinic, domain="wound")
 
 
 def test_an_accepted_case_opened_out_of_curiosity_is_no_audit(cast: Cast) -> None:
     make_policy(cast.clinic)
     answer(cast, make_case(cast.clinic, SURE), "Cut")
-    estimate, _accepted = accepted_error_at(site=cast.clinic, domain="wound")
-    assert estimate.audited == 0
+    assert audit_estimate(site=cast.clinic, domain="wound").error.audited == 0

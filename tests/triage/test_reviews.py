@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from tests.factories import make_case
+from tests.factories import make_case, make_policy
 from tests.triage.conftest import Cast
 from tests.triage.test_queue import SPLIT, expire
 from triage.choices import CaseStatus, ReviewAction
@@ -27,6 +27,7 @@ def held(cast: Cast) -> tuple[Case, Lease]:
 
 def submit(cast: Cast, case: Case, lease: Lease, **changes: object) -> Review:
     wanted = {
+        "case": case,
         "token": lease.token,
         "user": cast.clinician,
         "label": "Burns",
@@ -43,6 +44,37 @@ def test_an_answer_resolves_the_case(cast: Cast) -> None:
     assert (review.comment, review.action) == ("clean edges", ReviewAction.ANSWER)
     assert review.seconds is not None and review.seconds >= 0
     assert queue.held_lease(site=cast.clinic, user=cast.clinician) is None
+
+
+def test_the_token_of_another_case_is_no_good(cast: Cast) -> None:
+    _case, lease = held(cast)
+    other = make_case(cast.elsewhere, SPLIT)
+    with pytest.raises(Conflict) as caught:
+        submit(cast, other, lease)
+    assert caught.value.code == "no_lease"
+
+
+def test_what_was_taken_back_is_no_longer_the_cases_label(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    deferred, accepted = make_case(cast.clinic, SPLIT), make_case(cast.clinic)
+    for case, label in ((deferred, ""), (accepted, "Burns")):
+        lease = queue.claim(case=case, user=cast.clinician)
+        case.refresh_from_db()
+        submit(cast, case, lease, label="Cut")
+        queue.release(lease=reviews.undo_review(case=case, user=cast.clinician))
+        case.refresh_from_db()
+        assert (case.label, case.resolved_at) == (label, None)
+        assert case.status in (CaseStatus.DEFERRED, CaseStatus.ACCEPTED)
+
+
+def test_an_audits_answer_stands_once_the_machines_is_seen(cast: Cast) -> None:
+    make_policy(cast.clinic, audit_share=1.0)
+    case = make_case(cast.clinic)
+    lease = queue.claim(case=case, user=cast.clinician)
+    case.refresh_from_db()
+    submit(cast, case, lease)
+    with pytest.raises(Conflict, match="answer stands"):
+        reviews.undo_review(case=case, user=cast.clinician)
 
 
 @pytest.mark.parametrize(

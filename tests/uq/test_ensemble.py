@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -181,6 +182,17 @@ def test_the_least_sure_stage_is_the_one_that_stands_out() -> None:
     for case, method in enumerate(("s1", "s2", "s3")):
         scores[method][case] += 3 * spread[case]
     assert FITTED.least_sure_stage(scores).tolist() == ["comprehension", "analysis", "reflection"]
+
+
+def test_a_score_that_no_case_has_leaves_plain_json() -> None:
+    answers, correct = ensemble(60)
+    silent = replace(answers, logprobs=np.full_like(answers.logprobs, np.nan))
+    fitted = Calibration().fit(silent, correct)
+    again = Calibration.from_dict(json.loads(json.dumps(fitted.to_dict(), allow_nan=False)))
+    assert again.levels({"logprob": np.array([0.1, np.nan])})["logprob"].tolist() == [
+        "high",
+        "unknown",
+    ]
 
 
 def test_nonsense_is_refused() -> None:

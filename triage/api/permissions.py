@@ -20,9 +20,12 @@ class MayAct(BasePermission):
     message = "Your role does not allow this."
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        act = view.acts.get(request.method or "")  # type: ignore[attr-defined]
-        if act is None:
+        if request.method == "OPTIONS":
             return True
+        method = "GET" if request.method == "HEAD" else request.method
+        act = view.acts.get(method)  # type: ignore[attr-defined]
+        if act is None:
+            return False
         if isinstance(request.user, Device):
             return act in {"upload", "own_receipt"}
         if not request.user.is_authenticated:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from rest_framework import serializers
 
 from triage.models import Case, Policy
@@ -16,6 +17,14 @@ class ObservationIn(serializers.Serializer[Any]):
     file = serializers.FileField(help_text="JPEG, PNG or WebP")
     subject = serializers.CharField(required=False, default="", max_length=MAX_PSEUDONYM)
     captured_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+    def validate_file(self, file: Any) -> Any:
+        """Refused by its size, before it is read into memory."""
+        if file.size > settings.ALARM_UPLOAD_MB << 20:
+            raise serializers.ValidationError(
+                f"This file is larger than {settings.ALARM_UPLOAD_MB} MB. Send a smaller photo."
+            )
+        return file
 
 
 class Receipt(serializers.Serializer[Any]):

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from triage.api import serializers
 from triage.api.authentication import Device
 from triage.api.permissions import MayAct, person_for, place_for, site_for
+from triage.choices import CaseStatus
 from triage.models import Case, Policy
 from triage.selectors.cases import case_page
 from triage.services import intake, policies, queue, reviews
@@ -71,7 +72,7 @@ class Cases(generics.ListAPIView[Case]):
         if not getattr(self, "swagger_fake_view", False):
             cases = Case.objects.filter(site=site_for(self.request)).select_related("subject")
         wanted = self.request.query_params.get("status") if self.request else None
-        return cases.filter(status=wanted) if wanted else cases
+        return cases.filter(status=wanted) if wanted in CaseStatus.values else cases
 
 
 class CaseView(APIView):
@@ -112,10 +113,10 @@ class Reviews(APIView):
 
     @extend_schema(request=serializers.ReviewIn, responses={201: serializers.CaseOut})
     def post(self, request: Request, pk: UUID) -> Response:
-        case_for(request, pk)
+        case = case_for(request, pk)
         form = serializers.ReviewIn(data=request.data)
         form.is_valid(raise_exception=True)
-        review = reviews.submit_review(user=person_for(request), **form.validated_data)
+        review = reviews.submit_review(case=case, user=person_for(request), **form.validated_data)
         return Response(serializers.CaseOut(review.case).data, status=status.HTTP_201_CREATED)
 
 

@@ -5,14 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from inference.models import MemberJob, Run, StageTrace
 from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
-from triage.choices import CLAIMABLE, CaseStatus, ReviewAction
+from triage.choices import CLAIMABLE, CaseStatus
 from triage.models import AuditEvent, Case, Decision, Lease, Policy
 from triage.permissions import allows
 from triage.reasons import in_words
@@ -25,7 +24,7 @@ from triage.selectors.explain import (
     stage_levels,
     stage_title,
 )
-from triage.selectors.rows import is_blind, latest_decision
+from triage.selectors.rows import is_blind, latest_decision, why_not_undo
 
 KEYS = 9
 TEXT_FIELD = {
@@ -135,7 +134,7 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
     lease = _open_lease(case)
     mine = lease if lease and lease.holder_id == user.pk else None
     hypotheses = _hypotheses(run, titles, detailed) if run and not blind else []
-    open_run = run if detailed and not blind else None
+    open_run = run if detailed and not (blind and decision) else None
     shown = decision if detailed and not blind else None
     labels_by_member = _labels_by_member(run) if run else {}
     return CasePage(
@@ -143,9 +142,9 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         domain=domain,
         run=run,
         drawn=case.observation.drawn,
-        blind=blind,
+        blind=blind and decision is not None,
         finished=bool(run and run.finished),
-        members=_members(open_run, titles) if open_run else [],
+        members=_members(open_run, titles, decided=decision is not None) if open_run else [],
         hypotheses=hypotheses,
         labels=_labels(titles, hypotheses),
         stages=stage_levels(shown),
@@ -170,13 +169,22 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
 
 
 def _open_lease(case: Case) -> Lease | None:
-    return case.leases.filter(ended_at=None, expires_at__gt=timezone.now()).first()
+    return case.leases.running().first()
 
 
-def _members(run: Run, titles: dict[str, str]) -> list[MemberRow]:
+def _members(run: Run, titles: dict[str, str], *, decided: bool) -> list[MemberRow]:
+    """Until the decision only how far each member is: it may yet be drawn for a blind audit."""
     traces = final_traces(run)
+    if not decided:
+        traces = {key: _unread(trace) for key, trace in traces.items()}
     jobs = sorted(run.jobs.all(), key=lambda job: job.member)
     return [_member(job, traces, titles) for job in jobs]
+
+
+def _unread(trace: StageTrace) -> StageTrace:
+    """The trace without what it says."""
+    said = _("Answered. It is shown as soon as the case is decided.")
+    return StageTrace(stage=trace.stage, valid=trace.valid, raw_text=said, error=trace.error)
 
 
 def _member(
@@ -283,7 +291,7 @@ def _scores(run: Run, decision: Decision) -> list[ScoreRow]:
 
 
 def _history(case: Case, blind: bool, titles: dict[str, str]) -> list[HistoryLine]:
-    events = case.events.select_related("actor").order_by("created_at", "pk")
+    events = case.events.select_related("actor").exclude(verb="photo seen")
     return [
         HistoryLine(
             when=event.created_at,
@@ -308,9 +316,9 @@ def _detail(event: AuditEvent, titles: dict[str, str]) -> str:
 
 def _can_undo(case: Case, user: AbstractBaseUser) -> bool:
     last = case.reviews.last()
-    if last is None or last.action != ReviewAction.ANSWER or case.status != CaseStatus.RESOLVED:
+    if last is None or case.status != CaseStatus.RESOLVED or last.reviewer_id != user.pk:
         return False
-    return bool(last.reviewer_id == user.pk)
+    return not why_not_undo(case, last)
 
 
 def _earlier(case: Case) -> list[Case]:

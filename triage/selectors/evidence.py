@@ -40,30 +40,41 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.decisions)
 
+    def take(self, rows: Bools) -> "Evidence":
+        """The cases of a mask (n,)."""
+        return Evidence(
+            decisions=[row for row, kept in zip(self.decisions, rows, strict=True) if kept],
+            answers=self.answers.take(rows),
+            labelled=self.labelled[rows],
+            wrong=self.wrong[rows],
+            probability=self.probability[rows],
+            trusted=self.trusted[rows],
+            accepted=self.accepted[rows],
+        )
+
     @property
     def weights(self) -> Floats:
         """1 / probability, (n,)."""
         return 1.0 / self.probability
 
 
-def gather(
-    *, site: Site, domain: str, members: tuple[str, ...], newest: int = NEWEST
-) -> Evidence | None:
-    """The newest scored decisions that this very ensemble took part in; None if there are none."""
+def gather(*, site: Site, domain: str, ensemble: str, newest: int = NEWEST) -> Evidence | None:
+    """The newest scored decisions of the ensemble with that signature; None if there are none."""
     rows = (
-        Decision.objects.filter(case__site=site, case__domain=domain, run__status=Run.Status.SCORED)
+        Decision.objects.filter(case__site=site, case__domain=domain, run__ensemble=ensemble)
+        .filter(run__status=Run.Status.SCORED)
         .select_related("case", "run")
         .prefetch_related("run__traces")
         .order_by("-pk")[:newest]
     )
-    decisions = [row for row in rows if set(row.run.pins["members"]) == set(members)]
+    decisions = list(rows)
     if not decisions:
         return None
     labelled = np.array([_is_labelled(row) for row in decisions])
     differs = np.array([float(row.case.label != row.label) for row in decisions])
     return Evidence(
         decisions=decisions,
-        answers=answers_of([row.run for row in decisions], members),
+        answers=answers_of([row.run for row in decisions]),
         labelled=labelled,
         wrong=np.where(labelled, differs, np.nan),
         probability=np.array([row.label_probability for row in decisions]),

@@ -33,7 +33,7 @@ def household_page(*, site: Site, user: AbstractBaseUser) -> HouseholdPage:
         site=site,
         trained=bool(ensemble.members_of(site.domain)),
         domain=load_domain(site.domain),
-        rows=rows(with_details(open_ones)[:SHOWN], user),
-        answered=rows(with_details(answered)[:SHOWN], user),
+        rows=rows(with_details(open_ones)[:SHOWN], user, detailed=False),
+        answered=rows(with_details(answered)[:SHOWN], user, detailed=False),
         processing=cases.filter(status=CaseStatus.OPEN).count(),
     )

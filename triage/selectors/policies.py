@@ -1,22 +1,29 @@
 """What an administrator sees of the policies."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
-from inference.uq.drift import label_drift, score_drift
+from inference.uq.drift import MIN_CASES, label_drift, score_drift
+from inference.uq.types import Floats
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
 from triage.models import Case, Decision, Policy, Site
-from triage.selectors.audits import accepted_error_at
+from triage.selectors.audits import audit_estimate
 from triage.selectors.fitted import fitted_of
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
 
 RECENT = 200
+VOID = _lazy(
+    "Its promise is void at present: recent cases differ from those it was made on. "
+    "Defer everything, or refit."
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class AuditView:
     high: float
     audited: int
     accepted: int
+    open: int
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,7 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
     policies = Policy.objects.filter(site=site, domain=site.domain).select_related(
         "calibration", "proposed_by", "published_by", "site"
     )
+    drift = _drift(site)
     by_status: dict[str, list[PolicyRow]] = {status: [] for status in PolicyStatus.values}
     for policy in policies:
         by_status[policy.status].append(policy_row(policy, user))
@@ -79,8 +88,11 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
         .values_list("outcome", flat=True)[:RECENT]
     )
     deferred = sum(outcome == Outcome.DEFER for outcome in decided)
+    active = next(iter(by_status[PolicyStatus.ACTIVE]), None)
+    if active and drift and active.policy.mode == PolicyMode.GUARANTEED:
+        active = replace(active, sentence=VOID)
     return PoliciesPage(
-        active=next(iter(by_status[PolicyStatus.ACTIVE]), None),
+        active=active,
         drafts=by_status[PolicyStatus.DRAFT],
         past=by_status[PolicyStatus.RETIRED] + by_status[PolicyStatus.DROPPED],
         audit=_audit(site),
@@ -89,7 +101,7 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
         labels=Case.objects.filter(site=site, status=CaseStatus.RESOLVED).count(),
         deferral=deferred / len(decided) if decided else None,
         decided=len(decided),
-        drift=_drift(site),
+        drift=drift,
     )
 
 
@@ -124,11 +136,11 @@ def in_a_sentence(policy: Policy) -> str:
         return _("No threshold pays for itself with the labels so far: every case is deferred.")
     value = policy.choice.get("value", 0)
     if policy.mode == PolicyMode.GUARANTEED:
-        delta = policy.choice.get("delta") or 0
+        sure = policy.choice.get("confidence", 0)
         return _(
             "At most {risk:.0%} wrong among the accepted, with {sure:.0%} confidence, as long as "
             "tomorrow resembles the labelled cases."
-        ).format(risk=value, sure=1 - delta)
+        ).format(risk=value, sure=sure)
     if policy.mode == PolicyMode.COST:
         needed = policy.choice.get("guarantee_needs")
         more = _(" A guarantee needs about {n} more labels.").format(n=needed) if needed else ""
@@ -152,6 +164,8 @@ def in_a_sentence(policy: Policy) -> str:
 
 def _caveat(policy: Policy) -> str:
     labelled = policy.replay.get("labelled", 0)
+    if policy.calibration and policy.calibration.window.get("own"):
+        return _("It has learned from these very cases: expect a little less of it on new ones.")
     if not policy.replay.get("n"):
         return _("There were no past cases to replay when this was proposed.")
     if labelled < 50:
@@ -162,29 +176,34 @@ def _caveat(policy: Policy) -> str:
 
 
 def _audit(site: Site) -> AuditView:
-    estimate, accepted = accepted_error_at(site=site, domain=site.domain)
-    rate = None if math.isnan(estimate.estimate) else estimate.estimate
-    return AuditView(rate, estimate.low, estimate.high, estimate.audited, accepted)
+    found = audit_estimate(site=site, domain=site.domain)
+    error = found.error
+    rate = None if math.isnan(error.estimate) else error.estimate
+    return AuditView(rate, error.low, error.high, error.audited, found.accepted, found.open)
 
 
 def _drift(site: Site) -> list[str]:
-    """In which ways recent cases no longer resemble the calibration window, in sentences."""
+    """In which ways cases since the calibration no longer resemble those before, in sentences."""
     policy = active_policy(site, site.domain)
     if policy is None or policy.calibration is None:
         return []
+    rows = Decision.objects.filter(
+        case__site=site,
+        case__domain=site.domain,
+        method=policy.method,
+        score__isnull=False,
+        run__ensemble=policy.calibration.ensemble,
+    ).order_by("-pk")
+    since = policy.calibration.created_at
+    scores, labels = _scores_and_labels(rows.filter(decided_at__gt=since))
+    old_scores, old_labels = _scores_and_labels(rows.filter(decided_at__lte=since))
     window = fitted_of(policy.calibration).window_
-    if window is None:
-        return []
-    recent = list(
-        Decision.objects.filter(case__site=site, case__domain=site.domain, score__isnull=False)
-        .filter(method=policy.method)
-        .order_by("-pk")
-        .values_list("score", "label")[:RECENT]
-    )
-    scores = np.array([score for score, _label in recent], dtype=np.float64)
-    labels = [label for _score, label in recent]
-    signals = (
-        score_drift(window.scores[policy.method], scores),
-        label_drift(window.labels, labels),
-    )
+    if len(old_scores) < MIN_CASES and window is not None:
+        old_scores, old_labels = window.scores[policy.method], list(window.labels)
+    signals = (score_drift(old_scores, scores), label_drift(old_labels, labels))
     return [signal.sentence for signal in signals if signal.drifted]
+
+
+def _scores_and_labels(rows: QuerySet[Decision]) -> tuple[Floats, list[str]]:
+    found = list(rows.values_list("score", "label")[:RECENT])
+    return np.array([row[0] for row in found], dtype=np.float64), [row[1] for row in found]

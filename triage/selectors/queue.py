@@ -9,7 +9,7 @@ from django.utils import timezone
 from inference import ensemble
 from inference.pipeline.domains import load_domain
 from triage.choices import WAITING, CaseStatus
-from triage.models import Case, Site
+from triage.models import Case, Lease, Site
 from triage.selectors.rows import QueueRow, rows, with_details
 
 SHOWN = 50
@@ -58,9 +58,7 @@ def queue_page(*, site: Site, user: AbstractBaseUser) -> QueuePage:
     waiting = Case.objects.filter(site=site, status__in=WAITING).order_by(
         F("due_at").asc(nulls_first=True), "created_at"
     )
-    mine = Case.objects.filter(
-        site=site, leases__holder_id=user.pk, leases__ended_at=None, status=CaseStatus.IN_REVIEW
-    )
+    mine = Case.objects.filter(site=site, leases__in=Lease.objects.running().filter(holder=user.pk))
     held = rows(with_details(mine)[:1], user)
     return QueuePage(
         rows=rows(with_details(waiting)[:SHOWN], user),
@@ -85,7 +83,13 @@ def _resolved_today(site: Site, user: AbstractBaseUser) -> int:
 
 
 def cases_page(
-    *, site: Site, user: AbstractBaseUser, status: str = "", q: str = "", after: str = ""
+    *,
+    site: Site,
+    user: AbstractBaseUser,
+    status: str = "",
+    q: str = "",
+    after: str = "",
+    detailed: bool = True,
 ) -> CasesPage:
     """Newest first; `after` is the cursor that the page before gave."""
     cases = Case.objects.filter(site=site).order_by("-created_at", "-pk")
@@ -102,7 +106,7 @@ def cases_page(
     statuses = [("", "all", sum(in_state.values()))]
     statuses += [(value, str(title), in_state[value]) for value, title in CaseStatus.choices]
     return CasesPage(
-        rows=rows(page[:SHOWN], user),
+        rows=rows(page[:SHOWN], user, detailed=detailed),
         status=status,
         q=q,
         statuses=statuses,

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from inference.pipeline.domains import load_domain
-from triage.choices import WAITING, CaseStatus
-from triage.models import Case, Decision, Lease
+from triage.choices import WAITING, CaseStatus, ReviewAction
+from triage.models import Case, Decision, Lease, Review
 from triage.reasons import in_words
 from triage.selectors.explain import StageLevel, overall_level, stage_levels
 
@@ -35,17 +37,24 @@ def with_details(cases: QuerySet[Case]) -> QuerySet[Case]:
     """What `rows` needs, in a handful of queries however many cases there are."""
     return cases.select_related("observation", "subject").prefetch_related(
         Prefetch("decisions", Decision.objects.order_by("-pk")),
-        Prefetch("leases", Lease.objects.filter(ended_at=None).select_related("holder")),
+        Prefetch("leases", Lease.objects.running().select_related("holder")),
     )
 
 
-def rows(cases: Iterable[Case], viewer: AbstractBaseUser) -> list[QueueRow]:
-    """One row a case, in order."""
-    return [_row(case, viewer) for case in cases]
+def rows(
+    cases: Iterable[Case], viewer: AbstractBaseUser, *, detailed: bool = True
+) -> list[QueueRow]:
+    """One row a case, in order; without `detailed` no word of members, stages or scores."""
+    return [_row(case, viewer, detailed) for case in cases]
 
 
 def is_blind(case: Case) -> bool:
-    """An audit is answered before the machine's answer is seen, else it only measures agreement."""
+    """An audit is answered before the machine's answer is seen, else it only measures agreement.
+
+    A case that is not decided yet may still be drawn.
+    """
+    if latest_decision(case) is None:
+        return True
     return case.status in (CaseStatus.AUDIT, CaseStatus.IN_REVIEW) and _audited(case)
 
 
@@ -54,21 +63,33 @@ def latest_decision(case: Case) -> Decision | None:
     return max(case.decisions.all(), key=lambda row: row.pk, default=None)
 
 
+def why_not_undo(case: Case, last: Review) -> str:
+    """Why the last answer of a case cannot be taken back, in words; "" if it can."""
+    if last.action != ReviewAction.ANSWER:
+        return _("There is no answer to take back.")
+    if _audited(case):
+        return _("An audit's answer stands: the machine's answer has been seen since.")
+    if timezone.now() - last.created_at > timedelta(minutes=settings.ALARM_UNDO_MINUTES):
+        return _("An answer can be taken back for {0} minutes.").format(settings.ALARM_UNDO_MINUTES)
+    return ""
+
+
 def _audited(case: Case) -> bool:
     decision = latest_decision(case)
     return bool(decision and decision.audited)
 
 
-def _row(case: Case, viewer: AbstractBaseUser) -> QueueRow:
+def _row(case: Case, viewer: AbstractBaseUser, detailed: bool) -> QueueRow:
     decision = latest_decision(case)
     lease = next(iter(case.leases.all()), None)
     blind = is_blind(case)
-    titles = {label.id: label.title for label in load_domain(case.domain).labels}
+    labels = load_domain(case.domain).labels
+    titles = {label.id: label.title if detailed else label.plain for label in labels}
     return QueueRow(
         case=case,
-        why=_why(case, decision, blind),
+        why=_why(case, decision, blind) if detailed else _plain_why(case, decision),
         level="unknown" if blind else overall_level(decision),
-        stages=stage_levels(None if blind else decision),
+        stages=stage_levels(None if blind else decision) if detailed else (),
         held_by=lease.holder.get_username() if lease else "",
         mine=bool(lease and lease.holder_id == viewer.pk),
         audit=_audited(case),
@@ -88,3 +109,9 @@ def _why(case: Case, decision: Decision | None, blind: bool) -> str:
     if blind:
         return _("Drawn at random to check the accepted cases; the machine's answer is hidden.")
     return in_words(decision.reasons[0])
+
+
+def _plain_why(case: Case, decision: Decision | None) -> str:
+    if decision is None:
+        return _("It is being looked at.")
+    return _("A person is asked.") if case.status in WAITING else ""

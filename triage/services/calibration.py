@@ -5,13 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
 
-from inference import ensemble
+from inference.ensemble import current_signature
+from inference.pipeline.domains import load_domain
 from inference.uq.calibration import ErrorCalibrator
+from inference.uq.ensemble import MIN_CASES
 from inference.uq.ensemble import Calibration as FittedCalibration
-from inference.uq.metrics import aurc
 from inference.uq.thresholds import ThresholdChoice, by_cost, by_percentile, guaranteed_risk
-from inference.uq.types import Floats
+from inference.uq.types import Bools, Floats
 from triage.choices import PolicyMode, PolicyStatus
 from triage.errors import Refused
 from triage.models import Calibration, Policy, Site
@@ -19,6 +21,7 @@ from triage.selectors.evidence import Evidence, gather
 from triage.selectors.fitted import fitted_of, rebuilt
 from triage.selectors.policy_state import active_policy, new_labels
 from triage.services.policies import drop_policy, propose_policy
+from triage.services.replay import Rule
 
 FEWEST_LABELS = 5
 # From here on the stages are fitted on the site's own cases alone.
@@ -27,65 +30,93 @@ OWN_LABELS = 100
 PRIOR_CASES = 50.0
 DEFAULT_RISK, DEFAULT_DELTA = 0.10, 0.10
 DEFAULT_REVIEW_COST = 0.25
+STARTING_METHOD = "cold_start"
+# Scores that no label has shaped: only on these can labels of the same cases prove something.
+UNFITTED = frozenset({"cold_start", "vote_entropy"})
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Scores (n,), wrong (n,) 0 or 1 and weights (n,) of one method's labelled cases.
+    """The labelled cases of one score, to choose a threshold on.
 
-    `own`: (n,) of the site itself; the others come with the ensemble.
+    Attributes:
+        scores, wrong, weights: (n,); wrong is 0 or 1, a weight 1 / probability of being labelled.
+        own: (n,) of the site itself; the others come with the ensemble.
+        provable: whether the score learned nothing from the site's labels, so that they can
+            promise an error rate.
+        look: how many guarantees were tried on these labels before this one, plus one.
+        all_scores: of every trusted case of the site, labelled or not, for a workload.
     """
 
     scores: Floats
     wrong: Floats
     weights: Floats
-    own: np.ndarray
+    own: Bools
+    provable: bool
+    look: int
+    all_scores: Floats
 
 
 def refit(*, site: Site, domain: str, actor: AbstractBaseUser | None = None) -> Policy:
     """Fit a calibration on all expert labels so far and propose the policy that follows from it.
 
     A guaranteed risk is chosen where the site's own labels allow it, else the least expected cost.
-    Earlier drafts of the system are dropped: they are answers to an old question.
+    Earlier drafts of a refit are dropped: they are answers to an old question.
 
     Raises:
         Refused: there are too few labels yet.
     """
-    members = tuple(spec.name for spec in ensemble.members_of(domain))
-    evidence = gather(site=site, domain=domain, members=members)
+    evidence = gather(site=site, domain=domain, ensemble=current_signature(load_domain(domain)))
     labels = int(evidence.labelled.sum()) if evidence else 0
     if evidence is None or labels < FEWEST_LABELS:
         raise Refused(
             f"There are {labels} expert labels; {FEWEST_LABELS} are needed to refit.", "few_labels"
         )
     fitted, own = _fit(site, domain, evidence)
-    calibration = Calibration.objects.create(
-        site=site, domain=domain, parameters=fitted.to_dict(), window=_window(evidence, own)
+    active = active_policy(site, domain)
+    method = active.method if active else STARTING_METHOD
+    mode, choice, details = choose(
+        labelled_rows(fitted, method, evidence, own, _look(site, domain))
     )
-    method = _best_method(fitted, active_policy(site, domain), labels)
-    rows = labelled_rows(fitted, method, evidence, own)
-    mode, choice, details = choose(rows)
-    _drop_own_drafts(site, domain)
-    return propose_policy(
-        site=site,
-        domain=domain,
-        calibration=calibration,
-        method=method,
-        mode=mode,
-        choice=choice,
-        actor=actor,
-        details=details | {"labels": labels},
-    )
+    rule = Rule(fitted, method, choice.threshold if choice.qualifies else None)
+    with transaction.atomic():
+        calibration = Calibration.objects.create(
+            site=site,
+            domain=domain,
+            parameters=fitted.to_dict(),
+            ensemble=evidence.decisions[0].run.ensemble,
+            window=_window(evidence, own),
+        )
+        _drop_older_refits(site, domain, actor)
+        return propose_policy(
+            site=site,
+            domain=domain,
+            calibration=calibration,
+            rule=rule,
+            evidence=evidence,
+            mode=mode,
+            choice=choice,
+            actor=actor,
+            details=details | {"labels": labels, "refit": True},
+        )
 
 
 def refit_when_due(*, site: Site, domain: str) -> Policy | None:
     """Refit after every ALARM_REFIT_EVERY resolutions since the last calibration."""
-    if new_labels(site=site, domain=domain) < settings.ALARM_REFIT_EVERY:
+    if not _is_due(site, domain):
         return None
-    try:
-        return refit(site=site, domain=domain)
-    except Refused:
-        return None
+    with transaction.atomic():
+        Site.objects.select_for_update(no_key=True).get(pk=site.pk)
+        if not _is_due(site, domain):
+            return None
+        try:
+            return refit(site=site, domain=domain)
+        except Refused:
+            return None
+
+
+def _is_due(site: Site, domain: str) -> bool:
+    return new_labels(site=site, domain=domain) >= settings.ALARM_REFIT_EVERY
 
 
 def propose_by_hand(
@@ -104,8 +135,15 @@ def propose_by_hand(
     if calibration is None:
         raise Refused("There is no calibration here yet: every case is deferred.", "no_calibration")
     fitted = fitted_of(calibration)
-    evidence = gather(site=site, domain=domain, members=fitted.members_)
-    rows = labelled_rows(fitted, method, evidence, bool(calibration.window.get("own")))
+    evidence = gather(site=site, domain=domain, ensemble=calibration.ensemble)
+    own = bool(calibration.window.get("own"))
+    rows = labelled_rows(fitted, method, evidence, own, _look(site, domain))
+    if mode == PolicyMode.GUARANTEED and not rows.provable:
+        raise Refused(
+            "These labels have shaped this score, so they cannot prove an error rate on it. "
+            "Choose votes and reasonings.",
+            "not_provable",
+        )
     choice = _by_mode(rows, mode, value)
     if not choice.qualifies:
         raise Refused(no_threshold(choice), "no_threshold")
@@ -113,11 +151,12 @@ def propose_by_hand(
         site=site,
         domain=domain,
         calibration=calibration,
-        method=method,
+        rule=Rule(fitted, method, choice.threshold),
+        evidence=evidence,
         mode=mode,
         choice=choice,
         actor=actor,
-        details={"value": value},
+        details={"value": value, "confidence": 1 - DEFAULT_DELTA},
     )
 
 
@@ -133,19 +172,22 @@ def no_threshold(choice: ThresholdChoice) -> str:
 
 def choose(rows: Labelled) -> tuple[PolicyMode, ThresholdChoice, dict[str, object]]:
     """The default of a refit: a guarantee if it can be had, else the least expected cost."""
-    promised = _by_mode(rows, PolicyMode.GUARANTEED, DEFAULT_RISK)
-    if promised.qualifies:
-        return PolicyMode.GUARANTEED, promised, {"value": DEFAULT_RISK}
-    cheapest = _by_mode(rows, PolicyMode.COST, DEFAULT_REVIEW_COST)
-    details: dict[str, object] = {
-        "value": DEFAULT_REVIEW_COST,
-        "guarantee_needs": promised.labels_needed,
-    }
-    return PolicyMode.COST, cheapest, details
+    promised = _by_mode(rows, PolicyMode.GUARANTEED, DEFAULT_RISK) if rows.provable else None
+    if promised and promised.qualifies:
+        confidence = 1 - DEFAULT_DELTA
+        return PolicyMode.GUARANTEED, promised, {"value": DEFAULT_RISK, "confidence": confidence}
+    details: dict[str, object] = {"value": DEFAULT_REVIEW_COST}
+    if promised:
+        details["guarantee_needs"] = promised.labels_needed
+    return PolicyMode.COST, _by_mode(rows, PolicyMode.COST, DEFAULT_REVIEW_COST), details
 
 
 def labelled_rows(
-    fitted: FittedCalibration, method: str, evidence: Evidence | None, own: bool
+    fitted: FittedCalibration,
+    method: str,
+    evidence: Evidence | None,
+    own: bool,
+    look: int = 1,
 ) -> Labelled:
     """The labelled cases to choose a threshold on, each scored by models that had not seen it.
 
@@ -159,18 +201,27 @@ def labelled_rows(
     wrong = 1 - window.correct
     known = np.isfinite(window.scores[method]) & np.isfinite(wrong)
     scores, wrong, weights = window.scores[method][known], wrong[known], window.weights[known]
-    if own:
-        return Labelled(scores, wrong, weights, np.ones(len(scores), bool))
-    weights = weights * PRIOR_CASES / max(weights.sum(), 1.0)
-    if evidence is None:
-        return Labelled(scores, wrong, weights, np.zeros(len(scores), bool))
-    fresh = np.asarray(fitted.scores(evidence.answers)[method])
-    new = evidence.labelled & np.isfinite(fresh)
+    mine = np.full(len(scores), own)
+    fresh = np.empty(0)
+    if evidence is not None:
+        fresh = np.asarray(fitted.scores(evidence.answers)[method], dtype=np.float64)
+        acceptable = np.isfinite(fresh) & evidence.trusted
+        if not own:
+            new = evidence.labelled & acceptable
+            weights = weights * PRIOR_CASES / max(weights.sum(), 1.0)
+            scores = np.concatenate([scores, fresh[new]])
+            wrong = np.concatenate([wrong, evidence.wrong[new]])
+            weights = np.concatenate([weights, evidence.weights[new]])
+            mine = np.concatenate([mine, np.ones(int(new.sum()), bool)])
+        fresh = fresh[acceptable]
     return Labelled(
-        np.concatenate([scores, fresh[new]]),
-        np.concatenate([wrong, evidence.wrong[new]]),
-        np.concatenate([weights, evidence.weights[new]]),
-        np.concatenate([np.zeros(len(scores), bool), np.ones(int(new.sum()), bool)]),
+        scores=scores,
+        wrong=wrong,
+        weights=weights,
+        own=mine,
+        provable=not own or method in UNFITTED,
+        look=look,
+        all_scores=fresh if len(fresh) >= MIN_CASES else scores,
     )
 
 
@@ -178,49 +229,49 @@ def _by_mode(rows: Labelled, mode: PolicyMode, value: float) -> ThresholdChoice:
     if mode == PolicyMode.GUARANTEED:
         own = rows.own
         return guaranteed_risk(
-            rows.scores[own], rows.wrong[own], value, DEFAULT_DELTA, weights=rows.weights[own]
+            rows.scores[own], rows.wrong[own], value, spent(rows.look), weights=rows.weights[own]
         )
     if mode == PolicyMode.COST:
         return by_cost(rows.scores, rows.wrong, review_cost=value, weights=rows.weights)
-    return by_percentile(_repeated(rows), 100 * value)
+    return by_percentile(rows.all_scores, 100 * value)
 
 
-def _repeated(rows: Labelled) -> Floats:
-    """About a thousand scores in which each case stands as often as its weight says."""
-    share = rows.weights / rows.weights.sum()
-    return np.repeat(rows.scores, np.maximum(1, np.round(share * 1000)).astype(int))
+def spent(look: int) -> float:
+    """The share of DEFAULT_DELTA for the k-th look: all looks together never spend more than it.
+
+    delta * 6 / (pi k)^2 sums to delta over k = 1, 2, ... Without it, looking after every few labels
+    and taking the first guarantee that qualifies would break its promise far too often.
+    """
+    return DEFAULT_DELTA * 6 / (np.pi * look) ** 2
+
+
+def _look(site: Site, domain: str) -> int:
+    """Every version so far, the starting one apart, was a look at the same labels."""
+    return max(1, Policy.objects.filter(site=site, domain=domain).count())
 
 
 def _fit(site: Site, domain: str, evidence: Evidence) -> tuple[FittedCalibration, bool]:
     """The fitted calibration, and whether it rests on this site's own cases."""
-    first = Calibration.objects.filter(site=site, domain=domain).order_by("pk").first()
-    if first is not None and evidence.labelled.sum() < OWN_LABELS:
-        shipped = rebuilt(first)
-        if set(shipped.members_) == set(evidence.answers.members):
-            return _with_own_errors(shipped, evidence), False
-    fitted = FittedCalibration().fit(evidence.answers, 1 - evidence.wrong, evidence.weights)
+    shipped = Calibration.objects.filter(
+        site=site, domain=domain, window__shipped=True, ensemble=evidence.decisions[0].run.ensemble
+    ).first()
+    if shipped is not None and evidence.labelled.sum() < OWN_LABELS:
+        return _with_own_errors(rebuilt(shipped), evidence), False
+    if len(evidence) < MIN_CASES:
+        raise Refused(
+            f"There are {len(evidence)} cases; {MIN_CASES} are needed to fit anew.", "few_cases"
+        )
+    trusted = evidence.take(evidence.trusted)
+    fitted = FittedCalibration().fit(trusted.answers, 1 - trusted.wrong, trusted.weights)
     return fitted, True
 
 
-def _with_own_errors(shipped: FittedCalibration, evidence: Evidence) -> FittedCalibration:
+def _with_own_errors(fitted: FittedCalibration, evidence: Evidence) -> FittedCalibration:
     """The shipped stages, with P(error) fitted on the shipped window and the site's own labels."""
-    for method in shipped.cuts_:
-        rows = labelled_rows(shipped, method, evidence, own=False)
-        shipped.errors_[method] = ErrorCalibrator().fit(rows.scores, rows.wrong, rows.weights)
-    return shipped
-
-
-def _best_method(fitted: FittedCalibration, active: Policy | None, labels: int) -> str:
-    """Few labels: the score in force. With enough of them: the one with the smaller AURC."""
-    current = active.method if active else "cold_start"
-    if labels < OWN_LABELS:
-        return current
-    return min((current, "cold_start", "alarm"), key=lambda name: _window_aurc(fitted, name))
-
-
-def _window_aurc(fitted: FittedCalibration, method: str) -> float:
-    rows = labelled_rows(fitted, method, None, own=True)
-    return aurc(rows.scores, rows.wrong)
+    for method in fitted.cuts_:
+        rows = labelled_rows(fitted, method, evidence, own=False)
+        fitted.errors_[method] = ErrorCalibrator().fit(rows.scores, rows.wrong, rows.weights)
+    return fitted
 
 
 def _window(evidence: Evidence, own: bool) -> dict[str, object]:
@@ -234,9 +285,9 @@ def _window(evidence: Evidence, own: bool) -> dict[str, object]:
     }
 
 
-def _drop_own_drafts(site: Site, domain: str) -> None:
+def _drop_older_refits(site: Site, domain: str, actor: AbstractBaseUser | None) -> None:
     drafts = Policy.objects.filter(
-        site=site, domain=domain, status=PolicyStatus.DRAFT, proposed_by=None
+        site=site, domain=domain, status=PolicyStatus.DRAFT, choice__refit=True
     )
     for draft in drafts:
-        drop_policy(policy=draft, actor=None)
+        drop_policy(policy=draft, actor=actor)

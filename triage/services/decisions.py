@@ -15,6 +15,7 @@ from inference.models import Run
 from inference.pipeline.domains import load_domain
 from inference.services.answers import answers_of
 from inference.services.runs import finite, store_scores
+from inference.services.sweep import each
 from inference.uq.ensemble import STAGE_METHODS
 from triage.choices import CaseStatus, Outcome, PolicyMode
 from triage.models import Case, Decision, Policy
@@ -65,7 +66,7 @@ def decide_overdue() -> int:
     finished = (Run.Status.SCORED, Run.Status.FAILED)
     left = Case.objects.filter(status=CaseStatus.OPEN, observation__runs__status__in=finished)
     run_ids = list(left.values_list("observation__runs", flat=True))
-    return sum(decide(run_id=run_id) is not None for run_id in run_ids)
+    return each(run_ids, lambda run_id: decide(run_id=run_id))
 
 
 def _safe_verdict(run: Run, policy: Policy | None) -> Verdict:
@@ -77,7 +78,7 @@ def _safe_verdict(run: Run, policy: Policy | None) -> Verdict:
 
 
 def judge(run: Run, policy: Policy | None) -> Verdict:
-    """What the policy says of a finished run. Reads, writes nothing: replays use it too."""
+    """What the policy says of a finished run. Reads, writes nothing."""
     scores = scores_of(run, policy)
     method = policy.method if policy else ""
     score = scores.get(method)
@@ -103,6 +104,8 @@ def _objections(run: Run, policy: Policy | None, score: float | None) -> list[st
         return ["no_policy"]
     if policy.mode == PolicyMode.DEFER_ALL:
         return ["defer_all"]
+    if policy.calibration is None or policy.calibration.ensemble != run.ensemble:
+        return ["other_ensemble"]
     if policy.threshold is None or not math.isfinite(policy.threshold):
         return ["policy_accepts_nothing"]
     if score is None:
@@ -115,7 +118,7 @@ def scores_of(run: Run, policy: Policy | None) -> dict[str, float]:
     scores = {row.method: row.value for row in run.scores.all() if row.value is not None}
     if policy and policy.calibration and run.status == Run.Status.SCORED:
         fitted = fitted_of(policy.calibration)
-        if set(fitted.members_) == set(run.pins["members"]):
+        if policy.calibration.ensemble == run.ensemble:
             fresh = fitted.scores(answers_of([run], fitted.members_))
             scores |= {name: float(values[0]) for name, values in fresh.items()}
     return scores

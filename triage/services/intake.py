@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Event
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
@@ -54,8 +55,8 @@ def open_case(
     """
     if known := Case.objects.filter(site=site, sha256=hashlib.sha256(data).hexdigest()).first():
         return Opened(known, created=False)
-    if len(subject) > MAX_PSEUDONYM:
-        raise Refused(f"The subject's pseudonym is longer than {MAX_PSEUDONYM} characters.")
+    if len(subject) > MAX_PSEUDONYM or "\x00" in subject:
+        raise Refused(f"A subject's pseudonym has at most {MAX_PSEUDONYM} plain characters.")
     sanitised = _sanitised(data)
     try:
         case = _store(site, data, sanitised, actor, subject.strip(), captured_at, drawn, source)
@@ -88,9 +89,10 @@ def _store(
     drawn: bool,
     source: str,
 ) -> Case:
-    media = None
+    media, committed = None, Event()
     try:
         with transaction.atomic():
+            transaction.on_commit(committed.set)
             observation = store_observation(
                 domain_id=load_domain(site.domain).id,
                 original=data,
@@ -108,10 +110,10 @@ def _store(
                 subject=_subject(site, subject),
             )
             record("opened", site=site, actor=actor, case=case, source=source)
-            transaction.on_commit(lambda: tell(site.pk, case.id))
+            transaction.on_commit(lambda: tell(site.pk, case.id), robust=True)
             open_run(observation=observation)
     except BaseException:
-        if media is not None:
+        if media is not None and not committed.is_set():
             forget_files(media)
         raise
     return case

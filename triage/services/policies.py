@@ -13,28 +13,29 @@ from triage import events
 from triage.choices import PolicyMode, PolicyStatus
 from triage.errors import Conflict, Forbidden
 from triage.models import Calibration, Policy, Site
-from triage.selectors.evidence import gather
-from triage.selectors.fitted import fitted_of
+from triage.selectors.evidence import Evidence
 from triage.selectors.policy_state import active_policy, why_not_publish
 from triage.services.history import record
-from triage.services.replay import replay
+from triage.services.replay import Rule, replay
 
 
 def propose_policy(
     *,
     site: Site,
     domain: str,
-    calibration: Calibration | None,
-    method: str,
+    calibration: Calibration,
+    rule: Rule,
+    evidence: Evidence | None,
     mode: PolicyMode,
-    choice: ThresholdChoice | None,
+    choice: ThresholdChoice,
     actor: AbstractBaseUser | None = None,
     details: dict[str, Any] | None = None,
 ) -> Policy:
     """Write a draft with its replay over past cases; nothing is decided by it yet.
 
     Args:
-        choice: None for a policy that accepts nothing.
+        rule: what it will decide by, fitted as `calibration` holds it.
+        evidence: the past cases to replay; None if there are none.
         actor: the proposer; None when the system proposes by itself.
         details: what else should be remembered of how the threshold was chosen.
     """
@@ -42,25 +43,25 @@ def propose_policy(
         site=site,
         domain=domain,
         calibration=calibration,
-        method=method,
+        method=rule.method,
         mode=mode,
-        threshold=choice.threshold if choice and choice.qualifies else None,
-        choice=(choice.to_dict() if choice else {}) | (details or {}),
+        threshold=rule.threshold,
+        choice=choice.to_dict() | (details or {}),
+        replay=replay(rule=rule, current=active_policy(site, domain), evidence=evidence),
         audit_share=settings.ALARM_AUDIT_SHARE,
         proposed_by_id=actor.pk if actor else None,
     )
-    members = fitted_of(calibration).members_ if calibration else ()
-    policy.replay = replay(
-        policy=policy,
-        current=active_policy(site, domain),
-        evidence=gather(site=site, domain=domain, members=members) if members else None,
-    )
+    return _add_version(policy, actor)
+
+
+def _add_version(policy: Policy, actor: AbstractBaseUser | None) -> Policy:
+    site, domain = policy.site, policy.domain
     with transaction.atomic():
-        Site.objects.select_for_update().get(pk=site.pk)
+        Site.objects.select_for_update(no_key=True).get(pk=site.pk)
         newest = Policy.objects.filter(site=site, domain=domain).aggregate(Max("version"))
         policy.version = (newest["version__max"] or 0) + 1
         policy.save()
-        record("policy proposed", site=site, actor=actor, policy=policy.version, mode=str(mode))
+        record("policy proposed", site=site, actor=actor, policy=policy.version, mode=policy.mode)
         transaction.on_commit(lambda: events.announce(site.pk, "policy"))
     return policy
 
@@ -96,17 +97,21 @@ def drop_policy(*, policy: Policy, actor: AbstractBaseUser | None) -> None:
 
 
 def defer_everything(*, site: Site, domain: str, actor: AbstractBaseUser) -> Policy:
-    """The emergency switch: one person, at once. Rolling back to a retired version ends it."""
+    """The emergency switch: one person, at once, and nothing that could fail on the way.
+
+    Rolling back to a retired version ends it.
+    """
     now = active_policy(site, domain)
-    policy = propose_policy(
+    policy = Policy(
         site=site,
         domain=domain,
         calibration=now.calibration if now else None,
-        method=now.method if now else "cold_start",
+        method=now.method if now else "",
         mode=PolicyMode.DEFER_ALL,
-        choice=None,
-        actor=actor,
+        audit_share=settings.ALARM_AUDIT_SHARE,
+        proposed_by_id=actor.pk,
     )
+    _add_version(policy, actor)
     return _put_in_force(policy, actor, PolicyStatus.DRAFT, "everything deferred")
 
 
@@ -114,7 +119,7 @@ def _put_in_force(
     policy: Policy, actor: AbstractBaseUser | None, expected: PolicyStatus, verb: str
 ) -> Policy:
     with transaction.atomic():
-        Site.objects.select_for_update().get(pk=policy.site_id)
+        Site.objects.select_for_update(no_key=True).get(pk=policy.site_id)
         fresh = Policy.objects.select_for_update().get(pk=policy.pk)
         if fresh.status != expected:
             raise Conflict(f"Version {fresh.version} is {fresh.get_status_display()}.", "changed")

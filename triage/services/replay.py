@@ -1,11 +1,14 @@
 """What a policy would have done with past cases, before it counts."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from inference.uq.audit import AcceptedError, accepted_error
+from inference.uq.ensemble import Calibration as FittedCalibration
 from inference.uq.types import Bools, Floats
+from triage.choices import CaseStatus
 from triage.models import Policy
 from triage.selectors.evidence import Evidence
 from triage.selectors.fitted import fitted_of
@@ -14,16 +17,43 @@ DEFERRALS = range(0, 65, 5)
 FLIPS_AT_MOST = 200
 
 
-def replay(*, policy: Policy, current: Policy | None, evidence: Evidence | None) -> dict[str, Any]:
-    """Both policies over the same past cases, as JSON for the policy's row.
+@dataclass(frozen=True)
+class Rule:
+    """What decides: accept up to `threshold` on the score `method`; None accepts nothing."""
+
+    fitted: FittedCalibration
+    method: str
+    threshold: float | None
+
+    def apply(self, evidence: Evidence) -> tuple[Bools, Floats]:
+        """Which of the n cases it accepts, and its scores (n,), NaN where it has none."""
+        scores = np.asarray(self.fitted.scores(evidence.answers)[self.method], dtype=np.float64)
+        threshold = -np.inf if self.threshold is None else self.threshold
+        return np.isfinite(scores) & (scores <= threshold) & evidence.trusted, scores
+
+
+def rule_of(policy: Policy | None, evidence: Evidence) -> Rule | None:
+    """The rule of a policy, if it was made for the ensemble that the evidence is of."""
+    calibration = policy.calibration if policy else None
+    if policy is None or calibration is None:
+        return None
+    if calibration.ensemble != evidence.decisions[0].run.ensemble:
+        return None
+    return Rule(fitted_of(calibration), policy.method, policy.threshold)
+
+
+def replay(*, rule: Rule, current: Policy | None, evidence: Evidence | None) -> dict[str, Any]:
+    """A rule and the policy in force over the same past cases, as JSON for a policy's row.
 
     Kept accuracy is weighted by 1 / the probability with which each case was labelled (Hajek), so
     that labels from deferred cases do not pass for labels from all.
     """
     if evidence is None:
         return {"n": 0, "labelled": 0, "flips": [], "flip_count": 0, "curve": []}
-    proposed, scores = accepts(policy, evidence)
-    before, _ = accepts(current, evidence) if current else (np.zeros(len(evidence), bool), scores)
+    proposed, scores = rule.apply(evidence)
+    before = np.zeros(len(evidence), bool)
+    if in_force := rule_of(current, evidence):
+        before, _ = in_force.apply(evidence)
     changed = np.flatnonzero(proposed != before)
     return {
         "n": len(evidence),
@@ -34,19 +64,6 @@ def replay(*, policy: Policy, current: Policy | None, evidence: Evidence | None)
         "flip_count": len(changed),
         "curve": _curve(scores, evidence),
     }
-
-
-def accepts(policy: Policy, evidence: Evidence) -> tuple[Bools, Floats]:
-    """Which of the n cases the policy accepts, and its scores (n,), NaN where it has none."""
-    nothing = np.full(len(evidence), np.nan)
-    if policy.calibration is None:
-        return np.zeros(len(evidence), bool), nothing
-    fitted = fitted_of(policy.calibration)
-    if set(fitted.members_) != set(evidence.answers.members):
-        return np.zeros(len(evidence), bool), nothing
-    scores = np.asarray(fitted.scores(evidence.answers)[policy.method], dtype=np.float64)
-    threshold = -np.inf if policy.threshold is None else policy.threshold
-    return np.isfinite(scores) & (scores <= threshold) & evidence.trusted, scores
 
 
 def _error_among(accepted: Bools, evidence: Evidence) -> AcceptedError:
@@ -68,14 +85,16 @@ def _summary(accepted: Bools, evidence: Evidence) -> dict[str, Any]:
 
 
 def _flip(index: int, proposed: Bools, scores: Floats, evidence: Evidence) -> dict[str, Any]:
+    """One case that would be decided otherwise; an audit that is still open keeps its secret."""
     decision = evidence.decisions[index]
     score = float(scores[index])
+    secret = decision.audited and decision.case.status != CaseStatus.RESOLVED
     return {
         "case": str(decision.case_id),
         "from": "defer" if proposed[index] else "accept",
         "to": "accept" if proposed[index] else "defer",
         "score": score if np.isfinite(score) else None,
-        "label": decision.label,
+        "label": "" if secret else decision.label,
         "truth": decision.case.label if evidence.labelled[index] else "",
     }
 

@@ -1,10 +1,8 @@
 """What experts say."""
 
-from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils import timezone
@@ -14,6 +12,7 @@ from inference.pipeline.domains import load_domain
 from triage.choices import CaseStatus, ReviewAction
 from triage.errors import Conflict, Refused
 from triage.models import Case, Lease, Review
+from triage.selectors.rows import why_not_undo
 from triage.services import queue
 from triage.services.history import record
 from triage.services.states import move
@@ -24,17 +23,23 @@ TRIAGE_QUEUE = "triage"
 
 
 def submit_review(
-    *, token: UUID, user: AbstractBaseUser, label: str, version: int, comment: str = ""
+    *,
+    case: Case,
+    token: UUID,
+    user: AbstractBaseUser,
+    label: str,
+    version: int,
+    comment: str = "",
 ) -> Review:
-    """Answer the case that the lease `token` holds, and resolve it.
+    """Answer a case that this person holds with the lease `token`, and resolve it.
 
     Raises:
         Refused: the label is not one of the domain's, or the comment is too long.
         Conflict: the lease ran out or is somebody else's, or the case has changed since.
     """
     with transaction.atomic():
-        lease = _valid_lease(token, user)
-        case = Case.objects.select_for_update().select_related("site").get(pk=lease.case_id)
+        lease = _valid_lease(case, token, user)
+        case = _locked(case)
         _check(case, label=label, version=version, comment=comment)
         review = Review.objects.create(
             case=case,
@@ -58,24 +63,23 @@ def undo_review(*, case: Case, user: AbstractBaseUser) -> Lease:
         Conflict: it is not this person's last answer, or too long ago.
     """
     with transaction.atomic():
-        locked = Case.objects.select_for_update().select_related("site").get(pk=case.pk)
+        locked = _locked(case)
         last = locked.reviews.last()
         if locked.status != CaseStatus.RESOLVED or last is None or last.reviewer_id != user.pk:
             raise Conflict("Only your own last answer can be taken back.", "not_yours")
-        if timezone.now() - last.created_at > timedelta(minutes=settings.ALARM_UNDO_MINUTES):
-            raise Conflict(
-                f"An answer can be taken back for {settings.ALARM_UNDO_MINUTES} minutes.",
-                "too_late",
-            )
-        if queue.held_lease(site=locked.site, user=user):
-            raise Conflict("You hold another case. Answer it or let it go first.", "holds_another")
+        if problem := why_not_undo(locked, last):
+            raise Conflict(problem, "too_late")
         Review.objects.create(case=locked, reviewer_id=user.pk, action=ReviewAction.UNDO)
         record("took back", site=locked.site, actor=user, case=locked, label=last.label)
         return queue.take_back(case=locked, user=user)
 
 
-def _valid_lease(token: UUID, user: AbstractBaseUser) -> Lease:
-    lease = Lease.objects.filter(token=token, holder_id=user.pk).first()
+def _locked(case: Case) -> Case:
+    return Case.objects.select_for_update(of=("self",)).select_related("site").get(pk=case.pk)
+
+
+def _valid_lease(case: Case, token: UUID, user: AbstractBaseUser) -> Lease:
+    lease = Lease.objects.filter(case_id=case.pk, token=token, holder_id=user.pk).first()
     if lease is None:
         raise Conflict("You do not hold this case. Claim it first.", "no_lease")
     if lease.ended_at or lease.expires_at <= timezone.now():

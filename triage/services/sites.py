@@ -1,12 +1,15 @@
 """Opening a site: what it starts with, before any expert has said a word."""
 
+from inference.ensemble import current_signature
+from inference.pipeline.domains import load_domain
 from inference.shipped import starting_calibration
-from inference.uq.ensemble import Calibration as FittedCalibration
 from inference.uq.thresholds import by_percentile
 from triage.choices import PolicyMode, SiteKind
 from triage.models import Calibration, Organisation, Policy, Site
-from triage.services.calibration import labelled_rows
+from triage.selectors.fitted import fitted_of
+from triage.services.calibration import STARTING_METHOD, labelled_rows
 from triage.services.policies import propose_policy, start_with
+from triage.services.replay import Rule
 
 STARTING_DEFERRAL = 30.0
 
@@ -39,17 +42,23 @@ def open_site(
 
 def _first_policy(site: Site, parameters: dict[str, object]) -> Policy:
     calibration = Calibration.objects.create(
-        site=site, domain=site.domain, parameters=parameters, window={"shipped": True}
+        site=site,
+        domain=site.domain,
+        parameters=parameters,
+        ensemble=current_signature(load_domain(site.domain)),
+        window={"shipped": True},
     )
-    fitted = FittedCalibration.from_dict(parameters)
-    rows = labelled_rows(fitted, "cold_start", None, own=False)
+    fitted = fitted_of(calibration)
+    rows = labelled_rows(fitted, STARTING_METHOD, None, own=False)
+    choice = by_percentile(rows.scores, STARTING_DEFERRAL)
     policy = propose_policy(
         site=site,
         domain=site.domain,
         calibration=calibration,
-        method="cold_start",
+        rule=Rule(fitted, STARTING_METHOD, choice.threshold),
+        evidence=None,
         mode=PolicyMode.PERCENTILE,
-        choice=by_percentile(rows.scores, STARTING_DEFERRAL),
+        choice=choice,
         details={"value": STARTING_DEFERRAL / 100, "starting": True},
     )
     return start_with(policy)

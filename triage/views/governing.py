@@ -59,7 +59,7 @@ def drop_view(request: HttpRequest, pk: int) -> HttpResponse:
 @member_page("change_policies")
 def refit_view(request: HttpRequest) -> HttpResponse:
     site = site_of(request)
-    policy = calibration.refit(site=site, domain=site.domain)
+    policy = calibration.refit(site=site, domain=site.domain, actor=person(request))
     return redirect("policy", pk=policy.pk)
 
 

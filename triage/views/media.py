@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from django.db.models.fields.files import FieldFile
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from triage.services.history import record
@@ -25,8 +25,11 @@ def thumbnail_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _jpeg(file: FieldFile) -> HttpResponse:
-    with file.open("rb") as opened:
-        response = HttpResponse(opened.read(), content_type="image/jpeg")
+    try:
+        with file.open("rb") as opened:
+            response = HttpResponse(opened.read(), content_type="image/jpeg")
+    except FileNotFoundError:
+        raise Http404 from None
     response.headers["Cache-Control"] = "private, no-store"
     response.headers["Content-Disposition"] = "inline"
     response.headers["X-Content-Type-Options"] = "nosniff"

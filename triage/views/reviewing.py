@@ -13,6 +13,7 @@ from triage.choices import SiteKind
 from triage.errors import Conflict, Refused
 from triage.forms import ReviewForm
 from triage.models import Lease
+from triage.permissions import allows
 from triage.selectors import cases as case_selectors
 from triage.selectors.household import household_page
 from triage.selectors.queue import cases_page, queue_page
@@ -50,11 +51,12 @@ def claim_next_view(request: HttpRequest) -> HttpResponse:
 @require_GET
 @member_page("see_cases")
 def cases_view(request: HttpRequest) -> HttpResponse:
-    wanted = {key: request.GET.get(key, "") for key in ("status", "q")}
+    wanted = {key: _plain(request.GET.get(key, "")) for key in ("status", "q")}
     page = cases_page(
         site=site_of(request),
         user=person(request),
         after=_uuid(request.GET.get("after", "")),
+        detailed=allows(place(request).roles, "see_traces"),
         **wanted,
     )
     return render(request, "_cases.html" if is_fragment(request) else "cases.html", {"page": page})
@@ -89,7 +91,9 @@ def release_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @member_page("review")
 def pass_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    queue.pass_on(lease=_my_lease(request, pk), comment=request.POST.get("comment", ""))
+    queue.pass_on(
+        lease=_my_lease(request, pk), comment=request.POST.get("comment", "").replace("\x00", "")
+    )
     messages.info(request, _("Passed on: somebody else will be asked."))
     return redirect(_list_of(request))
 
@@ -111,8 +115,8 @@ def review_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = ReviewForm(request.POST, domain=load_domain(case.domain))
     try:
         if not form.is_valid():
-            raise Refused(_("Choose a label first."), "form")
-        reviews.submit_review(user=person(request), **form.cleaned_data)
+            raise Refused(_what_is_missing(form), "form")
+        reviews.submit_review(case=case, user=person(request), **form.cleaned_data)
     except (Refused, Conflict) as error:
         context = _case_context(request, pk, form) | {"problem": str(error)}
         return render(request, "case.html", context, status=error.status)
@@ -140,6 +144,12 @@ def _case_context(
     return {"page": page, "form": form or ReviewForm(domain=page.domain)}
 
 
+def _what_is_missing(form: ReviewForm) -> str:
+    if "label" in form.errors:
+        return _("Choose a label first.")
+    return " ".join(str(error) for errors in form.errors.values() for error in errors)
+
+
 def _my_lease(request: HttpRequest, pk: UUID) -> Lease:
     case = case_at(request, pk)
     lease = queue.held_lease(site=case.site, user=person(request))
@@ -150,6 +160,11 @@ def _my_lease(request: HttpRequest, pk: UUID) -> Lease:
 
 def _list_of(request: HttpRequest) -> str:
     return "household" if site_of(request).kind == SiteKind.HOUSEHOLD else "queue"
+
+
+def _plain(text: str) -> str:
+    """Without NUL, which PostgreSQL refuses."""
+    return text.replace("\x00", "")
 
 
 def _uuid(text: str) -> str:

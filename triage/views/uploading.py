@@ -65,7 +65,7 @@ def _take_in(request: HttpRequest) -> list[UploadResult]:
     return results or [UploadResult("", error=_("Choose at least one photo."))]
 
 
-def _one(request: HttpRequest, name: str, file: File[bytes] | bytes, drawn: bool) -> UploadResult:
+def _one(request: HttpRequest, name: str, file: "File[bytes] | bytes", drawn: bool) -> UploadResult:
     try:
         opened = open_case(
             site=site_of(request),
@@ -79,7 +79,7 @@ def _one(request: HttpRequest, name: str, file: File[bytes] | bytes, drawn: bool
     return UploadResult(name, case=opened.case, created=opened.created)
 
 
-def _read(file: File[bytes]) -> bytes:
+def _read(file: "File[bytes]") -> bytes:
     if (file.size or 0) > settings.ALARM_UPLOAD_MB << 20:
         raise Refused(
             _("This file is larger than {0} MB. Send a smaller photo.").format(

@@ -5,9 +5,9 @@ import time
 from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, close_old_connections
+from django.db import close_old_connections
 
-from inference.services.sweep import sweep_runs
+from inference.services.sweep import each, sweep_runs
 from triage.models import Site
 from triage.services.calibration import refit_when_due
 from triage.services.decisions import decide_overdue
@@ -28,10 +28,10 @@ class Command(BaseCommand):
             try:
                 if any((done := sweep()).values()):
                     log.info("swept: %s", done)
-            except DatabaseError as error:
+            except Exception as error:
                 if once:
                     raise
-                log.warning("the database could not be reached: %s", error)
+                log.warning("this pass broke off, the next one follows: %s", error)
             if once:
                 return
             close_old_connections()
@@ -43,7 +43,7 @@ def sweep() -> dict[str, int]:
     done = sweep_runs()
     done["decided"] = decide_overdue()
     done["leases_ended"] = end_expired_leases()
-    done["refitted"] = sum(
-        refit_when_due(site=site, domain=site.domain) is not None for site in Site.objects.all()
+    done["refitted"] = each(
+        Site.objects.all(), lambda site: refit_when_due(site=site, domain=site.domain)
     )
     return done

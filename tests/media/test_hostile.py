@@ -1,0 +1,190 @@
+"""What is refused, with which word, and that nothing a file does reaches the caller."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from inference.media import Limits, MediaRejected, sanitise, sanitising
+from inference.media.sanitising import DECODER, SENTENCES
+from tests.media import files
+
+ODD_HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00heicmif1" + b"\x00" * 200
+
+
+def refusal(data: bytes, limits: Limits | None = None) -> MediaRejected:
+    with pytest.raises(MediaRejected) as caught:
+        sanitise(data, limits=limits)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "empty"),
+        (b"Dear doctor, here is the photo.", "not_an_image"),
+        (files.HTML, "not_an_image"),
+        (files.SVG, "not_an_image"),
+        (b"%PDF-1.7\n" + b"0" * 500, "not_an_image"),
+        (b"#EXTM3U\nfile:///etc/passwd", "not_an_image"),
+        (b"\x00" * 5000, "not_an_image"),
+        (b"BM" + b"\x00" * 100, "unsupported"),
+        (b"II*\x00" + b"\x00" * 100, "unsupported"),
+        (ODD_HEIC, "unsupported"),
+        (files.encoded(files.halves(), "GIF"), "unsupported"),
+        (files.animated("GIF"), "animated"),
+        (files.animated("PNG"), "animated"),
+        (files.animated("WEBP"), "animated"),
+        (files.encoded(Image.new("RGB", (1, 1)), "PNG"), "too_small"),
+        (files.encoded(Image.new("RGB", (400, 31))), "too_small"),
+        (files.claiming_png(60_000, 60_000), "too_many_pixels"),
+        (files.claiming_png(2**31 - 1, 2**31 - 1), "too_many_pixels"),
+        (files.claiming_png(640, 480), "truncated"),
+        (b"\xff\xd8\xff" + files.HTML * 20, "truncated"),
+        (b"\x89PNG\r\n\x1a\n", "truncated"),
+        (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "truncated"),
+    ],
+)
+def test_a_file_that_is_no_photo_is_refused(data: bytes, code: str) -> None:
+    assert refusal(data).code == code
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+def test_a_photo_that_was_cut_off_is_refused(format_: str, share: float) -> None:
+    data = files.encoded(files.noise(), format_)
+    assert refusal(data[: int(len(data) * share)]).code == "truncated"
+
+
+def test_a_cut_off_progressive_jpeg_is_refused() -> None:
+    data = files.encoded(files.noise(), progressive=True)
+    assert refusal(data[: len(data) * 2 // 3]).code == "truncated"
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+def test_flipped_bits_are_shown_or_refused_but_never_raise_anything_else(
+    format_: str, seed: int
+) -> None:
+    data = files.flipped(files.encoded(files.noise(), format_), seed)
+    try:
+        clean = sanitise(data)
+    except MediaRejected as error:
+        assert error.code in ("truncated", "decoder_failed", "too_many_pixels", "not_an_image")
+    else:
+        assert clean.image.startswith(b"\xff\xd8\xff")
+
+
+def test_a_png_that_unpacks_to_far_too_much_is_refused_at_once() -> None:
+    bomb = files.encoded(Image.new("1", (20_000, 20_000)), "PNG")
+    assert len(bomb) < 200_000
+    start = time.monotonic()
+    assert refusal(bomb).code == "too_many_pixels"
+    assert time.monotonic() - start < 5
+
+
+def test_the_largest_allowed_picture_fits_into_the_child_s_memory() -> None:
+    data = files.encoded(Image.new("RGBA", (6300, 6300), (9, 9, 9, 99)), "PNG", compress_level=1)
+    assert sanitise(data).width == 2048
+
+
+def test_a_file_that_is_too_large_is_never_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sanitising, "_decode", lambda *_: pytest.fail("decoded"))
+    assert refusal(b"\xff\xd8\xff" + bytes(26 << 20)).code == "too_large"
+
+
+def test_too_little_memory_fails_in_the_child_alone() -> None:
+    data = files.encoded(Image.new("RGB", (6000, 6000)), "PNG")
+    assert refusal(data, Limits(memory=160 << 20)).code == "decoder_failed"
+
+
+@pytest.mark.parametrize("code", sorted(SENTENCES))
+def test_every_refusal_says_what_to_do(code: str) -> None:
+    error = MediaRejected(code, Limits())
+    assert isinstance(error, ValueError)
+    assert "Send" in str(error)
+    assert "{" not in str(error)
+
+
+def test_messages_name_the_limits() -> None:
+    assert "25 MB" in str(MediaRejected("too_large", Limits()))
+    assert "40 megapixels" in str(MediaRejected("too_many_pixels", Limits()))
+
+
+GOOD = files.encoded(files.halves())
+HEAD = "import json, os, struct, sys, time\n"
+PROGRAMS = {
+    "crashes": "os.abort()",
+    "is killed": "os.kill(os.getpid(), 9)",
+    "raises": "sys.stdin.buffer.read(); raise RuntimeError",
+    "says nothing": "sys.stdin.buffer.read()",
+    "never listens": "time.sleep(60)",
+    "never answers": "sys.stdin.buffer.read(); time.sleep(60)",
+    "talks without end": "[sys.stdout.buffer.write(bytes(1 << 20)) for _ in iter(int, 1)]",
+    "lies about lengths": "sys.stdout.buffer.write(struct.pack('>III', 2, 2**31, 0) + b'{}')",
+    "stops half way": "sys.stdout.buffer.write(struct.pack('>III', 2, 9, 0) + b'{}')",
+    "gives no JSON": "sys.stdout.buffer.write(struct.pack('>III', 2, 0, 0) + b'{[')",
+    "gives a list": "sys.stdout.buffer.write(struct.pack('>III', 2, 0, 0) + b'[]')",
+    "gives no pictures": "sys.stdout.buffer.write(struct.pack('>III', 2, 2, 2) + b'{}<a<b')",
+    "odd width": (
+        "sys.stdout.buffer.write(struct.pack('>III', 13, 3, 3) + b'{\"width\": []}'"
+        " + bytes([255, 216, 255] * 2))"
+    ),
+    "odd error": "sys.stdout.buffer.write(struct.pack('>III', 14, 0, 0) + b'{\"error\": \"?\"}')",
+    "odd kind of error": (
+        "sys.stdout.buffer.write(struct.pack('>III', 14, 0, 0) + b'{\"error\": [1]}')"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", sorted(PROGRAMS))
+def test_a_decoder_that_misbehaves_is_only_a_refusal(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "decoder.py"
+    program.write_text(HEAD + PROGRAMS[what])
+    monkeypatch.setattr(sanitising, "DECODER", program)
+    monkeypatch.setattr(sanitising, "MAX_ANSWER", 4 << 20)
+    large = GOOD + bytes(1 << 20)  # more than a pipe holds
+    assert refusal(large, Limits(wall_s=4)).code == "decoder_failed"
+
+
+def test_no_child_is_left_behind() -> None:
+    refusal(files.claiming_png(640, 480))
+    sanitise(GOOD)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+CONFINED = """
+import json, resource, runpy, socket, sys
+names = runpy.run_path(sys.argv[1])
+names["confine"](json.loads(sys.argv[2]))
+failed = []
+for what, attempt in (
+    ("read", lambda: open("/etc/passwd")),
+    ("write", lambda: open("/tmp/of-a-decoder", "w")),
+    ("socket", lambda: socket.socket()),
+):
+    try:
+        attempt()
+    except OSError:
+        failed.append(what)
+print(json.dumps([failed, resource.getrlimit(resource.RLIMIT_CPU), sorted(sys.modules)]))
+"""
+
+
+def test_the_child_can_reach_nothing_and_carries_nothing_of_ours() -> None:
+    limits = json.dumps({"memory": 1 << 30, "cpu_s": 7})
+    command = (sys.executable, "-I", "-c", CONFINED, str(DECODER), limits)
+    done = subprocess.run(command, capture_output=True, check=True, env={})
+    failed, cpu, modules = json.loads(done.stdout)
+    assert failed == ["read", "write", "socket"]
+    assert cpu == [7, 7]
+    ours = {"django", "celery", "inference", "triage", "torch", "numpy"}
+    assert not ours & {name.partition(".")[0] for name in modules}
