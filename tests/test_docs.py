@@ -19,7 +19,7 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_every_command_is_documented() -> None:
-    folders = ("triage", "inference")
+    folders = ("alarm_site", "triage", "inference")
     commands = {
         path.stem
         for app in folders

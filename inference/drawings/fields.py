@@ -53,7 +53,7 @@ class Lattice:
     """Noise that may be sampled anywhere, so that it can be turned and stretched."""
 
     SIDE = 64
-    _ROW = SIDE + 1
+    _ROW, _WRAP = SIDE + 1, SIDE - 1
 
     def __init__(self, rng: np.random.Generator) -> None:
         values = rng.uniform(-1, 1, (self.SIDE, self.SIDE)).astype(np.float32)
@@ -63,7 +63,7 @@ class Lattice:
         """Values in [-1, 1] at lattice positions x, y (wraps around), smoothly interpolated."""
         left, top = np.floor(x), np.floor(y)
         across, down = _ease(x - left), _ease(y - top)
-        column, row = left.astype(np.int32) % self.SIDE, top.astype(np.int32) % self.SIDE
+        column, row = left.astype(np.int32) & self._WRAP, top.astype(np.int32) & self._WRAP
         corner = row * np.int32(self._ROW) + column
         take, below = self._values.take, corner + np.int32(self._ROW)
         upper = mix(take(corner), take(corner + 1), across)

@@ -45,7 +45,7 @@ def paint_nails(rng: np.random.Generator, canvas: Canvas, body: Body) -> None:
     worn = rng.uniform(0, 1)
     for nail in body.nails:
         patch = around(
-            canvas, replace(nail, angle=nail.angle + pi / 2), nail.across * 2.2 + nail.along
+            canvas, replace(nail, angle=nail.angle + pi / 2), nail.along * 1.35, nail.across * 1.35
         )
         plate = _nail_cover(patch, nail)
         outline = _nail_gap(patch, nail)

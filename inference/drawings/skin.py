@@ -140,15 +140,23 @@ def _hairs(rng: np.random.Generator, canvas: Canvas, body: Body) -> None:
     paint(canvas.colour, (0.16, 0.11, 0.08), cover)
 
 
-def around(canvas: Canvas, place: Place, reach: float) -> Patch:
-    """The part of `canvas` within `reach` picture widths of the place's centre."""
+def around(canvas: Canvas, place: Place, along: float, across: float | None = None) -> Patch:
+    """The part of `canvas` within `along` and `across` picture widths of the place's centre.
+
+    They are measured along and across the place; `across` is the same as `along` if not given.
+    """
     size = canvas.size
-    left, top = (max(0, int((at - reach) * size)) for at in (place.x, place.y))
-    right, bottom = (min(size, int((at + reach) * size) + 1) for at in (place.x, place.y))
+    c, s = np.float32(cos(place.angle)), np.float32(sin(place.angle))
+    across = along if across is None else across
+    wide = min(along, float(abs(c) * along + abs(s) * across))
+    tall = min(along, float(abs(s) * along + abs(c) * across))
+    left, top = max(0, int((place.x - wide) * size)), max(0, int((place.y - tall) * size))
+    right, bottom = (
+        min(size, int((at + reach) * size) + 1) for at, reach in ((place.x, wide), (place.y, tall))
+    )
     box = np.s_[..., top:bottom, left:right]
     x, y = axes(size)
     dx, dy = x[:, left:right] - place.x, y[top:bottom] - place.y
-    c, s = np.float32(cos(place.angle)), np.float32(sin(place.angle))
     return Patch(
         canvas.colour[box],
         canvas.relief[box],

@@ -22,7 +22,7 @@ def abrasion(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Trait
     """A grazed patch: raw pink skin, red speckles and dark scabs in streaks one way."""
     place = body.wound
     long, wide = _patch_radii(place, traits)
-    patch = around(canvas, place, max(long, wide) * 1.5)
+    patch = around(canvas, place, long * 1.75, wide * 1.75)
     rough, streak = Lattice(rng), Lattice(rng)
     edge = rough.at(patch.u * 22, patch.v * 22) * 0.26 + rough.at(patch.u * 60, patch.v * 60) * 0.14
     away = np.hypot(patch.u / long, patch.v / wide) + edge
@@ -51,7 +51,7 @@ def bruise(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Traits)
     """A cloud of blue, purple, green and yellow under whole skin."""
     place = body.wound
     long, wide = _patch_radii(place, traits, 0.5, 1.25)
-    patch = around(canvas, place, max(long, wide) * 1.7)
+    patch = around(canvas, place, long * 1.7, wide * 1.7)
     warp = Lattice(rng)
     depth = _depth(rng, patch, (long, wide), warp)
     away = np.hypot(patch.u / long, patch.v / wide) + warp.at(patch.u * 11, patch.v * 11) * 0.25
@@ -103,7 +103,7 @@ def burn(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Traits) -
     """An even red patch from heat with blisters, or a raw one with pale peeling or black edges."""
     place = body.wound
     long, wide = _patch_radii(place, traits, 0.5, 1.15)
-    patch = around(canvas, place, max(long, wide) * 1.6)
+    patch = around(canvas, place, long * 1.8, wide * 1.8)
     shape = Lattice(rng)
     away = np.hypot(patch.u / long, patch.v / wide)
     away = (
@@ -170,7 +170,7 @@ def cut(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Traits) ->
     place = body.wound
     half = place.along * between(0.42, 1.05, traits.length)
     open_ = between(0.004, 0.02, traits.area) * between(0.7, 1, traits.length)
-    patch = around(canvas, place, half * 1.25 + 0.05)
+    patch = around(canvas, place, half * 1.25 + 0.05, half * 0.25 + 0.1)
     share = patch.u / half
     bend = rng.uniform(-0.25, 0.25) * half
     off = patch.v - bend * (1 - share * share)
@@ -212,7 +212,7 @@ def laceration(rng: np.random.Generator, canvas: Canvas, body: Body, traits: Tra
     place = body.wound
     half = place.along * between(0.55, 1.0, traits.length)
     gape = place.across * between(0.13, 0.42, traits.area)
-    patch = around(canvas, place, half * 1.25 + gape)
+    patch = around(canvas, place, half * 1.25 + gape, gape * 2 + half * 0.3 + 0.14)
     jag = Lattice(rng)
     share = patch.u / half
     spine = half * 0.3 * jag.at(patch.u * 5, patch.u * 0 + 3) + 0.022 * jag.at(
@@ -312,7 +312,7 @@ def _run_of_blood(
     if rng.random() < 0.35:
         return
     long = rng.uniform(0.08, 0.3)
-    patch = around(canvas, replace(place, angle=pi / 2), long + 0.03)
+    patch = around(canvas, replace(place, angle=pi / 2), long + 0.03, 0.06)
     sway = Lattice(rng)
     middle = 0.016 * sway.at(patch.u * 9, patch.u * 0)
     width = half * rng.uniform(0.16, 0.3) * (0.75 + 0.45 * bell(patch.u - long, 0.018)) + 0.0015

@@ -4,6 +4,7 @@ Reads the file's bytes from standard input, writes lengths, a JSON head and two 
 output. It imports nothing of this project.
 """
 
+import copy
 import io
 import json
 import resource
@@ -14,7 +15,7 @@ from typing import Any
 
 from PIL import Image, ImageCms, ImageOps, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-LOADED = (MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
+LOADED = (copy, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
 """What Pillow would load when it meets them: after `confine` no file can be opened any more."""
 
 SHOWN = ("JPEG", "PNG", "WEBP")

@@ -7,6 +7,8 @@ import { localTimes } from "./app.js";
 
 const DEBOUNCE_MS = 150;
 const POLL_MS = 15_000;
+// A message may get lost on its way: whatever is shown is asked for now and then.
+const CHECK_MS = 60_000;
 const LONGEST_WAIT_MS = 30_000;
 // From this many failed attempts on, the page asks by itself.
 const ATTEMPTS_BEFORE_POLLING = 2;
@@ -51,7 +53,10 @@ async function refetch(url, elements) {
   } catch {
     return;
   }
-  if (answer.redirected || answer.status === 403) return location.reload();
+  if (answer.redirected || answer.status === 403) {
+    if (!document.querySelector("[data-guard][data-touched]")) location.reload();
+    return;
+  }
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const source of fresh.querySelectorAll("[data-for]")) setCount(document.getElementById(source.dataset.for), source.dataset.count);
@@ -145,4 +150,5 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) scheduleAll();
 });
 
+setInterval(scheduleAll, CHECK_MS);
 connect();

@@ -125,7 +125,9 @@ PROGRAMS = {
     "says nothing": "sys.stdin.buffer.read()",
     "never listens": "time.sleep(60)",
     "never answers": "sys.stdin.buffer.read(); time.sleep(60)",
-    "talks without end": "[sys.stdout.buffer.write(bytes(1 << 20)) for _ in iter(int, 1)]",
+    "talks without end": (
+        "sys.stdin.buffer.read(); [sys.stdout.buffer.write(bytes(1 << 20)) for _ in iter(int, 1)]"
+    ),
     "lies about lengths": "sys.stdout.buffer.write(struct.pack('>III', 2, 2**31, 0) + b'{}')",
     "stops half way": "sys.stdout.buffer.write(struct.pack('>III', 2, 9, 0) + b'{}')",
     "gives no JSON": "sys.stdout.buffer.write(struct.pack('>III', 2, 0, 0) + b'{[')",

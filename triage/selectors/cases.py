@@ -311,7 +311,15 @@ def _detail(event: AuditEvent, titles: dict[str, str]) -> str:
         by = _("policy version {0}").format(version) if version else _("no policy in force")
         return f"{details['outcome']}, {by}"
     label = str(details.get("label", ""))
-    return titles.get(label, label) or str(details.get("source", ""))
+    return titles.get(label, label) or _source(str(details.get("source", "")))
+
+
+def _source(source: str) -> str:
+    return {
+        "page": _("by hand"),
+        "api": _("by a device or program"),
+        "sample": _("as a drawn sample"),
+    }.get(source, "")
 
 
 def _can_undo(case: Case, user: AbstractBaseUser) -> bool:

@@ -20,6 +20,7 @@ class HouseholdPage:
     site: Site
     trained: bool
     domain: Domain
+    waiting: int
     rows: list[QueueRow]
     answered: list[QueueRow]
     processing: int
@@ -33,6 +34,7 @@ def household_page(*, site: Site, user: AbstractBaseUser) -> HouseholdPage:
         site=site,
         trained=bool(ensemble.members_of(site.domain)),
         domain=load_domain(site.domain),
+        waiting=cases.filter(status__in=WAITING).count(),
         rows=rows(with_details(open_ones)[:SHOWN], user, detailed=False),
         answered=rows(with_details(answered)[:SHOWN], user, detailed=False),
         processing=cases.filter(status=CaseStatus.OPEN).count(),

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
+from inference.pipeline.domains import load_domain
 from inference.uq.drift import MIN_CASES, label_drift, score_drift
 from inference.uq.types import Floats
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
@@ -90,7 +91,7 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
     deferred = sum(outcome == Outcome.DEFER for outcome in decided)
     active = next(iter(by_status[PolicyStatus.ACTIVE]), None)
     if active and drift and active.policy.mode == PolicyMode.GUARANTEED:
-        active = replace(active, sentence=VOID)
+        active = replace(active, sentence=str(VOID))
     return PoliciesPage(
         active=active,
         drafts=by_status[PolicyStatus.DRAFT],
@@ -112,13 +113,19 @@ def policy_row(policy: Policy, user: AbstractBaseUser) -> PolicyRow:
 
 def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
     row = policy_row(policy, user)
+    titles = {label.id: label.title for label in load_domain(policy.domain).labels}
     return PolicyPage(
         row=row,
         policy=policy,
         active=active_policy(policy.site, policy.domain),
         replay=policy.replay,
         flips=[
-            {**flip, "number": flip["case"].replace("-", "")[:8]}
+            {
+                **flip,
+                "number": flip["case"].replace("-", "")[:8],
+                "label": titles.get(flip["label"], ""),
+                "truth": titles.get(flip["truth"], ""),
+            }
             for flip in policy.replay.get("flips", [])
         ],
         may_publish=row.may_publish,

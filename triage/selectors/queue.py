@@ -96,7 +96,10 @@ def cases_page(
     if status in CaseStatus.values:
         cases = cases.filter(status=status)
     if q:
-        cases = cases.filter(Q(subject__pseudonym__icontains=q) | Q(pk__in=_numbered(site, q)))
+        # The label of an open audit is nobody's business yet, not even by a search.
+        known = Q(label__icontains=q, status__in=(CaseStatus.ACCEPTED, CaseStatus.RESOLVED))
+        subject = Q(subject__pseudonym__icontains=q)
+        cases = cases.filter(subject | known | Q(pk__in=_numbered(site, q)))
     if after and (last := Case.objects.filter(site=site, pk=after).first()):
         cases = cases.filter(
             Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk)

@@ -110,8 +110,8 @@ def take_back(*, case: Case, user: AbstractBaseUser) -> Lease:
     """Hold a resolved case again, which the caller has locked; it has no answer until then."""
     _one_at_a_time(user)
     decision = case.decisions.order_by("-pk").first()
-    accepted = decision is not None and decision.outcome == Outcome.ACCEPT
-    return _take(case, user, label=decision.label if accepted else "", resolved_at=None)
+    label = decision.label if decision and decision.outcome == Outcome.ACCEPT else ""
+    return _take(case, user, label=label, resolved_at=None)
 
 
 def lease_over() -> Conflict:

@@ -66,17 +66,23 @@ def refit_view(request: HttpRequest) -> HttpResponse:
 @require_POST
 @member_page("change_policies")
 def propose_view(request: HttpRequest) -> HttpResponse:
+    """Write a draft, or say why not, with what was asked for still in the form."""
     site, form = site_of(request), ProposeForm(request.POST)
-    if not form.is_valid():
-        raise Refused(_("Choose a mode, a score and a percentage from 0.5 to 99."), "form")
-    policy = calibration.propose_by_hand(
-        site=site,
-        domain=site.domain,
-        mode=PolicyMode(form.cleaned_data["mode"]),
-        value=form.cleaned_data["value"] / 100,
-        method=form.cleaned_data["method"],
-        actor=person(request),
-    )
+    try:
+        if not form.is_valid():
+            raise Refused(_("Choose a mode, a score and a percentage from 0.5 to 99."), "form")
+        policy = calibration.propose_by_hand(
+            site=site,
+            domain=site.domain,
+            mode=PolicyMode(form.cleaned_data["mode"]),
+            value=form.cleaned_data["value"] / 100,
+            method=form.cleaned_data["method"],
+            actor=person(request),
+        )
+    except Refused as error:
+        page = policies_page(site=site, user=person(request))
+        context = {"page": page, "form": form, "problem": str(error)}
+        return render(request, "policies.html", context, status=error.status)
     return redirect("policy", pk=policy.pk)
 
 
