@@ -30,8 +30,8 @@ def test_every_command_is_documented() -> None:
     assert {name for name in commands if f"manage.py {name}" not in text} == set()
 
 
-@pytest.mark.parametrize("page", DOCS, ids=lambda path: path.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+@pytest.mark.parametrize("document", DOCS, ids=lambda path: path.name)
+def test_links_between_pages_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", document.read_text())
     local = [target for target in targets if "://" not in target]
-    assert [target for target in local if not (page.parent / target).exists()] == []
+    assert [target for target in local if not (document.parent / target).exists()] == []

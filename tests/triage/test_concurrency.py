@@ -1,0 +1,79 @@
+"""Many at once, on the databases that people really use."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pytest
+from django.db import connection
+
+from inference.models import MemberJob, Run
+from inference.services.jobs import claim_job
+from tests.factories import make_case, make_run, make_site, make_user
+from triage.errors import Conflict
+from triage.models import Lease
+from triage.services import queue
+
+pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
+T = TypeVar("T")
+SPLIT = ("Burns", "Burns", "Cut")
+
+
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """All calls in threads of their own, each with its own connection."""
+
+    def isolated(call: Callable[[], T]) -> T:
+        try:
+            return call()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(isolated, calls))
+
+
+def test_reviewers_who_claim_at_once_never_get_the_same_case() -> None:
+    site = make_site()
+    people = [make_user(site) for _ in range(8)]
+    for _ in people:
+        make_case(site, SPLIT)
+    leases = at_once([lambda who=who: queue.claim_next(site=site, user=who) for who in people])
+    cases = Counter(lease.case_id for lease in leases if lease)
+    assert cases and set(cases.values()) == {1}
+    assert Lease.objects.running().count() == len(cases)
+
+
+def test_a_person_who_claims_many_times_at_once_holds_one_case() -> None:
+    site = make_site()
+    person = make_user(site)
+    for _ in range(6):
+        make_case(site, SPLIT)
+    leases = at_once([lambda: queue.claim_next(site=site, user=person) for _ in range(6)])
+    assert {lease.pk for lease in leases if lease} == set(
+        Lease.objects.running().values_list("pk", flat=True)
+    )
+    assert Lease.objects.running().count() == 1
+
+
+def test_of_many_who_want_one_case_one_gets_it() -> None:
+    site = make_site()
+    people = [make_user(site) for _ in range(6)]
+    case = make_case(site, SPLIT)
+
+    def try_to_claim(who: object) -> bool:
+        try:
+            return bool(queue.claim(case=case, user=who))  # type: ignore[arg-type]
+        except Conflict:
+            return False
+
+    assert sum(at_once([lambda who=who: try_to_claim(who) for who in people])) == 1
+
+
+def test_of_many_workers_one_gets_the_job() -> None:
+    case = make_case(make_site(), finish=False)
+    Run.objects.all().delete()
+    job = make_run(case.observation).jobs.get(member="alpha")
+    claimed = at_once([lambda: claim_job(job_id=job.pk) for _ in range(8)])
+    assert sum(one is not None for one in claimed) == 1
+    assert MemberJob.objects.get(pk=job.pk).attempt == 1
