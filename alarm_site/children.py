@@ -33,8 +33,6 @@ def dies_with(parent: int) -> Callable[[], None]:
     """
 
     def bind() -> None:
-        # The mask of `uninterrupted` is inherited; a child that kept it could not be asked to stop.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
         if LIBC is not None:
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:
@@ -46,11 +44,15 @@ def dies_with(parent: int) -> Callable[[], None]:
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Puts off the signals that end the parent, so that no child is started and then forgotten."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in ENDINGS}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 class CappedLog:

@@ -2,7 +2,7 @@
 
 Beside the members lie, for each domain they were trained for,
 
-    <domain>-answers.jsonl      what each member answered to the photos that it had not seen
+    <domain>-answers.json       what each member answered to the photos that it had not seen
     <domain>-calibration.json   the Calibration fitted on those answers (`manage.py calibrate`)
 """
 
@@ -20,7 +20,7 @@ def starting_calibration(domain_id: str) -> dict[str, Any] | None:
 
 
 def answers_path(domain_id: str) -> Path:
-    return Path(settings.ALARM_MEMBERS).with_name(f"{domain_id}-answers.jsonl")
+    return Path(settings.ALARM_MEMBERS).with_name(f"{domain_id}-answers.json")
 
 
 def calibration_path(domain_id: str) -> Path:

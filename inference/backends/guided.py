@@ -1,8 +1,8 @@
 """Generation held to a flat JSON schema, token by token, so that every answer is valid JSON.
 
-For schemas as the pipeline makes them: an object of strings, each free text or one of an enum, in
-the order of `required`. Free text holds no quote, backslash or control character. For tokenizers
-that decode a token alone as they decode it in a text (byte-level BPE).
+For schemas as the pipeline makes them: an object of strings, each free text or one of an enum,
+in the order of `required`. Free text holds no quote, backslash, brace or control character. For
+tokenizers that decode a token alone as they decode it in a text (byte-level BPE).
 """
 
 import json
@@ -110,13 +110,13 @@ class Guide:
 
     def _after_free(self, state: _State, text: str) -> _State | None:
         said, quote, rest = text.partition('"')
-        if any(sign < " " or sign == "\\" for sign in said):
+        if any(sign < " " or sign in "\\{}" for sign in said):
+            return None
+        if state.length == 0 and not said.strip():
             return None
         if not quote:
             full = state.length >= self.limit
             return None if full else _State(state.part, (), state.length + 1)
-        if state.length == 0 and not said.strip():
-            return None
         return self.after(self._enter(state.part + 1), quote + rest)
 
     def _enter(self, part: int) -> _State:

@@ -9,10 +9,12 @@ Options of a member (members.toml):
     threads        torch threads, >= 1, for the whole process; default 1
     batch          requests generated together, >= 1; default 8
     crops          centre crops shown after each picture, as shares of its sides, e.g. [0.8, 0.6]
+    guided         true holds answers to the JSON schema of a request, see guided.py; default false
     channels_last  true lays convolutions out for speed on CPU; default false
     online         true lets transformers ask the hub; default false
 """
 
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +30,7 @@ from inference.backends.errors import (
     GenerationFailed,
     ModelUnavailable,
 )
+from inference.backends.guided import Guide
 
 TORCHVISION_HINT = (
     "its processor needs torchvision, which is not installed: "
@@ -76,6 +79,8 @@ class HuggingFaceBackend:
 
         torch.set_num_threads(int(options.get("threads", 1)))
         self._torch = torch
+        self._guided = bool(options.get("guided", False))
+        self._guides: dict[str, Guide] = {}
         self._batch = int(options.get("batch", 8))
         self._crops = tuple(float(share) for share in options.get("crops", ()))
         self._device = str(
@@ -110,10 +115,10 @@ class HuggingFaceBackend:
         return [answers[index] for index in range(len(requests))]
 
     def _batches(self, requests: Sequence[Request]) -> Iterator[list[int]]:
-        def alike(index: int) -> tuple[int, int, int]:
+        def alike(index: int) -> tuple[int, int, int, str]:
             one = requests[index]
             alone = index if one.temperature > 0 else -1
-            return (alone, len(one.images), one.max_tokens)
+            return (alone, len(one.images), one.max_tokens, json.dumps(one.schema))
 
         for _, group in groupby(sorted(range(len(requests)), key=alike), key=alike):
             indices = list(group)
@@ -141,11 +146,22 @@ class HuggingFaceBackend:
                 **_sampling(batch[0]),
                 pad_token_id=self._tokenizer.pad_token_id,
                 stopping_criteria=StoppingCriteriaList(listeners),
-                logits_processor=LogitsProcessorList([scores]),
+                logits_processor=LogitsProcessorList([scores, *self._guide(batch[0])]),
             )
         clock.check()
         seconds = (time.monotonic() - began) / len(batch)
         return self._read(sequences, prompt_length, scores.finish(sequences), seconds)
+
+    def _guide(self, request: Request) -> list[Guide]:
+        """What holds the answer to its schema, if anything does."""
+        if not self._guided or request.schema is None:
+            return []
+        key = f"{request.max_tokens} {json.dumps(request.schema)}"
+        if key not in self._guides:
+            limit = request.max_tokens // 3
+            made = Guide(self._torch, self._tokenizer, request.schema, limit)
+            self._guides[key] = made
+        return [self._guides[key].begin()]
 
     def _inputs(self, batch: Sequence[Request]) -> Any:
         pictures = [with_centre_crops(one.images, self._crops) for one in batch]

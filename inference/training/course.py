@@ -290,8 +290,8 @@ class Pupil:
         """Answers as the linear heads give them out of fold, and the labels to end with.
 
         Answers that sound alike (same label, same doubt, same other label) end alike: with the
-        other label where that was the truth no less often, in at least three such answers, else
-        with their own.
+        other label where that was the truth more often, in at least four such answers, else with
+        their own.
         """
         ids, words = self.course.domain.label_ids, self.course.words
         answers = [
@@ -313,9 +313,19 @@ class Pupil:
             model = build_member(self.name, tuned.top, tokenizer, settings.shape, self.seed)
             model.model.language_model.load_state_dict(decoder)
             directions = [tuned.heads["labels.weight"], tuned.heads["attributes.weight"]]
-            aim_projector(model, torch.cat(directions).numpy(), self._tokens(lessons))
+            fixed = self.name in settings.fixed_projectors
+            heads = torch.cat(directions).numpy()
+            aim_projector(model, heads, self._tokens(lessons), fixed=fixed)
             tutor = Tutor(tokenizer, course.domain)
-            train_decoder(model, tutor, lessons, drafts, settings.decoder, self.seed)
+            train_decoder(
+                model,
+                tutor,
+                lessons,
+                drafts,
+                settings.decoder,
+                self.seed,
+                fixed_projector=fixed,
+            )
             save_member(model, make_processor(tokenizer), self.folder)
             (self.folder / "done").touch()
         return self.folder
@@ -380,5 +390,5 @@ def _second_thought(
 ) -> str:
     sounds, other = wording.read_doubt(words, answer)
     found = truths[answer.label, sounds, other]
-    change = len(found) >= 3 and found.count(other) >= found.count(answer.label)
+    change = len(found) >= 4 and found.count(other) > found.count(answer.label)
     return other if change and other != answer.label else answer.label

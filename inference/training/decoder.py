@@ -129,12 +129,14 @@ def train_decoder(
     drafts: Sequence[Reflected],
     settings: DecoderSettings,
     seed: int,
+    *,
+    fixed_projector: bool,
 ) -> None:
     """Teach stages 1 and 2 on pictures, and with every few steps stage 3 on drafts.
 
     The model is changed in place and left in evaluation mode.
     """
-    pupil = _Pupil(model, tutor, settings)
+    pupil = _Pupil(model, tutor, settings, fixed=fixed_projector)
     encoded = [[tutor.answer_ids(one) for one in row] for row in lessons.texts]
     pairs = [tutor.reflection_ids(one) for one in drafts]
     steps = settings.epochs * max(1, len(encoded) // settings.batch)
@@ -152,10 +154,15 @@ class _Pupil(nn.Module):
     """Losses of one model. The auxiliary label head is dropped after training."""
 
     def __init__(
-        self, model: FastVlmForConditionalGeneration, tutor: Tutor, settings: DecoderSettings
+        self,
+        model: FastVlmForConditionalGeneration,
+        tutor: Tutor,
+        settings: DecoderSettings,
+        *,
+        fixed: bool = False,
     ) -> None:
         super().__init__()
-        self.model, self.tutor, self.settings = model, tutor, settings
+        self.model, self.tutor, self.settings, self.fixed = model, tutor, settings, fixed
         width = model.config.text_config.hidden_size
         self.auxiliary = nn.Linear(width, len(tutor.label_tokens))
 
@@ -168,17 +175,16 @@ class _Pupil(nn.Module):
     ) -> torch.Tensor:
         versions = rng.integers(0, lessons.maps.shape[1], len(rows))
         maps = torch.from_numpy(lessons.maps[rows, versions]).float().flatten(1, 2)
+        soft, labels = torch.from_numpy(lessons.soft[rows]), torch.from_numpy(lessons.labels[rows])
+        mixed = self._softened(labels, soft)
         keep = torch.rand(maps.shape[:2]) >= self.settings.token_dropout
-        maps = maps * keep[..., None] / (1.0 - self.settings.token_dropout)
+        maps = maps * keep[..., None] / (1.0 if self.fixed else 1.0 - self.settings.token_dropout)
         targets = _padded([encoded[row][one] for row, one in zip(rows, versions, strict=True)])
-        soft = torch.from_numpy(lessons.soft[rows])
-        labels = torch.from_numpy(lessons.labels[rows])
         with torch.autocast("cpu", torch.bfloat16):
             shown = self.model.model.multi_modal_projector(maps).float()
             hidden = self._read([shown], targets)
             logits = self.model.lm_head(hidden)
             guess = self.auxiliary(hidden[:, 0])
-        mixed = self._softened(labels, soft)
         loss = self._token_loss(logits.float(), targets, mixed)
         return loss + self.settings.auxiliary * functional.cross_entropy(guess.float(), mixed)
 
@@ -276,6 +282,7 @@ class _Training:
         self.rng = np.random.default_rng(seed)
         self.model, self.settings = model, settings
         model.model.vision_tower.requires_grad_(False)
+        model.model.multi_modal_projector.linear_1.requires_grad_(not pupil.fixed)
         self.learned = [one for one in pupil.parameters() if one.requires_grad]
         self.optimiser = torch.optim.AdamW(
             self.learned, lr=rate, weight_decay=settings.decay, betas=(0.9, 0.98)

@@ -36,11 +36,11 @@ Row = dict[str, Any]
 
 
 def write_evidence(course: Course, out: Path) -> dict[str, Any]:
-    """Write `<domain>-calibration.json` and measured.json to `out`; return the latter."""
+    """Write `<domain>-answers.json` and measured.json to `out`; return the latter."""
     answered = {name: _member_rows(course, name) for name in course.settings.members}
     truth = np.array([photo.label for photo in course.photos], dtype=object)
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{course.domain.id}-calibration.json"
+    path = out / f"{course.domain.id}-answers.json"
     path.write_text(calibration_rows(answered, truth), encoding="utf-8")
     measured = summary(answered, truth) | {
         "domain": course.domain.id,
@@ -138,7 +138,7 @@ def rate(correct: Sequence[bool] | Objects) -> dict[str, Any]:
     z = float(norm.ppf(0.975))
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2)) / (1 + z * z / count)
-    interval = [round(max(0.0, middle - half), 4), round(min(1.0, float(middle + half)), 4)]
+    interval = [round(float(max(0.0, middle - half)), 4), round(float(min(1.0, middle + half)), 4)]
     return {"accuracy": round(share, 4), "interval": interval}
 
 

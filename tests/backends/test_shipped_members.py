@@ -42,11 +42,14 @@ def test_the_answer_follows_the_picture(backend: HuggingFaceBackend) -> None:
     assert len({traces[0].fields["description"] for traces in drawn.values()}) >= 5
 
 
-def test_a_darker_picture_is_described_in_other_words(backend: HuggingFaceBackend) -> None:
-    picture = draw_wound(DRAWN + 1, "Abrasions")
-    darker = ImageEnhance.Brightness(picture).enhance(0.4)
-    plain, dark = (look(backend, one)[0].fields["description"] for one in (picture, darker))
-    assert plain != dark
+def test_darker_pictures_are_described_in_other_words(backend: HuggingFaceBackend) -> None:
+    changed = 0
+    for label in WOUND.label_ids:
+        picture = draw_wound(DRAWN + 1, label)
+        darker = ImageEnhance.Brightness(picture).enhance(0.4)
+        plain, dark = (look(backend, one)[0].fields["description"] for one in (picture, darker))
+        changed += plain != dark
+    assert changed >= 3
 
 
 def test_the_same_picture_gets_the_same_answer_alone_and_in_a_batch(
@@ -79,7 +82,7 @@ def test_the_numbers_of_the_cards_are_those_that_were_measured() -> None:
 
 
 def test_the_calibration_rows_hold_what_a_first_calibration_needs() -> None:
-    text = (MEMBERS_FILE.parent / "wound-calibration.json").read_text(encoding="utf-8")
+    text = (MEMBERS_FILE.parent / "wound-answers.json").read_text(encoding="utf-8")
     rows = json.loads(text)
     assert len(text) < 1e6
     assert [row["index"] for row in rows] == list(range(len(rows)))

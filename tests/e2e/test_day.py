@@ -98,7 +98,7 @@ def answer_by_keyboard(page: Page, count: int) -> None:
         before = page.url
         page.keyboard.press("1")
         page.keyboard.press("Control+Enter")
-        page.wait_for_function("old => location.href !== old", arg=before)
+        expect(page).not_to_have_url(before)
     if "/cases/" in page.url:
         page.get_by_role("button", name="Let go").click()
 

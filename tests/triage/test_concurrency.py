@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -38,7 +39,7 @@ def test_reviewers_who_claim_at_once_never_get_the_same_case() -> None:
     people = [make_user(site) for _ in range(8)]
     for _ in people:
         make_case(site, SPLIT)
-    leases = at_once([lambda who=who: queue.claim_next(site=site, user=who) for who in people])
+    leases = at_once([partial(queue.claim_next, site=site, user=who) for who in people])
     cases = Counter(lease.case_id for lease in leases if lease)
     assert cases and set(cases.values()) == {1}
     assert Lease.objects.running().count() == len(cases)
@@ -49,7 +50,7 @@ def test_a_person_who_claims_many_times_at_once_holds_one_case() -> None:
     person = make_user(site)
     for _ in range(6):
         make_case(site, SPLIT)
-    leases = at_once([lambda: queue.claim_next(site=site, user=person) for _ in range(6)])
+    leases = at_once([partial(queue.claim_next, site=site, user=person) for _ in range(6)])
     assert {lease.pk for lease in leases if lease} == set(
         Lease.objects.running().values_list("pk", flat=True)
     )
@@ -67,13 +68,13 @@ def test_of_many_who_want_one_case_one_gets_it() -> None:
         except Conflict:
             return False
 
-    assert sum(at_once([lambda who=who: try_to_claim(who) for who in people])) == 1
+    assert sum(at_once([partial(try_to_claim, who) for who in people])) == 1
 
 
 def test_of_many_workers_one_gets_the_job() -> None:
     case = make_case(make_site(), finish=False)
     Run.objects.all().delete()
     job = make_run(case.observation).jobs.get(member="alpha")
-    claimed = at_once([lambda: claim_job(job_id=job.pk) for _ in range(8)])
+    claimed = at_once([partial(claim_job, job_id=job.pk) for _ in range(8)])
     assert sum(one is not None for one in claimed) == 1
     assert MemberJob.objects.get(pk=job.pk).attempt == 1

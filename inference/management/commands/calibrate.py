@@ -25,7 +25,7 @@ class Command(BaseCommand):
         path = answers_path(domain)
         if not path.is_file():
             raise CommandError(f"{path} is missing: training writes it.")
-        rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        rows = json.loads(path.read_text())
         fitted = fit(rows)
         target = calibration_path(domain)
         target.write_text(json.dumps(fitted.to_dict(), allow_nan=False) + "\n")
