@@ -7,3 +7,4 @@ class TriageConfig(AppConfig):
 
     def ready(self) -> None:
         from triage import receivers  # noqa: F401  (connects the signals)
+        from triage.api import schema  # noqa: F401  (describes tokens in the OpenAPI schema)

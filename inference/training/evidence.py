@@ -162,12 +162,12 @@ def reflections(answers: Answers, truth: Objects) -> dict[str, Any]:
 
 
 def attribute_agreement(course: Course, answered: dict[str, list[Row]]) -> dict[str, float]:
-    """Share of descriptions whose stated level matches the pixels (chance is about a third)."""
+    """Share of answers whose stated level matches the pixels (chance is about a third)."""
     from inference.training import measure
 
     measured = measure_all([photo.image() for photo in course.photos])
     levels = measure.levels(measured, measure.thresholds(measured))
-    rows = [row for rows in answered.values() for row in rows if row["valid"]]
+    rows = [row for rows in answered.values() for row in rows]
     return {
         name: round(
             float(
