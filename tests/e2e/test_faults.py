@@ -15,13 +15,13 @@ from tests.e2e.conftest import Stack
 from tests.pictures import jpeg
 
 CASES = 12
-PATIENCE_S = 60
+PATIENCE_S = 120
 LABELS = load_domain("wound").label_ids
 MEMBERS = """
 [members]
-one = { backend = "scripted", domains = ["wound"], options = { place = 0, delay_s = 0.3 } }
-two = { backend = "scripted", domains = ["wound"], options = { place = 1, delay_s = 0.3 } }
-three = { backend = "scripted", domains = ["wound"], options = { place = 2, delay_s = 0.3 } }
+one = { backend = "scripted", domains = ["wound"], options = { place = 0, delay_s = 0.1 } }
+two = { backend = "scripted", domains = ["wound"], options = { place = 1, delay_s = 0.1 } }
+three = { backend = "scripted", domains = ["wound"], options = { place = 2, delay_s = 0.1 } }
 """
 
 
