@@ -156,9 +156,11 @@ def test_axe_finds_nothing(sign_in: SignIn, person: str, scheme: str, shoot: Sho
     page = sign_in(person)
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     addresses = list(PAGES[person])
-    if person == "clinician":
-        page.goto("/cases/")
-        addresses.append(str(page.locator("a[href^='/cases/']").first.get_attribute("href")))
+    for listed, kind in (("clinician", "cases"), ("administrator", "policies")):
+        if person == listed:
+            page.goto(f"/{kind}/")
+            links = page.locator(f"main a[href^='/{kind}/']:not([href*='?'])")
+            addresses.append(str(links.first.get_attribute("href")))
     for address in addresses:
         page.goto(address)
         name = address.strip("/").split("/")[0]

@@ -170,7 +170,7 @@ names["confine"](json.loads(sys.argv[2]))
 failed = []
 for what, attempt in (
     ("read", lambda: open("/etc/passwd")),
-    ("write", lambda: open("/tmp/of-a-decoder", "w")),
+    ("write", lambda: open("of-a-decoder", "w")),
     ("socket", lambda: socket.socket()),
 ):
     try:

@@ -86,6 +86,15 @@ def test_a_caregiver_gets_a_plain_summary_without_traces_or_scores(
     assert "somebody has fallen" in html
 
 
+def test_no_list_tells_a_caregiver_of_members_or_stages(cast: Cast, signed: Signed) -> None:
+    make_case(cast.household, ("fall", "fall", None))
+    for name in ("household", "cases"):
+        html = signed("caregiver").get(reverse(name)).content.decode()
+        assert "gamma" not in html
+        assert "Member" not in html
+        assert "Reasoning" not in html
+
+
 def test_an_untrained_household_says_so(signed: Signed) -> None:
     html = signed("caregiver").get(reverse("household")).content.decode()
     assert "not trained" in html or "not been trained" in html
