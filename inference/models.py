@@ -10,29 +10,41 @@ from django.db.models import Q
 from inference.pipeline.stages import Stage
 
 
+def media_folder(media: "Media") -> str:
+    """Where all files of an observation lie, and nothing else."""
+    return f"{media.observation_id.hex[:2]}/{media.observation_id.hex}"
+
+
 def media_path(media: "Media", _name: str) -> str:
     """Server-made names: nothing of what the sender called the file reaches the disk."""
-    return f"{media.observation_id.hex[:2]}/{media.observation_id.hex}/{uuid.uuid4().hex}"
+    return f"{media_folder(media)}/{uuid.uuid4().hex}"
+
+
+def frame_path(frame: "Frame", name: str) -> str:
+    """Beside the other files of its observation."""
+    return media_path(frame.media, name)
 
 
 class Observation(models.Model):
-    """What was seen, once: one photo of a wound, one frame of a room."""
+    """What was seen, once: one photo or clip, of a wound or of a room."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     domain = models.CharField(max_length=40)
     captured_at = models.DateTimeField(null=True, blank=True)
     received_at = models.DateTimeField(auto_now_add=True)
     drawn = models.BooleanField(default=False, help_text="A drawing by this project, no photo.")
+    visual = models.BinaryField(null=True, help_text="float32, little-endian: visual features.")
 
     def __str__(self) -> str:
         return f"{self.domain} {self.id.hex[:8]}"
 
 
 class Media(models.Model):
-    """One file of an observation.
+    """One file of an observation, a photo or a clip.
 
     `original` is kept as it came, sealed: no view serves it. `shown` is re-encoded, without any
-    metadata, and is also what the members look at.
+    metadata; of a photo it is also what the members look at, of a clip it is one of its frames.
+    `clip` is the playback copy, empty for a photo.
     """
 
     observation = models.OneToOneField(Observation, on_delete=models.CASCADE, related_name="media")
@@ -42,9 +54,30 @@ class Media(models.Model):
     thumbnail = models.FileField(upload_to=media_path)
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
+    clip = models.FileField(upload_to=media_path, blank=True)
+    duration_s = models.FloatField(default=0, help_text="Seconds a clip lasts; 0 for a photo.")
 
     def __str__(self) -> str:
         return f"{self.width} x {self.height}, {self.sha256[:8]}"
+
+
+class Frame(models.Model):
+    """One of the pictures of a clip that the members look at, in the order of the clip."""
+
+    media = models.ForeignKey(Media, on_delete=models.CASCADE, related_name="frames")
+    position = models.PositiveSmallIntegerField()
+    at_s = models.FloatField(help_text="Seconds from the clip's beginning.")
+    shown = models.FileField(upload_to=frame_path)
+    thumbnail = models.FileField(upload_to=frame_path)
+
+    class Meta:
+        ordering: ClassVar = ["position"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["media", "position"], name="one_frame_a_position"),
+        ]
+
+    def __str__(self) -> str:
+        return f"frame {self.position} at {self.at_s:.1f} s"
 
 
 class Run(models.Model):

@@ -6,32 +6,59 @@ import struct
 import subprocess
 import sys
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 
 DECODER = Path(__file__).with_name("decoder.py")
-HEADER = struct.Struct(">III")
+HEADER = struct.Struct(">I")
 MAX_ANSWER = 64 << 20
-MAX_HEAD = 256
-JPEG = b"\xff\xd8\xff"
+MAX_HEAD = 2048
+MAX_FRAMES = 8
+
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+QUICKTIME = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+STILLS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis", b"crx ")
+"""What a single picture's file calls itself in a container that clips have too."""
+OTHERS = (b"BM", b"II*\x00", b"MM\x00*", b"\x1aE\xdf\xa3")
+"""BMP, TIFF and Matroska or WebM: known, and not taken."""
 
 SENTENCES = {
-    "empty": "This file is empty. Send the photo again.",
-    "too_large": "This file is larger than {max_mb} MB. Send a smaller photo.",
-    "not_an_image": "This file is no photo that we can read. Send a JPEG, PNG or WebP.",
-    "unsupported": "This kind of picture cannot be read here. Send a JPEG, PNG or WebP.",
-    "animated": "This picture moves. Send a single photo as JPEG, PNG or WebP.",
+    "empty": "This file is empty. Send the photo or clip again.",
+    "too_large": "This file is larger than {max_mb} MB. Send a smaller photo or a shorter clip.",
+    "not_an_image": (
+        "This file is no photo or clip that we can read. "
+        "Send a JPEG, PNG or WebP, or a clip as MP4."
+    ),
+    "unsupported": (
+        "This kind of picture cannot be read here. Send a JPEG, PNG or WebP, or a clip as MP4."
+    ),
+    "animated": "This picture moves. Send a single photo, or the clip as MP4 or GIF.",
     "too_many_pixels": "This picture has over {max_megapixels} megapixels. Send a smaller one.",
-    "too_small": "This picture is smaller than {min_side} pixels. Send the photo itself.",
-    "truncated": "This photo is damaged or was cut off on its way. Send it again.",
-    "decoder_failed": "This photo could not be read safely. Send it as a new JPEG or PNG.",
+    "too_small": "This picture is smaller than {min_side} pixels. Send the photo or clip itself.",
+    "truncated": "This file is damaged or was cut off on its way. Send it again.",
+    "decoder_failed": (
+        "This file could not be read safely. Send it as a new JPEG or PNG, a clip as a shorter MP4."
+    ),
+    "too_long": "This clip is longer than {max_s} seconds. Send the part that matters.",
+    "clip_too_detailed": (
+        "The pictures of this clip have over {max_clip_megapixels} megapixels. "
+        "Send it in a lower resolution."
+    ),
+    "no_picture": "There is no picture in this clip. Send a clip with a picture, or a photo.",
+    "unsupported_codec": (
+        "This clip is packed in a way that cannot be read here. Send it as MP4 (H.264)."
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bytes, pixels and sides in pixels that are accepted; memory and seconds of the child."""
+    """Bytes, pixels, seconds and sides in pixels that are accepted or made; the child's resources.
+
+    Those named `clip_` are for clips. Memory in bytes; `cpu_s` and `wall_s` in seconds.
+    """
 
     max_bytes: int = 25 << 20
     max_pixels: int = 40_000_000
@@ -41,13 +68,31 @@ class Limits:
     memory: int = 1 << 30
     cpu_s: int = 10
     wall_s: float = 20.0
+    max_s: int = 60
+    clip_pixels: int = 9_000_000
+    frame_side: int = 1024
+    clip_side: int = 640
+    clip_cpu_s: int = 60
+    clip_wall_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture that is judged, as JPEG, and its second in the clip (0.0 for a photo)."""
+
+    image: bytes
+    thumbnail: bytes
+    at_s: float
 
 
 @dataclass(frozen=True)
 class Sanitised:
-    """A picture as it may be shown: upright sRGB JPEG bytes without any metadata.
+    """A photo or clip as it may be shown: upright sRGB JPEG bytes without any metadata.
 
-    `sha256` is that of the original bytes; `width` and `height` are those of `image`.
+    `frames` are the pictures to judge, in order: of a photo the photo itself. `image` and
+    `thumbnail` are those of the middle one, `width` and `height` are those of `image`. `clip` is
+    the playback copy of a clip, an MP4 without sound, and b"" for a photo. `sha256` is that of the
+    original bytes.
     """
 
     image: bytes
@@ -56,6 +101,9 @@ class Sanitised:
     height: int
     format: str
     sha256: str
+    frames: tuple[Frame, ...]
+    clip: bytes
+    duration_s: float
 
 
 class MediaRejected(ValueError):
@@ -67,31 +115,38 @@ class MediaRejected(ValueError):
             SENTENCES[code].format(
                 max_mb=limits.max_bytes >> 20,
                 max_megapixels=limits.max_pixels // 1_000_000,
+                max_clip_megapixels=limits.clip_pixels // 1_000_000,
                 min_side=limits.min_side,
+                max_s=limits.max_s,
             )
         )
 
 
 def sanitise(data: bytes, *, limits: Limits | None = None) -> Sanitised:
-    """Decode a photo in a child process without rights to anything, and re-encode it.
+    """Decode a photo or clip in a child process without rights to anything, and re-encode it.
 
     Raises:
-        MediaRejected: it is no photo, damaged, or beyond the limits; a decoder that crashes,
-            hangs or runs out of memory counts as such.
+        MediaRejected: it is neither, damaged, or beyond the limits; a decoder that crashes, hangs
+            or runs out of memory counts as such.
     """
     limits = limits or Limits()
-    if code := _refused_by_its_bytes(data, limits):
+    kind = _kind(data)
+    if code := _refused_by_its_bytes(data, kind, limits):
         raise MediaRejected(code, limits)
-    answer = _decode(data, limits)
+    answer = _decode(data, kind, limits)
     if answer.error:
         raise MediaRejected(answer.error, limits)
+    middle = answer.frames[len(answer.frames) // 2]
     return Sanitised(
-        image=answer.image,
-        thumbnail=answer.thumbnail,
+        image=middle.image,
+        thumbnail=middle.thumbnail,
         width=answer.width,
         height=answer.height,
         format=answer.format,
         sha256=hashlib.sha256(data).hexdigest(),
+        frames=answer.frames,
+        clip=answer.clip,
+        duration_s=answer.duration_s,
     )
 
 
@@ -99,38 +154,50 @@ def sanitise(data: bytes, *, limits: Limits | None = None) -> Sanitised:
 class _Answer:
     """What the child said; believed only as far as it has been checked."""
 
-    error: str
-    width: int
-    height: int
-    format: str
-    image: bytes
-    thumbnail: bytes
+    error: str = ""
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    frames: tuple[Frame, ...] = ()
+    clip: bytes = b""
+    duration_s: float = 0.0
 
 
-def _refused_by_its_bytes(data: bytes, limits: Limits) -> str:
+def _kind(data: bytes) -> str:
+    """ "photo", the container of a clip ("gif", "avi", "mp4"), or "" for anything else."""
+    riff = data[8:12] if data[:4] == b"RIFF" else b""
+    if data.startswith((JPEG, PNG)) or riff == b"WEBP":
+        return "photo"
+    if data.startswith(b"GIF8"):
+        return "gif"
+    if riff == b"AVI ":
+        return "avi"
+    return "mp4" if data[4:8] in QUICKTIME and data[8:12] not in STILLS else ""
+
+
+def _refused_by_its_bytes(data: bytes, kind: str, limits: Limits) -> str:
     if not data:
         return "empty"
     if len(data) > limits.max_bytes:
         return "too_large"
-    known = data.startswith((JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8"))
-    webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-    if known or webp:
+    if kind:
         return ""
-    pictures = (b"BM", b"II*\x00", b"MM\x00*")
-    container = data[4:8] == b"ftyp"
-    return "unsupported" if container or data.startswith(pictures) else "not_an_image"
+    known = data[4:8] == b"ftyp" or data.startswith(OTHERS)
+    return "unsupported" if known else "not_an_image"
 
 
-def _decode(data: bytes, limits: Limits) -> _Answer:
+def _decode(data: bytes, kind: str, limits: Limits) -> _Answer:
     """Ask a fresh interpreter, which shares nothing with this one but two pipes."""
-    command = (sys.executable, "-I", str(DECODER), json.dumps(asdict(limits)))
+    if kind != "photo":
+        limits = replace(limits, cpu_s=limits.clip_cpu_s, wall_s=limits.clip_wall_s)
+    command = (sys.executable, "-I", str(DECODER), kind, json.dumps(asdict(limits)))
     child = subprocess.Popen(
         command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, close_fds=True
     )
     patience = threading.Timer(limits.wall_s, child.kill)
     patience.start()
     try:
-        return _unpack(_converse(child, data))
+        return _unpack(_converse(child, data), kind)
     except (OSError, ValueError, TypeError, struct.error) as error:
         raise MediaRejected("decoder_failed", limits) from error
     finally:
@@ -154,19 +221,44 @@ def _converse(child: subprocess.Popen[bytes], data: bytes) -> bytes:
     return answer
 
 
-def _unpack(answer: bytes) -> _Answer:
-    """Lengths of head, image and thumbnail, then the three."""
-    head_size, image_size, thumbnail_size = HEADER.unpack_from(answer)
-    body = HEADER.size + head_size
-    if len(answer) != body + image_size + thumbnail_size or head_size > MAX_HEAD:
-        raise ValueError("the decoder did not finish")
+def _unpack(answer: bytes, kind: str) -> _Answer:
+    """The head's length, the head, and the parts whose sizes it lists."""
+    (length,) = HEADER.unpack_from(answer)
+    if length > MAX_HEAD:
+        raise ValueError("the decoder's head is too long")
+    body = HEADER.size + length
     head = json.loads(answer[HEADER.size : body])
     if not isinstance(head, dict):
         raise ValueError("the decoder gave no head")
-    image, thumbnail = answer[body : body + image_size], answer[body + image_size :]
     if error := head.get("error", ""):
-        return _Answer(error if error in SENTENCES else "decoder_failed", 0, 0, "", b"", b"")
-    if not (image.startswith(JPEG) and thumbnail.startswith(JPEG)):
+        return _Answer(error if error in SENTENCES else "decoder_failed")
+    clip, *pictures = _parts(answer[body:], head.get("sizes"))
+    if clip[4:8] != (b"" if kind == "photo" else b"ftyp"):
+        raise ValueError("the decoder gave no clip, or one of a photo")
+    return _Answer(
+        width=int(head.get("width", 0)),
+        height=int(head.get("height", 0)),
+        format=str(head.get("format", ""))[:8],
+        frames=_frames(pictures, head.get("times")),
+        clip=clip,
+        duration_s=float(head.get("duration_s", 0.0)),
+    )
+
+
+def _parts(body: bytes, sizes: object) -> list[bytes]:
+    if not isinstance(sizes, list) or not all(isinstance(s, int) and s >= 0 for s in sizes):
+        raise ValueError("the decoder gave no sizes")
+    if not sizes or sum(sizes) != len(body):
+        raise ValueError("the decoder did not finish")
+    ends = list(accumulate(sizes))
+    return [body[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+
+
+def _frames(pictures: list[bytes], times: object) -> tuple[Frame, ...]:
+    """Picture, thumbnail, picture, thumbnail, with the second of each."""
+    if not isinstance(times, list) or not 0 < 2 * len(times) == len(pictures) <= 2 * MAX_FRAMES:
+        raise ValueError("the decoder gave no frames")
+    if not all(picture.startswith(JPEG) for picture in pictures):
         raise ValueError("the decoder gave no pictures")
-    width, height = int(head.get("width", 0)), int(head.get("height", 0))
-    return _Answer("", width, height, str(head.get("format", ""))[:8], image, thumbnail)
+    triples = zip(pictures[::2], pictures[1::2], times, strict=True)
+    return tuple(Frame(image, small, float(at)) for image, small, at in triples)

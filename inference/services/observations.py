@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from django.core.files.base import ContentFile
-from django.db import models
+from django.core.files.storage import default_storage
+from django.db.models.fields.files import FieldFile
+from PIL import Image
 
 from inference.media import Sanitised
-from inference.models import Media, Observation
+from inference.models import Frame, Media, Observation, media_folder
 
 
 def store_observation(
@@ -30,13 +32,26 @@ def store_observation(
         sha256=sanitised.sha256,
         width=sanitised.width,
         height=sanitised.height,
+        duration_s=sanitised.duration_s,
     )
     with _files_or_nothing(media):
         media.original.save("original", ContentFile(original), save=False)
         media.shown.save("shown", ContentFile(sanitised.image), save=False)
         media.thumbnail.save("thumbnail", ContentFile(sanitised.thumbnail), save=False)
+        if sanitised.clip:
+            media.clip.save("clip", ContentFile(sanitised.clip), save=False)
         media.save()
+        if sanitised.clip:
+            _store_frames(media, sanitised)
     return observation
+
+
+def _store_frames(media: Media, sanitised: Sanitised) -> None:
+    for position, seen in enumerate(sanitised.frames):
+        frame = Frame(media=media, position=position, at_s=seen.at_s)
+        frame.shown.save("shown", ContentFile(seen.image), save=False)
+        frame.thumbnail.save("thumbnail", ContentFile(seen.thumbnail), save=False)
+        frame.save()
 
 
 @contextlib.contextmanager
@@ -49,7 +64,28 @@ def _files_or_nothing(media: Media) -> Iterator[None]:
 
 
 def forget_files(media: Media) -> None:
-    """Remove the files of a media row that will not be kept."""
-    for file in (media.original, media.shown, media.thumbnail):
-        if isinstance(file, models.fields.files.FieldFile) and file.name:
-            file.storage.delete(file.name)
+    """Remove all files of an observation that will not be kept, those of its frames too.
+
+    The rows may be gone already: an observation's files are what lies in its folder.
+    """
+    storage, folder = default_storage, media_folder(media)
+    with contextlib.suppress(FileNotFoundError):
+        for name in storage.listdir(folder)[1]:
+            storage.delete(f"{folder}/{name}")
+        storage.delete(folder)
+
+
+def frames_of(observation: Observation) -> list[Image.Image]:
+    """The RGB pictures that the members look at, in order: a clip's frames, or the photo alone.
+
+    Raises:
+        OSError: a file is missing or cannot be read.
+    """
+    media = observation.media
+    shown = [frame.shown for frame in media.frames.all()] or [media.shown]
+    return [_picture(file) for file in shown]
+
+
+def _picture(file: FieldFile) -> Image.Image:
+    with file.open("rb") as opened:
+        return Image.open(opened).convert("RGB")

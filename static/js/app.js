@@ -47,7 +47,9 @@ function onClick(event) {
     for (const photo of document.querySelectorAll(".shown")) photo.classList.remove("shown");
   }
   if (toggle === "keys") store.set("no-keys", !target.checked);
-  if ("reveal" in target.dataset) target.closest(".stage").querySelector("[data-photo]").classList.add("shown");
+  if ("reveal" in target.dataset) {
+    for (const photo of target.closest(".stage").querySelectorAll("[data-photo]")) photo.classList.add("shown");
+  }
   if (fill) {
     document.getElementById(fill).value = target.dataset.value;
     document.getElementById(target.dataset.then).focus();

@@ -1,4 +1,4 @@
-// Sends each chosen photo by itself, with its own progress; without this module the form still works.
+// Sends each chosen photo or clip by itself, with its own progress; without this module the form still works.
 
 import { csrfToken } from "./app.js";
 
@@ -35,7 +35,7 @@ function fail(row, sentence) {
 function objection(file, index) {
   if (index >= Number(words.maxFiles)) return words.tooMany;
   if (file.size > Number(words.maxMb) * 1024 * 1024) return words.tooBig;
-  if (file.type && !file.type.startsWith("image/")) return words.noImage;
+  if (file.type && !/^(image|video)\//.test(file.type)) return words.noImage;
   return "";
 }
 
@@ -95,5 +95,5 @@ drop.addEventListener("drop", (event) => {
   event.preventDefault();
   take(event.dataTransfer.files);
 });
-// Enter in the subject's field has nothing to send: photos go as soon as they are chosen.
+// Enter in the subject's field has nothing to send: photos and clips go as soon as they are chosen.
 form.addEventListener("submit", (event) => event.preventDefault());

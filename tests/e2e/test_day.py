@@ -68,7 +68,7 @@ def test_a_bad_file_is_refused_in_words_and_the_good_one_taken(
     page = sign_in("clinician")
     page.goto("/upload/")
     page.set_input_files("#files", [str(bad), drawings[1]])
-    expect(page.get_by_text("is no photo that we can read")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("is no photo or clip that we can read")).to_be_visible(timeout=WAIT_MS)
     expect(page.locator("#results a[href^='/cases/']")).to_have_count(1, timeout=WAIT_MS)
 
 

@@ -37,7 +37,6 @@ def refusal(data: bytes, limits: Limits | None = None) -> MediaRejected:
         (b"II*\x00" + b"\x00" * 100, "unsupported"),
         (ODD_HEIC, "unsupported"),
         (files.encoded(files.halves(), "GIF"), "unsupported"),
-        (files.animated("GIF"), "animated"),
         (files.animated("PNG"), "animated"),
         (files.animated("WEBP"), "animated"),
         (files.encoded(Image.new("RGB", (1, 1)), "PNG"), "too_small"),
@@ -114,10 +113,18 @@ def test_every_refusal_says_what_to_do(code: str) -> None:
 def test_messages_name_the_limits() -> None:
     assert "25 MB" in str(MediaRejected("too_large", Limits()))
     assert "40 megapixels" in str(MediaRejected("too_many_pixels", Limits()))
+    assert "60 seconds" in str(MediaRejected("too_long", Limits()))
+    assert "9 megapixels" in str(MediaRejected("clip_too_detailed", Limits()))
 
 
 GOOD = files.encoded(files.halves())
-HEAD = "import json, os, struct, sys, time\n"
+HEAD = """import json, os, struct, sys, time
+def say(head, *parts):
+    words = json.dumps(head).encode()
+    sys.stdout.buffer.write(struct.pack(">I", len(words)) + words + b"".join(parts))
+J = bytes([255, 216, 255])
+GOOD = {"width": 9, "height": 9, "format": "JPEG", "duration_s": 0, "times": [0.0]}
+"""
 PROGRAMS = {
     "crashes": "os.abort()",
     "is killed": "os.kill(os.getpid(), 9)",
@@ -128,19 +135,25 @@ PROGRAMS = {
     "talks without end": (
         "sys.stdin.buffer.read(); [sys.stdout.buffer.write(bytes(1 << 20)) for _ in iter(int, 1)]"
     ),
-    "lies about lengths": "sys.stdout.buffer.write(struct.pack('>III', 2, 2**31, 0) + b'{}')",
-    "stops half way": "sys.stdout.buffer.write(struct.pack('>III', 2, 9, 0) + b'{}')",
-    "gives no JSON": "sys.stdout.buffer.write(struct.pack('>III', 2, 0, 0) + b'{[')",
-    "gives a list": "sys.stdout.buffer.write(struct.pack('>III', 2, 0, 0) + b'[]')",
-    "gives no pictures": "sys.stdout.buffer.write(struct.pack('>III', 2, 2, 2) + b'{}<a<b')",
-    "odd width": (
-        "sys.stdout.buffer.write(struct.pack('>III', 13, 3, 3) + b'{\"width\": []}'"
-        " + bytes([255, 216, 255] * 2))"
-    ),
-    "odd error": "sys.stdout.buffer.write(struct.pack('>III', 14, 0, 0) + b'{\"error\": \"?\"}')",
-    "odd kind of error": (
-        "sys.stdout.buffer.write(struct.pack('>III', 14, 0, 0) + b'{\"error\": [1]}')"
-    ),
+    "lies about its head": "sys.stdout.buffer.write(struct.pack('>I', 2**31) + b'{}')",
+    "lies about lengths": "say(GOOD | {'sizes': [0, 2**31, 3]}, J, J)",
+    "lies with a minus": "say(GOOD | {'sizes': [0, -3, 9]}, J, J)",
+    "lies with words": "say(GOOD | {'sizes': ['0', '3', '3']}, J, J)",
+    "stops half way": "say(GOOD | {'sizes': [0, 3, 3]}, J)",
+    "gives no JSON": "sys.stdout.buffer.write(struct.pack('>I', 2) + b'{[')",
+    "gives a list": "sys.stdout.buffer.write(struct.pack('>I', 2) + b'[]')",
+    "gives no sizes": "say(GOOD, J, J)",
+    "gives nothing": "say(GOOD | {'sizes': []})",
+    "gives no frames": "say(GOOD | {'times': [], 'sizes': [0]})",
+    "gives no times": "say({'width': 9, 'sizes': [0, 3, 3]}, J, J)",
+    "gives no pictures": "say(GOOD | {'sizes': [0, 2, 2]}, b'<a<b')",
+    "gives a thumbnail too few": "say(GOOD | {'sizes': [0, 3]}, J)",
+    "gives far too many": "say(GOOD | {'times': [0] * 9, 'sizes': [0, *[3] * 18]}, J * 18)",
+    "gives a clip of a photo": "say(GOOD | {'sizes': [8, 3, 3]}, b'0000ftyp', J, J)",
+    "odd time": "say(GOOD | {'times': [[]], 'sizes': [0, 3, 3]}, J, J)",
+    "odd width": "say(GOOD | {'width': [], 'sizes': [0, 3, 3]}, J, J)",
+    "odd error": "say({'error': '?'})",
+    "odd kind of error": "say({'error': [1]})",
 }
 
 
@@ -154,6 +167,16 @@ def test_a_decoder_that_misbehaves_is_only_a_refusal(
     monkeypatch.setattr(sanitising, "MAX_ANSWER", 4 << 20)
     large = GOOD + bytes(1 << 20)  # more than a pipe holds
     assert refusal(large, Limits(wall_s=4)).code == "decoder_failed"
+
+
+def test_a_decoder_that_says_all_it_should_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the programs above leave out or change is all that is wrong with them."""
+    program = tmp_path / "decoder.py"
+    program.write_text(HEAD + "say(GOOD | {'sizes': [0, 3, 3]}, J, J)")
+    monkeypatch.setattr(sanitising, "DECODER", program)
+    assert sanitise(GOOD).width == 9
 
 
 def test_no_child_is_left_behind() -> None:
@@ -188,5 +211,5 @@ def test_the_child_can_reach_nothing_and_carries_nothing_of_ours() -> None:
     failed, cpu, modules = json.loads(done.stdout)
     assert failed == ["read", "write", "socket"]
     assert cpu == [7, 7]
-    ours = {"django", "celery", "inference", "triage", "torch", "numpy"}
+    ours = {"django", "celery", "inference", "triage", "torch", "numpy", "av"}
     assert not ours & {name.partition(".")[0] for name in modules}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from inference.media import Limits, Sanitised, sanitise
+from inference.media import Frame, Limits, Sanitised, sanitise
 from tests.media import files
 
 RED, BLUE = (230, 20, 20), (20, 20, 230)
@@ -33,6 +33,8 @@ def test_a_photo_comes_through(format_: str) -> None:
     assert clean.format == format_
     assert (picture.format, picture.mode) == ("JPEG", "RGB")
     assert clean.sha256 == hashlib.sha256(data).hexdigest()
+    assert clean.frames == (Frame(clean.image, clean.thumbnail, 0.0),)
+    assert (clean.clip, clean.duration_s) == (b"", 0.0)
     assert close(picture.getpixel((10, 40)), RED)
     assert close(picture.getpixel((110, 40)), BLUE)
 
@@ -156,6 +158,6 @@ def test_limits_are_settings() -> None:
 
 
 def test_what_comes_out_cannot_be_changed() -> None:
-    clean = Sanitised(b"", b"", 1, 1, "JPEG", "")
+    clean = Sanitised(b"", b"", 1, 1, "JPEG", "", (), b"", 0.0)
     with pytest.raises(FrozenInstanceError):
         clean.width = 2  # type: ignore[misc]

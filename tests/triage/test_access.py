@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from tests.factories import make_case, make_policy
+from tests.factories import make_camera, make_case, make_policy
 from tests.triage.conftest import Cast
 from triage.choices import PolicyStatus
 from triage.models import Case, Policy
@@ -29,6 +29,9 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "case-panel": ("get", REVIEWERS),
     "photo": ("get", REVIEWERS),
     "thumbnail": ("get", REVIEWERS),
+    "clip": ("get", REVIEWERS),
+    "frame": ("get", REVIEWERS),
+    "frame-thumbnail": ("get", REVIEWERS),
     "claim": ("post", REVIEWERS),
     "release": ("post", REVIEWERS),
     "extend": ("post", REVIEWERS),
@@ -44,6 +47,8 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "refit": ("post", {ADMINISTRATOR}),
     "propose": ("post", {ADMINISTRATOR}),
     "defer-all": ("post", {ADMINISTRATOR}),
+    "end-learning": ("post", {ADMINISTRATOR}),
+    "start-learning": ("post", {ADMINISTRATOR}),
     "ensemble": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-observations": ("post", REVIEWERS),
     "api-receipt": ("get", REVIEWERS),
@@ -61,6 +66,9 @@ ABOUT_A_CASE = {
     "case-panel",
     "photo",
     "thumbnail",
+    "clip",
+    "frame",
+    "frame-thumbnail",
     "claim",
     "release",
     "extend",
@@ -73,6 +81,7 @@ ABOUT_A_CASE = {
     "api-reviews",
     "api-undo",
 }
+ABOUT_A_FRAME = {"frame", "frame-thumbnail"}
 ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-publish"}
 
 
@@ -93,6 +102,8 @@ def own(cast: Cast) -> tuple[Case, Policy]:
 def url_of(route: str, case: Case, policy: Policy) -> str:
     if route == "api-receipt":
         return reverse(route, args=[case.observation_id])
+    if route in ABOUT_A_FRAME:
+        return reverse(route, args=[case.pk, 0])
     if route in ABOUT_A_CASE:
         return reverse(route, args=[case.pk])
     return reverse(route, args=[policy.pk] if route in ABOUT_A_POLICY else [])
@@ -172,6 +183,14 @@ def test_another_sites_policy_is_not_found(cast: Cast) -> None:
     case = make_case(cast.clinic)
     for route in sorted(ABOUT_A_POLICY):
         assert status_for(cast.administrator, route, case, policy) == 404
+
+
+@pytest.mark.parametrize("route", ["end-learning", "start-learning"])
+def test_another_sites_camera_is_not_found(cast: Cast, route: str) -> None:
+    client = Client()
+    client.force_login(cast.administrator)
+    for camera in (str(make_camera(cast.elsewhere).pk), "999999", "-1", "camera"):
+        assert client.post(reverse(route), {"camera": camera}).status_code == 404
 
 
 def test_switching_to_a_site_that_is_not_ones_own_is_not_found(cast: Cast) -> None:

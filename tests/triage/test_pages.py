@@ -156,7 +156,7 @@ def test_uploading_several_files_says_for_each_what_became_of_it(signed: Signed)
     html = signed("clinician").post(reverse("upload"), {"files": upload}).content.decode()
     case = Case.objects.get()
     assert reverse("case", args=[case.pk]) in html
-    assert "is no photo that we can read" in html
+    assert "is no photo or clip that we can read" in html
 
 
 def test_uploading_nothing_says_what_to_do(signed: Signed) -> None:

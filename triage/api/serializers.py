@@ -5,16 +5,22 @@ from typing import Any
 from django.conf import settings
 from rest_framework import serializers
 
+from inference.media import Limits
 from triage.models import Case, Policy
 from triage.reasons import in_words
 from triage.services.intake import MAX_PSEUDONYM
 from triage.services.reviews import MAX_COMMENT
 
+ACCEPTED = (
+    "A photo as JPEG, PNG or WebP, or a clip as MP4, MOV, AVI or animated GIF "
+    f"of at most {Limits.max_s} seconds."
+)
+
 
 class ObservationIn(serializers.Serializer[Any]):
-    """One photo of a wound, or one frame of a room."""
+    """One photo or clip, of a wound or of a room."""
 
-    file = serializers.FileField(help_text="JPEG, PNG or WebP")
+    file = serializers.FileField(help_text=ACCEPTED)
     subject = serializers.CharField(required=False, default="", max_length=MAX_PSEUDONYM)
     captured_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
@@ -22,7 +28,8 @@ class ObservationIn(serializers.Serializer[Any]):
         """Refused by its size, before it is read into memory."""
         if file.size > settings.ALARM_UPLOAD_MB << 20:
             raise serializers.ValidationError(
-                f"This file is larger than {settings.ALARM_UPLOAD_MB} MB. Send a smaller photo."
+                f"This file is larger than {settings.ALARM_UPLOAD_MB} MB. "
+                "Send a smaller photo or a shorter clip."
             )
         return file
 
@@ -75,6 +82,9 @@ class CaseDetail(serializers.Serializer[Any]):
     subject = serializers.CharField(source="case.subject.pseudonym", default="")
     status = serializers.CharField(source="case.status")
     version = serializers.IntegerField(source="case.version")
+    duration_s = serializers.FloatField(
+        source="duration", help_text="Seconds a clip lasts; 0 for a photo."
+    )
     blind = serializers.BooleanField()
     label = serializers.SerializerMethodField()  # type: ignore[assignment]
     level = serializers.CharField()

@@ -43,6 +43,7 @@ class Observations(APIView):
             subject=wanted["subject"],
             captured_at=wanted["captured_at"],
             source="api",
+            camera=request.user.token if isinstance(request.user, Device) else None,
         )
         created = status.HTTP_201_CREATED if opened.created else status.HTTP_200_OK
         return Response(serializers.Receipt(opened.case).data, status=created)

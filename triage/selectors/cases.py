@@ -7,17 +7,18 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.utils.translation import gettext as _
 
-from inference.models import MemberJob, Run, StageTrace
+from inference.models import Frame, MemberJob, Run, StageTrace
 from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
 from triage.choices import CLAIMABLE, CaseStatus
 from triage.models import AuditEvent, Case, Decision, Lease, Policy
 from triage.permissions import allows
-from triage.reasons import in_words
+from triage.reasons import UNFAMILIAR, in_words, kinds
 from triage.selectors.explain import (
     STAGES,
     StageLevel,
+    novelty_level,
     overall_level,
     plain_certainty,
     sentence,
@@ -27,6 +28,8 @@ from triage.selectors.explain import (
 from triage.selectors.rows import is_blind, latest_decision, why_not_undo
 
 KEYS = 9
+SEEN = ("photo seen", "clip seen")
+"""Looks are written down, but a history of them would bury the rest."""
 TEXT_FIELD = {
     Stage.COMPREHENSION: "description",
     Stage.ANALYSIS: "reasoning",
@@ -117,6 +120,9 @@ class CasePage:
     can_undo: bool
     width: int
     height: int
+    clip: bool
+    duration: float
+    frames: list[Frame]
     earlier: list[Case]
 
 
@@ -164,6 +170,9 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         can_undo=_can_undo(case, user),
         width=case.observation.media.width,
         height=case.observation.media.height,
+        clip=bool(case.observation.media.clip),
+        duration=case.observation.media.duration_s,
+        frames=list(case.observation.media.frames.all()),
         earlier=_earlier(case),
     )
 
@@ -287,11 +296,31 @@ def _scores(run: Run, decision: Decision) -> list[ScoreRow]:
             deciding=method == decision.method,
         )
         for method, (title, words) in titles.items()
+    ] + _novelty(decision)
+
+
+def _novelty(decision: Decision) -> list[ScoreRow]:
+    """The novelty that was decided by; nothing where the domain had no reference."""
+    if "novelty" not in decision.explanation:
+        return []
+    value = decision.explanation["novelty"]
+    return [
+        ScoreRow(
+            method="novelty",
+            title=_("Novelty"),
+            value=value,
+            level=novelty_level(value),
+            sentence=_(
+                "The share of familiar pictures that are nearer than this one to what the "
+                "ensemble was trained on, or to cases that were checked here."
+            ),
+            deciding=bool(kinds(decision.reasons) & UNFAMILIAR),
+        )
     ]
 
 
 def _history(case: Case, blind: bool, titles: dict[str, str]) -> list[HistoryLine]:
-    events = case.events.select_related("actor").exclude(verb="photo seen")
+    events = case.events.select_related("actor").exclude(verb__in=SEEN)
     return [
         HistoryLine(
             when=event.created_at,

@@ -30,12 +30,13 @@ class QueueRow:
     audit: bool
     label: str
     drawn: bool
+    clip: bool
     late: bool
 
 
 def with_details(cases: QuerySet[Case]) -> QuerySet[Case]:
     """What `rows` needs, in a handful of queries however many cases there are."""
-    return cases.select_related("observation", "subject").prefetch_related(
+    return cases.select_related("observation__media", "subject").prefetch_related(
         Prefetch("decisions", Decision.objects.order_by("-pk")),
         Prefetch("leases", Lease.objects.running().select_related("holder")),
     )
@@ -95,6 +96,7 @@ def _row(case: Case, viewer: AbstractBaseUser, detailed: bool) -> QueueRow:
         audit=_audited(case),
         label="" if blind else titles.get(_label(case, decision), ""),
         drawn=case.observation.drawn,
+        clip=bool(case.observation.media.clip),
         late=bool(case.status in WAITING and case.due_at and case.due_at < timezone.now()),
     )
 

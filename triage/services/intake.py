@@ -1,4 +1,4 @@
-"""The door: a photo comes in whole, or it stays outside with a clear word."""
+"""The door: a photo or clip comes in whole, or it stays outside with a clear word."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from inference.pipeline.domains import load_domain
 from inference.services.observations import forget_files, store_observation
 from inference.services.runs import open_run
 from triage.errors import Refused, TriageError
-from triage.models import Case, Site, Subject
+from triage.models import Case, DeviceToken, Site, Subject
 from triage.services.history import record
 from triage.services.states import tell
 
@@ -29,7 +29,7 @@ class DiskFull(TriageError):
 
 @dataclass(frozen=True)
 class Opened:
-    """The case of a photo; `created` is False when the same photo was here already."""
+    """The case of a photo or clip; `created` is False when the same file was here already."""
 
     case: Case
     created: bool
@@ -44,13 +44,14 @@ def open_case(
     captured_at: datetime | None = None,
     drawn: bool = False,
     source: str = "page",
+    camera: DeviceToken | None = None,
 ) -> Opened:
-    """Take one photo in: store it, open its case and queue the ensemble's work.
+    """Take one photo or clip in: store it, open its case and queue the ensemble's work.
 
     The same bytes at the same site are one case, however often they are sent.
 
     Raises:
-        Refused: it is no photo that can be read, or the subject's name is too long.
+        Refused: it is no photo or clip that can be read, or the subject's name is too long.
         DiskFull: the disk refused.
     """
     if known := Case.objects.filter(site=site, sha256=hashlib.sha256(data).hexdigest()).first():
@@ -59,7 +60,9 @@ def open_case(
         raise Refused(f"A subject's pseudonym has at most {MAX_PSEUDONYM} plain characters.")
     sanitised = _sanitised(data)
     try:
-        case = _store(site, data, sanitised, actor, subject.strip(), captured_at, drawn, source)
+        case = _store(
+            site, data, sanitised, actor, subject.strip(), captured_at, drawn, source, camera
+        )
     except IntegrityError:
         known = Case.objects.filter(site=site, sha256=sanitised.sha256).first()
         if known is None:
@@ -67,7 +70,7 @@ def open_case(
         return Opened(known, created=False)
     except OSError as error:
         raise DiskFull(
-            "There is no room to store this photo. Tell your administrator.", "disk_full"
+            "There is no room to store this file. Tell your administrator.", "disk_full"
         ) from error
     return Opened(case, created=True)
 
@@ -88,6 +91,7 @@ def _store(
     captured_at: datetime | None,
     drawn: bool,
     source: str,
+    camera: DeviceToken | None,
 ) -> Case:
     media, committed = None, Event()
     try:
@@ -108,6 +112,7 @@ def _store(
                 sha256=sanitised.sha256,
                 opened_by_id=actor.pk if actor else None,
                 subject=_subject(site, subject),
+                camera=camera,
             )
             record("opened", site=site, actor=actor, case=case, source=source)
             transaction.on_commit(lambda: tell(site.pk, case.id), robust=True)

@@ -47,6 +47,8 @@ STATE_LOOKS: dict[str, tuple[str, str]] = {
     "draft": ("pencil", "quiet"),
     "retired": ("clock", "quiet"),
     "dropped": ("failed", "quiet"),
+    "learning": ("looking", "warning"),
+    "trusted": ("check", "quiet"),
 }
 
 

@@ -1,7 +1,7 @@
 """The administrators' pages: policies and the ensemble."""
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
@@ -9,10 +9,11 @@ from django.views.decorators.http import require_GET, require_POST
 from triage.choices import PolicyMode
 from triage.errors import Refused
 from triage.forms import ProposeForm
-from triage.models import Policy
+from triage.models import DeviceToken, Policy
 from triage.selectors.ensemble import ensemble_page
+from triage.selectors.learning import Source
 from triage.selectors.policies import policies_page, policy_page
-from triage.services import calibration, policies
+from triage.services import calibration, learning, policies
 from triage.views.access import is_fragment, member_page, person, site_of
 
 
@@ -93,6 +94,32 @@ def defer_all_view(request: HttpRequest) -> HttpResponse:
     policies.defer_everything(site=site, domain=site.domain, actor=person(request))
     messages.warning(request, _("From now on every case goes to a person."))
     return redirect("policies")
+
+
+@require_POST
+@member_page("change_policies")
+def end_learning_view(request: HttpRequest) -> HttpResponse:
+    learning.end_by_hand(source=_source(request), actor=person(request))
+    messages.warning(request, _("Learning has ended: the policy decides from the next case on."))
+    return redirect("policies")
+
+
+@require_POST
+@member_page("change_policies")
+def start_learning_view(request: HttpRequest) -> HttpResponse:
+    learning.start_again(source=_source(request), actor=person(request))
+    messages.info(request, _("It is learning: from the next case on all its cases go to a person."))
+    return redirect("policies")
+
+
+def _source(request: HttpRequest) -> Source:
+    """The camera that the form names by `camera`, of the own site; without one the site itself."""
+    site, camera = site_of(request), request.POST.get("camera", "")
+    if not camera:
+        return Source(site, site.domain)
+    if not camera.isdecimal():
+        raise Http404
+    return Source(site, site.domain, get_object_or_404(DeviceToken, pk=int(camera), site=site))
 
 
 @require_GET

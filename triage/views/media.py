@@ -1,13 +1,17 @@
-"""Photos, shown only to people of the case's own site whose role allows it."""
+"""Photos and clips, shown only to people of the case's own site whose role allows it."""
 
+import re
 from uuid import UUID
 
 from django.db.models.fields.files import FieldFile
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
 from triage.services.history import record
 from triage.views.access import case_at, member_page, person
+
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 @require_GET
@@ -24,12 +28,77 @@ def thumbnail_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _jpeg(case_at(request, pk).observation.media.thumbnail)
 
 
+@require_GET
+@member_page("see_cases")
+def clip_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The playback copy. A browser asks for it piece by piece; the first piece counts as a look."""
+    case = case_at(request, pk)
+    clip = case.observation.media.clip
+    if not clip:
+        raise Http404
+    wanted = None if "If-Range" in request.headers else request.headers.get("Range")
+    response = _private(_piece(_bytes(clip), wanted))
+    if response.headers.get("Content-Range", "bytes 0-").startswith("bytes 0-"):
+        record("clip seen", site=case.site, actor=person(request), case=case)
+    return response
+
+
+@require_GET
+@member_page("see_cases")
+def frame_view(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
+    case = case_at(request, pk)
+    frame = get_object_or_404(case.observation.media.frames, position=position)
+    record("photo seen", site=case.site, actor=person(request), case=case)
+    return _jpeg(frame.shown)
+
+
+@require_GET
+@member_page("see_cases")
+def frame_thumbnail_view(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
+    frames = case_at(request, pk).observation.media.frames
+    return _jpeg(get_object_or_404(frames, position=position).thumbnail)
+
+
 def _jpeg(file: FieldFile) -> HttpResponse:
+    return _private(HttpResponse(_bytes(file), content_type="image/jpeg"))
+
+
+def _bytes(file: FieldFile) -> bytes:
     try:
         with file.open("rb") as opened:
-            response = HttpResponse(opened.read(), content_type="image/jpeg")
+            return bytes(opened.read())
     except FileNotFoundError:
         raise Http404 from None
+
+
+def _piece(data: bytes, wanted: str | None) -> HttpResponse:
+    """The bytes that a Range header asks for (RFC 9110), or all for one that is none of ours.
+
+    Only a single range is answered; a server may ignore the others.
+    """
+    size = len(data)
+    asked = RANGE.fullmatch(wanted.strip()) if wanted else None
+    first, last = asked.groups() if asked else ("", "")
+    if (not first and not last) or (first and last and int(first) > int(last)):
+        response = HttpResponse(data, content_type="video/mp4")
+    else:
+        start = int(first) if first else max(size - int(last), 0)
+        end = min(int(last), size - 1) if first and last else size - 1
+        response = _part(data, start, end)
+    response.headers["Accept-Ranges"] = "bytes"
+    return response
+
+
+def _part(data: bytes, start: int, end: int) -> HttpResponse:
+    """The bytes from `start` to `end`, both included; 416 where there are none."""
+    if start > end:
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{len(data)}"})
+    response = HttpResponse(data[start : end + 1], status=206, content_type="video/mp4")
+    response.headers["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
+    return response
+
+
+def _private(response: HttpResponse) -> HttpResponse:
     response.headers["Cache-Control"] = "private, no-store"
     response.headers["Content-Disposition"] = "inline"
     response.headers["X-Content-Type-Options"] = "nosniff"

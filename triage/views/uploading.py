@@ -1,4 +1,4 @@
-"""Photos come in by hand."""
+"""Photos and clips come in by hand."""
 
 from dataclasses import dataclass, field
 
@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from inference.drawings import samples
+from inference.media import Limits
 from inference.pipeline.domains import Domain, load_domain
 from triage.errors import Refused, TriageError
 from triage.models import Case
@@ -33,6 +34,7 @@ class UploadPage:
     samples: list[tuple[str, str]]
     max_mb: int
     max_files: int
+    max_s: int
     results: list[UploadResult] = field(default_factory=list)
     subject: str = ""
 
@@ -47,6 +49,7 @@ def upload_view(request: HttpRequest) -> HttpResponse:
         samples=[(sample.name, sample.title) for sample in samples(site.domain)],
         max_mb=settings.ALARM_UPLOAD_MB,
         max_files=settings.ALARM_UPLOAD_FILES,
+        max_s=Limits.max_s,
         results=results,
         subject=request.POST.get("subject", ""),
     )
@@ -62,7 +65,7 @@ def _take_in(request: HttpRequest) -> list[UploadResult]:
     drawn = [sample for sample in samples(site_of(request).domain) if sample.name in wanted]
     results = [_one(request, file.name or "", file, False) for file in files]
     results += [_one(request, sample.title, sample.jpeg, True) for sample in drawn]
-    return results or [UploadResult("", error=_("Choose at least one photo."))]
+    return results or [UploadResult("", error=_("Choose at least one photo or clip."))]
 
 
 def _one(request: HttpRequest, name: str, file: "File[bytes] | bytes", drawn: bool) -> UploadResult:
@@ -82,7 +85,7 @@ def _one(request: HttpRequest, name: str, file: "File[bytes] | bytes", drawn: bo
 def _read(file: "File[bytes]") -> bytes:
     if (file.size or 0) > settings.ALARM_UPLOAD_MB << 20:
         raise Refused(
-            _("This file is larger than {0} MB. Send a smaller photo.").format(
+            _("This file is larger than {0} MB. Send a smaller photo or a shorter clip.").format(
                 settings.ALARM_UPLOAD_MB
             ),
             "too_large",
