@@ -1,1 +1,1 @@
-"""How well the ensemble and its scores do on labelled photos: ask, judge, report."""
+"""How well the ensemble and its scores do on labelled pictures and clips: ask, judge, report."""

@@ -1,6 +1,7 @@
-"""The shipped pipeline over many photos: each member answers a batch at a time."""
+"""The shipped pipeline over many cases: each member answers a batch at a time."""
 
 import io
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,90 +11,110 @@ from PIL import Image
 
 from inference.backends.base import Backend
 from inference.backends.errors import BackendError
-from inference.evaluation.folder import LabelledPhoto
+from inference.backends.registry import FrameMode
+from inference.evaluation.folder import LabelledFile
 from inference.media import MediaRejected, sanitise
 from inference.pipeline.domains import Domain
-from inference.pipeline.run import (
-    Trace,
-    answer_request,
-    read_answer,
-    read_reflection,
-    reflection_request,
-    run_member,
-    skipped_reflection,
-)
+from inference.pipeline.run import Trace, run_cases
 from inference.uq.answers import MemberAnswer
 
 Tell = Callable[[str], None]
 Traces = tuple[Trace, ...]
+Pictures = tuple[Image.Image, ...]
+NoveltyOf = Callable[[Pictures], float]
+"""How unlike the reference the pictures of one case are, in [0, 1]. Raises BackendError."""
 
 BATCH = 16
 DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True)
-class AskedCase:
-    """One photo's truth and answers by member; `whole`: the members whose every stage parsed as is.
+class Member:
+    """One member: its backend, and whether it is shown a clip's pictures together or each alone."""
 
-    `readable` is False for a photo that could not be decoded: nobody was asked.
+    backend: Backend
+    frames: FrameMode = FrameMode.TOGETHER
+
+
+@dataclass(frozen=True)
+class AskedCase:
+    """One file's truth and answers by member; `whole`: the members whose every stage parsed as is.
+
+    `readable` is False for a file that could not be decoded: nobody was asked. `novelty` is in
+    [0, 1], NaN where it was not measured.
     """
 
     truth: str
     answers: Mapping[str, MemberAnswer]
     whole: frozenset[str]
     readable: bool
+    group: str = ""
+    source: str = ""
+    novelty: float = math.nan
 
 
 def ask_all(
-    photos: Sequence[LabelledPhoto],
-    members: Mapping[str, Backend],
+    files: Sequence[LabelledFile],
+    members: Mapping[str, Member],
     domain: Domain,
     *,
     tell: Tell,
+    novelty_of: NoveltyOf | None = None,
 ) -> list[AskedCase]:
-    """Ask every member about every photo. Raises BackendError if a member cannot be used at all."""
+    """Ask every member about every file. Raises BackendError if a member cannot be used at all."""
     cases: list[AskedCase] = []
-    for start in range(0, len(photos), BATCH):
-        cases += _ask_batch(photos[start : start + BATCH], members, domain)
-        tell(f"{len(cases)} of {len(photos)} photos asked")
+    for start in range(0, len(files), BATCH):
+        cases += _ask_batch(files[start : start + BATCH], members, domain, novelty_of)
+        tell(f"{len(cases)} of {len(files)} cases asked")
     return cases
 
 
-def read_picture(photo: LabelledPhoto) -> Image.Image | None:
-    """The picture as an upload would be shown to the members; None if it would be refused."""
+def read_pictures(file: LabelledFile) -> Pictures:
+    """The pictures that an upload would show to the members; none if it would be refused."""
     try:
-        return Image.open(io.BytesIO(sanitise(photo.path.read_bytes()).image)).convert("RGB")
+        frames = sanitise(file.path.read_bytes()).frames
+        return tuple(Image.open(io.BytesIO(frame.image)).convert("RGB") for frame in frames)
     except (MediaRejected, OSError):
-        return None
+        return ()
 
 
 def seconds_per_case(
-    photos: Sequence[LabelledPhoto],
-    members: Mapping[str, Backend],
+    files: Sequence[LabelledFile],
+    members: Mapping[str, Member],
     domain: Domain,
     finish: Callable[[Mapping[str, MemberAnswer]], object],
     *,
     cases: int = 3,
 ) -> float:
     """Median seconds of single cases through all members and stages and `finish`, models loaded."""
-    readable = (picture for photo in photos if (picture := read_picture(photo)) is not None)
+    readable = (pictures for file in files if (pictures := read_pictures(file)))
     times = []
-    for picture, _ in zip(readable, range(cases + 1), strict=False):
+    for pictures, _ in zip(readable, range(cases + 1), strict=False):
         started = time.perf_counter()
-        finish({name: said(_ask_alone(one, domain, picture)) for name, one in members.items()})
+        finish(
+            {name: said(ask_member(one, domain, [pictures])[0]) for name, one in members.items()}
+        )
         times.append(time.perf_counter() - started)
     # The first one pays for lazy loading.
     return median(times[1:] or times) if times else 0.0
 
 
-def ask_member(backend: Backend, domain: Domain, pictures: Sequence[Image.Image]) -> list[Traces]:
-    """One member's traces of many pictures, generated together; alone where that fails."""
-    try:
-        return _ask_together(backend, domain, pictures)
-    except BackendError as error:
-        if error.permanent:
-            raise
-        return [_ask_alone(backend, domain, picture) for picture in pictures]
+def ask_member(member: Member, domain: Domain, cases: Sequence[Pictures]) -> list[Traces]:
+    """One member's traces of many cases; none at all where it failed.
+
+    Raises BackendError if it cannot be used at all.
+    """
+    if not cases:
+        return []
+    results = run_cases(
+        member.backend,
+        domain,
+        cases,
+        seeds=[0] * len(cases),
+        frames=member.frames,
+        deadline_s=DEADLINE_S,
+    )
+    return [_unless_failed(result) for result in results]
 
 
 def said(traces: Traces) -> MemberAnswer:
@@ -110,56 +131,45 @@ def said(traces: Traces) -> MemberAnswer:
     )
 
 
+def _unless_failed(result: Traces | BackendError) -> Traces:
+    if not isinstance(result, BackendError):
+        return result
+    if result.permanent:
+        raise result
+    return ()
+
+
 def _ask_batch(
-    photos: Sequence[LabelledPhoto], members: Mapping[str, Backend], domain: Domain
+    files: Sequence[LabelledFile],
+    members: Mapping[str, Member],
+    domain: Domain,
+    novelty_of: NoveltyOf | None,
 ) -> Iterator[AskedCase]:
-    pictures = [read_picture(photo) for photo in photos]
-    shown = [picture for picture in pictures if picture is not None]
-    traces = {name: iter(ask_member(backend, domain, shown)) for name, backend in members.items()}
-    for photo, picture in zip(photos, pictures, strict=True):
-        own = {name: next(said_by) for name, said_by in traces.items()} if picture else {}
+    shown = [read_pictures(file) for file in files]
+    readable = [pictures for pictures in shown if pictures]
+    traces = {name: iter(ask_member(one, domain, readable)) for name, one in members.items()}
+    for file, pictures in zip(files, shown, strict=True):
+        own = {name: next(said_by) for name, said_by in traces.items()} if pictures else {}
         yield AskedCase(
-            truth=photo.label,
+            truth=file.label,
             answers={name: said(stages) for name, stages in own.items()},
             whole=frozenset(name for name, stages in own.items() if _is_whole(stages)),
-            readable=picture is not None,
+            readable=bool(pictures),
+            group=file.group,
+            source=file.source,
+            novelty=_novelty(novelty_of, pictures),
         )
 
 
-def _ask_together(
-    backend: Backend, domain: Domain, pictures: Sequence[Image.Image]
-) -> list[Traces]:
-    deadline = DEADLINE_S * len(pictures)
-    requests = [
-        answer_request(domain, (picture,), seed=0, deadline_s=deadline) for picture in pictures
-    ]
-    first = [
-        read_answer(domain, request, generation)
-        for request, generation in zip(requests, backend.generate(requests), strict=True)
-    ]
-    second = {
-        index: reflection_request(domain, answer, seed=0, deadline_s=deadline)
-        for index, (_, _, answer) in enumerate(first)
-        if answer is not None
-    }
-    reflections = {
-        index: read_reflection(domain, second[index], generation)
-        for index, generation in zip(second, backend.generate([*second.values()]), strict=True)
-    }
-    return [
-        (comprehension, analysis, reflections.get(index) or skipped_reflection())
-        for index, (comprehension, analysis, _) in enumerate(first)
-    ]
-
-
-def _ask_alone(backend: Backend, domain: Domain, picture: Image.Image) -> Traces:
-    """No traces at all where the member failed."""
+def _novelty(novelty_of: NoveltyOf | None, pictures: Pictures) -> float:
+    if novelty_of is None or not pictures:
+        return math.nan
     try:
-        return run_member(backend, domain, (picture,), seed=0, deadline_s=DEADLINE_S)
+        return novelty_of(pictures)
     except BackendError as error:
         if error.permanent:
             raise
-        return ()
+        return math.nan
 
 
 def _is_whole(traces: Traces) -> bool:

@@ -1,11 +1,15 @@
-"""A labelled folder: labels.csv with the columns file and label, photos beside it or in images/."""
+"""A labelled folder: labels.csv with the columns file and label, files beside it or in images/."""
 
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.pipeline.domains import Domain
+
 LABELS_FILE = "labels.csv"
+NORMAL, ABNORMAL = SIDES = ("normal", "abnormal")
+SOURCE_ENDS = "__"
 
 
 class EvaluationError(ValueError):
@@ -13,25 +17,50 @@ class EvaluationError(ValueError):
 
 
 @dataclass(frozen=True)
-class LabelledPhoto:
-    """A photo on disk and what it truly shows."""
+class LabelledFile:
+    """A picture or clip on disk and what it truly shows: a label of the domain, or a side.
+
+    `group` names what was not taken independently of it (same room, same video), `source` where it
+    is from: the part of its name before "__"; each is "" where that is not known.
+    """
 
     path: Path
     label: str
+    group: str = ""
+    source: str = ""
 
 
-def read_folder(folder: Path, label_ids: Sequence[str]) -> tuple[LabelledPhoto, ...]:
-    """The labelled photos of `folder`, in the order of labels.csv; other columns are ignored.
+@dataclass(frozen=True)
+class LabelledFolder:
+    """The files in the order of labels.csv; `by_side`: their labels are all normal or abnormal."""
 
-    Raises EvaluationError when there is nothing to judge, or a label or photo does not exist.
+    files: tuple[LabelledFile, ...]
+    by_side: bool
+
+
+def sides_of(domain: Domain) -> dict[str, str]:
+    """The side, normal or abnormal, of each label id of the domain."""
+    return {label.id: NORMAL if label.normal else ABNORMAL for label in domain.labels}
+
+
+def read_folder(folder: Path, domain: Domain) -> LabelledFolder:
+    """The labelled files of `folder`; columns other than file, label and group are ignored.
+
+    The labels are those of the domain, or throughout normal and abnormal, where it tells these two
+    apart. Raises EvaluationError when there is nothing to judge, the labels are none of these or
+    mixed, or a file does not exist.
     """
     path = folder / LABELS_FILE
     if not path.is_file():
         raise EvaluationError(f"{path} does not exist: name a folder that holds {LABELS_FILE}.")
     rows = _rows(path)
     if not rows:
-        raise EvaluationError(f"{path} lists no photo: add a line for each, with file and label.")
-    return tuple(_photo(path, line, row, label_ids) for line, row in rows)
+        raise EvaluationError(
+            f"{path} lists no picture or clip: add a line for each, with file and label."
+        )
+    sides = SIDES if set(sides_of(domain).values()) == set(SIDES) else ()
+    by_side = _labels_are_sides(path, rows, domain.label_ids, sides)
+    return LabelledFolder(tuple(_file(path, line, row) for line, row in rows), by_side)
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -48,17 +77,43 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     return rows
 
 
-def _photo(path: Path, line: int, row: dict[str, str], label_ids: Sequence[str]) -> LabelledPhoto:
-    name, label = row["file"].strip(), row["label"].strip()
-    if label not in label_ids:
+def _labels_are_sides(
+    path: Path,
+    rows: Sequence[tuple[int, dict[str, str]]],
+    label_ids: Sequence[str],
+    sides: Sequence[str],
+) -> bool:
+    """Whether the first row, and so every other, holds a side and no label of the domain."""
+    first_line, first = rows[0][0], rows[0][1]["label"].strip()
+    expected, other = (label_ids, sides) if first in label_ids else (sides, label_ids)
+    for line, row in rows:
+        label = row["label"].strip()
+        if label in expected:
+            continue
+        if label in other:
+            raise EvaluationError(
+                f"{path}, line {line}: {label!r} does not go with {first!r} in line {first_line}, "
+                "use labels of the domain or normal and abnormal, not both."
+            )
+        offered = ", ".join(label_ids) + (f", or throughout {' and '.join(sides)}" if sides else "")
         raise EvaluationError(
-            f"{path}, line {line}: {label!r} is no label of the domain, use one of "
-            f"{', '.join(label_ids)}."
+            f"{path}, line {line}: {label!r} is no label of the domain, use one of {offered}."
         )
+    return expected is sides
+
+
+def _file(path: Path, line: int, row: dict[str, str]) -> LabelledFile:
+    name, label = row["file"].strip(), row["label"].strip()
     for candidate in (path.parent / name, path.parent / "images" / name):
         if name and candidate.is_file():
-            return LabelledPhoto(candidate, label)
+            group = row.get("group", "").strip()
+            return LabelledFile(candidate, label, group, _source(candidate))
     raise EvaluationError(
-        f"{path}, line {line}: there is no photo {name!r} beside it or in images/, add it or "
+        f"{path}, line {line}: there is no file {name!r} beside it or in images/, add it or "
         "remove the line."
     )
+
+
+def _source(path: Path) -> str:
+    source, mark, _ = path.name.partition(SOURCE_ENDS)
+    return source if mark else ""

@@ -1,26 +1,42 @@
-"""The answers against the truth: what the vote is worth, and what each score knows of errors."""
+"""The answers beside the truth: votes, scores and P(error) of each case."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from inference.evaluation.asking import AskedCase
-from inference.uq import metrics
+from inference.evaluation.folder import ABNORMAL, NORMAL
+from inference.evaluation.measures import abnormality
 from inference.uq.answers import Answers, Embed, vote
 from inference.uq.ensemble import Calibration, label_free_scores
 from inference.uq.types import Bools, Floats, Objects
 
-DEFERRALS = (0, 10, 20, 30, 40)
 PROBABILITY_OF = "cold_start"
+NOVELTY = "novelty"
+
+
+@dataclass(frozen=True)
+class SideVotes:
+    """What only a judgement of normal against abnormal has, for n cases.
+
+    `labels` (n,): the label voted for, whose side is judged; `sides` (n,): the other way, the vote
+    of the members' sides; `abnormality` (n,): P(abnormal) in [0, 1], see `measures.abnormality`.
+    """
+
+    labels: Objects
+    sides: Objects
+    abnormality: Floats
 
 
 @dataclass(frozen=True)
 class Judged:
     """n judged cases. A case that is not `sound` would always be deferred: its scores are NaN.
 
-    `probability` (n,): P(error), 1 where unknown; `calibrated`: from a calibration, not the share
-    of the vote.
+    `truth`, `predicted` (n,) and `by_member` (n, M) are labels; sides, normal or abnormal, if there
+    are `side_votes`; "" where nothing was answered. `probability` (n,): P(error), 1 where unknown;
+    `calibrated`: from a calibration, not the share of the vote. `novel` (n,): unlike what the
+    reference holds; None without a reference.
     """
 
     members: tuple[str, ...]
@@ -31,6 +47,10 @@ class Judged:
     scores: dict[str, Floats]
     probability: Floats
     calibrated: bool
+    groups: Sequence[str]
+    sources: Objects
+    side_votes: SideVotes | None
+    novel: Bools | None
 
     @property
     def wrong(self) -> Bools:
@@ -46,11 +66,21 @@ def judge(
     members: Sequence[str],
     calibration: Calibration | None,
     embed: Embed,
+    *,
+    sides: Mapping[str, str] | None = None,
+    novel_above: float | None = None,
 ) -> Judged:
-    """Vote on, score and compare the cases. `calibration` must be of the same members."""
+    """Vote on, score and compare the cases. `calibration` must be of the same members.
+
+    `sides`: label -> normal or abnormal, if these are the truth: the label voted for says which.
+    `novel_above`: the reference's threshold, if the cases' novelty was measured.
+    """
     answers = Answers.collect(members, [case.answers for case in cases], embed)
-    predicted, shares = vote(answers)
+    labels, shares = vote(answers)
     scores = calibration.scores(answers) if calibration else label_free_scores(answers)
+    novelty = np.array([case.novelty for case in cases], dtype=np.float64)
+    if novel_above is not None:
+        scores = scores | {NOVELTY: novelty}
     sound = np.array([case.whole == set(members) for case in cases])
     scores = {method: np.where(sound, values, np.nan) for method, values in scores.items()}
     probability, calibrated = _probability(calibration, scores, shares)
@@ -58,54 +88,30 @@ def judge(
     return Judged(
         members=tuple(members),
         truth=np.array([case.truth for case in cases], dtype=object),
-        predicted=predicted,
-        by_member=answers.labels,
+        predicted=labels if sides is None else _sides(labels, sides),
+        by_member=answers.labels if sides is None else _sides(answers.labels, sides),
         json_validity=float(np.mean(asked)) if asked else 0.0,
         scores=scores,
         probability=np.where(sound, np.nan_to_num(probability, nan=1.0), 1.0),
         calibrated=calibrated,
+        groups=[case.group for case in cases],
+        sources=np.array([case.source for case in cases], dtype=object),
+        side_votes=None if sides is None else _side_votes(answers, labels, sides),
+        novel=None if novel_above is None else novelty > novel_above,
     )
 
 
-def summarise(judged: Judged, seconds_per_case: float) -> dict[str, object]:
-    """The numbers of the report, plain JSON; AUROC is None if all cases are right, or all wrong."""
-    wrong = judged.wrong
-    return {
-        "n": len(judged),
-        "accuracy": _rounded(1 - wrong.mean()),
-        "macro_f1": _rounded(macro_f1(judged.truth, judged.predicted)),
-        "json_validity": _rounded(judged.json_validity),
-        "members": {
-            name: _rounded((judged.by_member[:, index] == judged.truth).mean())
-            for index, name in enumerate(judged.members)
-        },
-        "kept_accuracy": {
-            method: {
-                str(percent): _rounded(metrics.kept_accuracy(values, wrong, percent / 100))
-                for percent in DEFERRALS
-            }
-            for method, values in judged.scores.items()
-        },
-        "aurc": {
-            method: _rounded(metrics.aurc(values, wrong))
-            for method, values in judged.scores.items()
-        },
-        "auroc": {
-            method: _rounded(metrics.auroc(values, wrong))
-            for method, values in judged.scores.items()
-        },
-        "ece": _rounded(metrics.ece(judged.probability, wrong)),
-        "seconds_per_case": _rounded(seconds_per_case),
-    }
+def _sides(labels: Objects, sides: Mapping[str, str]) -> Objects:
+    """The side of each label, of the same shape; "" stays what it is."""
+    flat = np.array([sides.get(str(label), "") for label in labels.ravel()], dtype=object)
+    return flat.reshape(labels.shape)
 
 
-def macro_f1(truth: Objects, predicted: Objects) -> float:
-    """Mean F1 in [0, 1] over the labels that truly occur."""
-    scores = []
-    for label in sorted(set(truth)):
-        hits = int(((truth == label) & (predicted == label)).sum())
-        scores.append(2 * hits / int((truth == label).sum() + (predicted == label).sum()))
-    return float(np.mean(scores))
+def _side_votes(answers: Answers, labels: Objects, sides: Mapping[str, str]) -> SideVotes:
+    of_members = _sides(answers.labels, sides)
+    together, _ = vote(replace(answers, labels=of_members))
+    signs = (of_members == ABNORMAL).astype(np.float64) - (of_members == NORMAL)
+    return SideVotes(labels, together, abnormality(signs, answers.logprobs))
 
 
 def _probability(
@@ -116,7 +122,3 @@ def _probability(
         if np.isfinite(probability).any():
             return probability, True
     return 1 - shares, False
-
-
-def _rounded(value: float) -> float | None:
-    return round(float(value), 6) if np.isfinite(value) else None

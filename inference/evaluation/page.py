@@ -1,16 +1,17 @@
 """The report as one HTML file that needs nothing else: no script, no font, no request."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from inference.evaluation.charts import Axis, Line, line_chart
-from inference.evaluation.judging import DEFERRALS, PROBABILITY_OF, Judged
+from inference.evaluation.judging import NOVELTY, PROBABILITY_OF, Judged
+from inference.evaluation.summary import DEFERRALS
+from inference.evaluation.tables import confusion, percent, sources, table
 from inference.pipeline.domains import Domain
 from inference.uq import metrics
-from inference.uq.thresholds import clopper_pearson_lower, clopper_pearson_upper
 
 TEMPLATE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
@@ -23,6 +24,7 @@ NAMES = {
     "eccentricity": "eccentricity of the reasonings",
     "eigv": "groups among the reasonings",
     "logprob": "sequence log-probability",
+    NOVELTY: "unlike the training pictures",
     "reflection_flips": "labels changed on reflection",
     "s1": "S1: data comprehension",
     "s2": "S2: analytical thinking",
@@ -45,31 +47,50 @@ def render(domain: Domain, judged: Judged, summary: Mapping[str, Any]) -> str:
     drawn = {method: style for method, style in DRAWN.items() if method in judged.scores}
     return TEMPLATE.substitute(
         title=escape(f"{domain.title}: evaluation"),
-        subtitle=escape(f"{len(judged)} labelled photos, members {', '.join(judged.members)}"),
-        tiles=_tiles(judged, summary),
+        subtitle=escape(f"{len(judged)} labelled cases, members {', '.join(judged.members)}"),
+        judged=_what_is_judged(judged),
+        tiles=_tiles(summary),
         curves=_curves(judged, drawn),
         legend="".join(_key(style, NAMES[method]) for method, style in drawn.items()),
         scores=_scores(summary),
         probability=_stated(judged),
         reliability=_reliability(judged),
-        confusion=_confusion(domain, judged),
+        sources=sources(summary),
+        confusion=confusion(domain, judged),
         members=_members(summary),
     )
 
 
-def _tiles(judged: Judged, summary: Mapping[str, Any]) -> str:
-    right, n = int((~judged.wrong).sum()), len(judged)
-    low = clopper_pearson_lower(right, n, 0.025)
-    high = clopper_pearson_upper(right, n, 0.025)
+def _what_is_judged(judged: Judged) -> str:
+    if judged.side_votes is None:
+        return "The label voted for is judged."
+    return "The side, normal or abnormal, of the label voted for is judged."
+
+
+def _tiles(summary: Mapping[str, Any]) -> str:
+    likely = _within(summary["accuracy_interval"])
+    balanced = _within(summary["balanced_accuracy_interval"])
     shown = [
-        (_percent(summary["accuracy"]), f"accuracy of the vote ({low:.1%} to {high:.1%})"),
-        (_percent(summary["kept_accuracy"]["cold_start"]["20"]), "accuracy with 20 % deferred"),
-        (f"{summary['macro_f1']:.3f}", "macro F1"),
-        (_percent(summary["json_validity"]), "answers that parsed as they were"),
+        (percent(summary["accuracy"]), f"accuracy of the vote{likely}"),
+        (percent(summary["balanced_accuracy"]), f"balanced accuracy{balanced}"),
+        (percent(summary["kept_accuracy"][PROBABILITY_OF]["20"]), "accuracy with 20 % deferred"),
+        (percent(summary["auroc"][PROBABILITY_OF]), "AUROC: wrong against right"),
+        _of_sides_or_labels(summary),
+        (percent(summary["json_validity"]), "answers that parsed as they were"),
         (f"{summary['ece']:.3f}", "calibration error (ECE)"),
         (f"{summary['seconds_per_case']:.2f} s", "a case, all members and stages"),
     ]
     return "".join(f"<li><b>{value}</b><span>{name}</span></li>" for value, name in shown)
+
+
+def _of_sides_or_labels(summary: Mapping[str, Any]) -> tuple[str, str]:
+    if "auroc_abnormal" in summary:
+        return percent(summary["auroc_abnormal"]), "AUROC: abnormal against normal"
+    return f"{summary['macro_f1']:.3f}", "macro F1"
+
+
+def _within(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f" ({percent(interval[0])} to {percent(interval[1])})"
 
 
 def _curves(judged: Judged, drawn: Mapping[str, str]) -> str:
@@ -106,10 +127,10 @@ def _scores(summary: Mapping[str, Any]) -> str:
     ranked = sorted(summary["aurc"], key=summary["aurc"].get)
     rows = []
     for method in ranked:
-        kept = [_percent(summary["kept_accuracy"][method][str(p)]) for p in DEFERRALS]
-        areas = [f"{summary['aurc'][method]:.3f}", _percent(summary["auroc"][method])]
+        kept = [percent(summary["kept_accuracy"][method][str(p)]) for p in DEFERRALS]
+        areas = [f"{summary['aurc'][method]:.3f}", percent(summary["auroc"][method])]
         rows.append([NAMES.get(method, method), *kept, *areas])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _stated(judged: Judged) -> str:
@@ -132,44 +153,6 @@ def _reliability(judged: Judged) -> str:
     return line_chart("Share really wrong against the stated probability of an error", lines, x, y)
 
 
-def _confusion(domain: Domain, judged: Judged) -> str:
-    """Columns carry letters, which the rows explain: the table fits a phone."""
-    labels = domain.label_ids
-    letters = [chr(ord("A") + index) for index in range(len(labels))]
-    said = [*labels, *([""] if (judged.predicted == "").any() else [])]
-    head = ["", *letters, *(["none"] if len(said) > len(labels) else [])]
-    rows = []
-    for letter, truth in zip(letters, labels, strict=True):
-        here = judged.predicted[judged.truth == truth]
-        cells = [_cell(int((here == label).sum()), len(here), label == truth) for label in said]
-        rows.append(f"<tr><th>{letter} {escape(truth)}</th>{''.join(cells)}</tr>")
-    return f"{_head(head)}<tbody>{''.join(rows)}</tbody>"
-
-
-def _cell(count: int, total: int, right: bool) -> str:
-    if not count:
-        return "<td></td>"
-    shade = 0.12 + 0.5 * count / total
-    colour = "--hit" if right else "--miss"
-    return f'<td style="background: rgba(var({colour}), {shade:.2f})">{count}</td>'
-
-
 def _members(summary: Mapping[str, Any]) -> str:
-    rows = [[name, _percent(accuracy)] for name, accuracy in summary["members"].items()]
-    return _table(["member", "accuracy"], [*rows, ["vote", _percent(summary["accuracy"])]])
-
-
-def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    body = "".join(
-        f"<tr><th>{escape(first)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in rest)}</tr>"
-        for first, *rest in rows
-    )
-    return f"{_head(head)}<tbody>{body}</tbody>"
-
-
-def _head(names: Iterable[str]) -> str:
-    return f"<thead><tr>{''.join(f'<th>{escape(name)}</th>' for name in names)}</tr></thead>"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
+    rows = [[name, percent(accuracy)] for name, accuracy in summary["members"].items()]
+    return table(["member", "accuracy"], [*rows, ["vote", percent(summary["accuracy"])]])
