@@ -4,6 +4,7 @@ Beside the members lie, for each domain they were trained for,
 
     <domain>-answers.json       what each member answered to the photos that it had not seen
     <domain>-calibration.json   the Calibration fitted on those answers (`manage.py calibrate`)
+    <domain>-reference.npz      the training pictures as visual features (inference.novelty)
 """
 
 import json
@@ -25,3 +26,7 @@ def answers_path(domain_id: str) -> Path:
 
 def calibration_path(domain_id: str) -> Path:
     return Path(settings.ALARM_MEMBERS).with_name(f"{domain_id}-calibration.json")
+
+
+def reference_path(domain_id: str) -> Path:
+    return Path(settings.ALARM_MEMBERS).with_name(f"{domain_id}-reference.npz")

@@ -19,7 +19,17 @@ from inference.uq.answers import Answers
 from inference.uq.ensemble import Calibration as FittedCalibration
 from inference.uq.types import Numbers
 from triage.choices import PolicyMode, PolicyStatus, Role, SiteKind
-from triage.models import Calibration, Case, Membership, Organisation, Policy, Site
+from triage.models import (
+    Calibration,
+    Case,
+    DeviceToken,
+    Membership,
+    Organisation,
+    Policy,
+    Site,
+)
+from triage.selectors.learning import Source
+from triage.services.learning import begin
 
 MEMBERS = ("alpha", "beta", "gamma")
 SIGNATURE = "0" * 64
@@ -27,12 +37,28 @@ LABELS = load_domain("wound").label_ids
 counter = itertools.count(1)
 
 
-def make_site(name: str = "", *, kind: str = SiteKind.CLINIC, domain: str = "wound") -> Site:
+def make_site(
+    name: str = "",
+    *,
+    kind: str = SiteKind.CLINIC,
+    domain: str = "wound",
+    learning: bool = False,
+) -> Site:
+    """A site that is trusted unless it should be learning."""
     number = next(counter)
     organisation = Organisation.objects.create(name=f"Organisation {number}")
-    return Site.objects.create(
+    site = Site.objects.create(
         organisation=organisation, name=name or f"Site {number}", kind=kind, domain=domain
     )
+    begin(Source(site, domain), learning=learning)
+    return site
+
+
+def make_camera(site: Site, name: str = "camera", *, learning: bool = False) -> DeviceToken:
+    """A camera that is trusted unless it should be learning."""
+    camera = DeviceToken.objects.create(site=site, name=name, digest=f"{next(counter):064x}")
+    begin(Source(site, site.domain, camera), learning=learning)
+    return camera
 
 
 def make_user(site: Site | None, role: str = Role.CLINICIAN, name: str = "") -> User:
@@ -62,13 +88,16 @@ def make_case(
     disagreement: float = 0.3,
     finish: bool = True,
     subject: str = "",
+    camera: DeviceToken | None = None,
+    visual: Numbers | None = None,
 ) -> Case:
     """A case whose members have answered these labels; None is a member that failed.
 
     The run is finished, and so the case decided, unless `finish` is False.
     """
     number = next(counter)
-    observation = Observation.objects.create(domain=site.domain)
+    seen = None if visual is None else visual.astype("<f4").tobytes()
+    observation = Observation.objects.create(domain=site.domain, visual=seen)
     Media.objects.create(
         observation=observation,
         sha256=f"{number:064x}",
@@ -79,7 +108,11 @@ def make_case(
         height=640,
     )
     case = Case.objects.create(
-        site=site, domain=site.domain, observation=observation, sha256=f"{number:064x}"
+        site=site,
+        domain=site.domain,
+        observation=observation,
+        sha256=f"{number:064x}",
+        camera=camera,
     )
     run = make_run(observation, len(labels))
     for member, label, second in zip(MEMBERS, labels, reflected or labels, strict=False):

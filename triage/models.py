@@ -96,6 +96,54 @@ class DeviceToken(models.Model):
         return f"{self.name} at {self.site}"
 
 
+class Learning(models.Model):
+    """A time in which a site, or one of its cameras, is new: all its cases go to a person.
+
+    States:  learning (`ended_at` empty) -> trusted;  starting again is a new row
+
+    `camera` None stands for the site itself: what people send. Trusted is only who has a row and
+    whose newest row has ended. Only the end of a row is ever written to it.
+    """
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="learnings")
+    domain = models.CharField(max_length=40)
+    camera = models.ForeignKey(
+        DeviceToken, null=True, on_delete=models.CASCADE, related_name="learnings"
+    )
+    started_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
+    ended_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="None where the labels ended it.",
+    )
+    evidence = models.JSONField(default=dict, help_text="What the labels showed at its end.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["site", "domain"],
+                condition=Q(ended_at__isnull=True, camera__isnull=True),
+                name="a_site_learns_once_at_a_time",
+            ),
+            models.UniqueConstraint(
+                fields=["camera", "domain"],
+                condition=Q(ended_at__isnull=True, camera__isnull=False),
+                name="a_camera_learns_once_at_a_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("started_at")),
+                name="learning_ends_after_it_starts",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["site", "domain", "camera"], name="learning_of")]
+
+    def __str__(self) -> str:
+        return f"{self.camera or self.site} {'has learned' if self.ended_at else 'learns'}"
+
+
 class Subject(models.Model):
     """The pseudonymous patient or resident; the name behind it is kept elsewhere."""
 
@@ -133,6 +181,13 @@ class Case(models.Model):
     sha256 = models.CharField(max_length=64)
     opened_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    camera = models.ForeignKey(
+        DeviceToken,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="cases",
+        help_text="What sent it; None where a person did.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     resolved_at = models.DateTimeField(null=True)

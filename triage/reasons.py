@@ -3,7 +3,18 @@
 A code is `what` or `what:detail[:detail]`; a Decision stores codes, pages show `in_words`.
 """
 
+from collections.abc import Iterable
+
 from django.utils.translation import gettext as _
+
+# Codes that object whatever the score says.
+LEARNING = frozenset({"learning", "learning_site"})
+UNFAMILIAR = frozenset({"unfamiliar", "novelty_unknown"})
+
+
+def kinds(codes: Iterable[str]) -> set[str]:
+    """The codes without their details."""
+    return {code.partition(":")[0] for code in codes}
 
 
 def in_words(code: str) -> str:
@@ -24,6 +35,20 @@ def in_words(code: str) -> str:
         "too_few_members": _("One member alone cannot show how far members agree."),
         "no_prediction": _("No member gave an answer that could be read."),
         "decision_failed": _("The decision itself failed; the error is in the log."),
+        "unfamiliar": _(
+            "The picture is unlike what the ensemble was trained on or has been checked on here."
+        ),
+        "novelty_unknown": _(
+            "How familiar the picture is could not be told, so it cannot be called familiar."
+        ),
+        "learning": _(
+            "This camera is new here: until at least {0} of its cases have been checked by people "
+            "and the ensemble was right often enough, all of them go to a person."
+        ),
+        "learning_site": _(
+            "This site is new: until at least {0} of its cases have been checked by people "
+            "and the ensemble was right often enough, all of them go to a person."
+        ),
         "failed": _("Member {0} could not answer."),
         "late": _("Member {0} did not answer in time."),
         "unparsable": _("Member {0} gave no readable answer at the stage {1}."),

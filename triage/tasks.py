@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from triage.models import Site
-from triage.services import calibration
+from triage.services import calibration, learning
 
 
 @shared_task
@@ -11,3 +11,10 @@ def refit_when_due(site_id: int, domain: str) -> None:
     site = Site.objects.filter(pk=site_id).first()
     if site:
         calibration.refit_when_due(site=site, domain=domain)
+
+
+@shared_task
+def end_learning_where_earned(site_id: int, domain: str) -> None:
+    site = Site.objects.filter(pk=site_id).first()
+    if site:
+        learning.end_where_earned(site=site, domain=domain)

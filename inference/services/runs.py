@@ -12,9 +12,11 @@ from django.utils import timezone
 from inference import dispatch, ensemble
 from inference.models import Hypothesis, MemberJob, Observation, Run, StageTrace, UncertaintyScore
 from inference.pipeline.domains import load_domain
+from inference.pipeline.frames import spoken_texts
 from inference.pipeline.parsing import reads_like_instruction
 from inference.pipeline.stages import Stage
 from inference.services.answers import answers_of, final_traces
+from inference.services.looking import shipped_novelty
 from inference.signals import run_finished
 from inference.uq.answers import vote
 from inference.uq.ensemble import label_free_scores
@@ -91,6 +93,7 @@ def _sum_up(run: Run) -> None:
     problems = find_problems(run)
     if len(run.pins["members"]) > 1:
         _store_vote(run)
+    _store_novelty(run)
     _close(run, Run.Status.SCORED if run.prediction else Run.Status.FAILED, problems)
 
 
@@ -106,6 +109,13 @@ def _store_vote(run: Run) -> None:
         run.prediction, run.share = str(labels[0]), float(shares[0])
         _store_hypotheses(run)
         store_scores(run, {name: values[0] for name, values in label_free_scores(answers).items()})
+
+
+def _store_novelty(run: Run) -> None:
+    """A score that needs no answer: it is there even where no member gave one."""
+    novelty = shipped_novelty(run.observation)
+    if novelty is not None:
+        store_scores(run, {"novelty": novelty})
 
 
 def find_problems(run: Run) -> list[str]:
@@ -139,7 +149,7 @@ def _problems_of(job: MemberJob, traces: dict[tuple[str, str], StageTrace]) -> l
             problems.append(f"unparsable:{job.member}:{stage}")
         elif trace.repaired:
             problems.append(f"repaired:{job.member}:{stage}")
-        if trace and reads_like_instruction(" ".join(map(str, trace.fields.values()))):
+        if trace and any(map(reads_like_instruction, spoken_texts(trace.fields))):
             problems.append(f"instruction:{job.member}:{stage}")
     return problems
 

@@ -6,10 +6,10 @@ import pytest
 from celery import current_app
 
 from inference import dispatch
-from triage.services.reviews import REFIT_WHEN_DUE
+from triage.services.reviews import END_LEARNING, REFIT_WHEN_DUE
 
 
-@pytest.mark.parametrize("name", [dispatch.EXECUTE_MEMBER, REFIT_WHEN_DUE])
+@pytest.mark.parametrize("name", [dispatch.EXECUTE_MEMBER, REFIT_WHEN_DUE, END_LEARNING])
 def test_the_tasks_that_messages_name_exist(name: str) -> None:
     current_app.loader.import_default_modules()
     assert name in current_app.tasks

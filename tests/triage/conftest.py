@@ -11,6 +11,12 @@ from triage.choices import Role, SiteKind
 from triage.models import Site
 
 
+@pytest.fixture(autouse=True)
+def no_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The factories' cases have no picture: they are held to no reference that ships."""
+    monkeypatch.setattr("triage.selectors.familiarity.load_reference", lambda _domain: None)
+
+
 @dataclass(frozen=True)
 class Cast:
     """Everybody at a clinic and a household, somebody of another clinic, and a stranger."""

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from inference.models import MemberJob, Run
-from inference.services.jobs import claim_job
+from inference.services.jobs import claim_alike, claim_job
 from tests.factories import make_case, make_run, make_site, make_user
 from triage.errors import Conflict
 from triage.models import Lease
@@ -78,3 +78,23 @@ def test_of_many_workers_one_gets_the_job() -> None:
     claimed = at_once([partial(claim_job, job_id=job.pk) for _ in range(8)])
     assert sum(one is not None for one in claimed) == 1
     assert MemberJob.objects.get(pk=job.pk).attempt == 1
+
+
+def test_workers_that_take_batches_at_once_share_no_job() -> None:
+    site = make_site()
+    cases = [make_case(site, finish=False) for _ in range(24)]
+    Run.objects.all().delete()
+    jobs = [make_run(case.observation).jobs.get(member="alpha").pk for case in cases]
+
+    def take(job_id: int) -> list[MemberJob]:
+        first = claim_job(job_id=job_id)
+        return [first, *claim_alike(first, at_most=5)] if first else []
+
+    batches = at_once([partial(take, job_id) for job_id in jobs[:8]])
+    taken = Counter(job.pk for batch in batches for job in batch)
+    assert set(taken.values()) == {1}
+    assert set(jobs[:8]) <= set(taken)
+    for batch in batches:
+        held = MemberJob.objects.filter(pk__in=[job.pk for job in batch])
+        assert {job.token for job in held} == {job.token for job in batch[:1]}
+    assert not MemberJob.objects.filter(pk__in=jobs, attempt__gt=1).exists()

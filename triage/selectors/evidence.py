@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from django.db.models import Q
 
 from inference.models import Run
 from inference.services.answers import answers_of
@@ -10,6 +11,7 @@ from inference.uq.answers import Answers
 from inference.uq.types import Bools, Floats
 from triage.choices import CaseStatus, Outcome
 from triage.models import Decision, Site
+from triage.reasons import LEARNING, UNFAMILIAR, kinds
 
 NEWEST = 2000
 
@@ -25,7 +27,9 @@ class Evidence:
             not labelled in this sense.
         wrong: (n,) 1.0 where the ensemble's label differs from the expert's, NaN where unlabelled.
         probability: (n,) in (0, 1], with which the case was to be labelled.
-        trusted: (n,) nothing was missing or unreadable, so that it may be accepted at all.
+        trusted: (n,) nothing was missing, unreadable or unfamiliar, so that it may be accepted at
+            all.
+        learning: (n,) its camera or site was new: it was deferred, whatever the score.
         accepted: (n,) it was accepted when it was decided.
     """
 
@@ -35,6 +39,7 @@ class Evidence:
     wrong: Floats
     probability: Floats
     trusted: Bools
+    learning: Bools
     accepted: Bools
 
     def __len__(self) -> int:
@@ -49,6 +54,7 @@ class Evidence:
             wrong=self.wrong[rows],
             probability=self.probability[rows],
             trusted=self.trusted[rows],
+            learning=self.learning[rows],
             accepted=self.accepted[rows],
         )
 
@@ -58,10 +64,17 @@ class Evidence:
         return 1.0 / self.probability
 
 
-def gather(*, site: Site, domain: str, ensemble: str, newest: int = NEWEST) -> Evidence | None:
-    """The newest scored decisions of the ensemble with that signature; None if there are none."""
+def gather(
+    *, site: Site, domain: str, ensemble: str, newest: int = NEWEST, only: Q | None = None
+) -> Evidence | None:
+    """The newest scored decisions of the ensemble with that signature; None if there are none.
+
+    Args:
+        only: what else must hold of a Decision.
+    """
     rows = (
         Decision.objects.filter(case__site=site, case__domain=domain, run__ensemble=ensemble)
+        .filter(only or Q())
         .filter(run__status=Run.Status.SCORED)
         .select_related("case", "run")
         .prefetch_related("run__traces")
@@ -78,9 +91,14 @@ def gather(*, site: Site, domain: str, ensemble: str, newest: int = NEWEST) -> E
         labelled=labelled,
         wrong=np.where(labelled, differs, np.nan),
         probability=np.array([row.label_probability for row in decisions]),
-        trusted=np.array([not row.run.problems for row in decisions]),
+        trusted=np.array([_is_trusted(row) for row in decisions]),
+        learning=np.array([bool(kinds(row.reasons) & LEARNING) for row in decisions]),
         accepted=np.array([row.outcome == Outcome.ACCEPT for row in decisions]),
     )
+
+
+def _is_trusted(decision: Decision) -> bool:
+    return not decision.run.problems and not kinds(decision.reasons) & UNFAMILIAR
 
 
 def _is_labelled(decision: Decision) -> bool:

@@ -42,6 +42,13 @@ def overall_level(decision: Decision | None) -> str:
     )
 
 
+def novelty_level(novelty: float | None) -> str:
+    """low, medium or high, cut as every score: at the median and at four fifths of the familiar."""
+    if novelty is None:
+        return "unknown"
+    return "low" if novelty <= 0.5 else "medium" if novelty <= 0.8 else "high"
+
+
 def _stage_level(stage: Stage, level: str) -> StageLevel:
     sentences = {
         Stage.COMPREHENSION: {

@@ -18,6 +18,7 @@ from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
 from triage.models import Case, Decision, Policy, Site
 from triage.selectors.audits import audit_estimate
 from triage.selectors.fitted import fitted_of
+from triage.selectors.learning import SourceRow, source_rows
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
 
 RECENT = 200
@@ -59,6 +60,7 @@ class PoliciesPage:
     deferral: float | None
     decided: int
     drift: list[str]
+    sources: list[SourceRow]
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
         deferral=deferred / len(decided) if decided else None,
         decided=len(decided),
         drift=drift,
+        sources=source_rows(site),
     )
 
 
@@ -170,6 +173,21 @@ def in_a_sentence(policy: Policy) -> str:
 
 
 def _caveat(policy: Policy) -> str:
+    """What to keep in mind when reading the replay, in sentences."""
+    return " ".join(filter(None, (_caveat_of_labels(policy), _caveat_of_learning(policy))))
+
+
+def _caveat_of_learning(policy: Policy) -> str:
+    learning = policy.replay.get("learning", 0)
+    if not learning:
+        return ""
+    return _(
+        "{n} of these cases came while their camera or site was learning: "
+        "both policies defer them, whatever the threshold."
+    ).format(n=learning)
+
+
+def _caveat_of_labels(policy: Policy) -> str:
     labelled = policy.replay.get("labelled", 0)
     if policy.calibration and policy.calibration.window.get("own"):
         return _("It has learned from these very cases: expect a little less of it on new ones.")

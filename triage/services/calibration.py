@@ -20,8 +20,8 @@ from triage.models import Calibration, Policy, Site
 from triage.selectors.evidence import Evidence, gather
 from triage.selectors.fitted import fitted_of, rebuilt
 from triage.selectors.policy_state import active_policy, new_labels
+from triage.selectors.rules import Rule
 from triage.services.policies import drop_policy, propose_policy
-from triage.services.replay import Rule
 
 FEWEST_LABELS = 5
 # From here on the stages are fitted on the site's own cases alone.

@@ -19,8 +19,12 @@ from inference.services.sweep import each
 from inference.uq.ensemble import STAGE_METHODS
 from triage.choices import CaseStatus, Outcome, PolicyMode
 from triage.models import Case, Decision, Policy
+from triage.reasons import UNFAMILIAR, kinds
+from triage.selectors.familiarity import familiarity
 from triage.selectors.fitted import fitted_of
+from triage.selectors.learning import source_of
 from triage.selectors.policy_state import active_policy
+from triage.services import learning
 from triage.services.history import record
 from triage.services.states import move
 
@@ -78,13 +82,24 @@ def _safe_verdict(run: Run, policy: Policy | None) -> Verdict:
 
 
 def judge(run: Run, policy: Policy | None) -> Verdict:
-    """What the policy says of a finished run. Reads, writes nothing."""
+    """What the policy says of a finished run. Reads, writes nothing.
+
+    A picture that is unfamiliar, or a camera that is still learning, objects beside the policy.
+    """
+    case: Case = run.observation.case
+    found = familiarity(case, run)
     scores = scores_of(run, policy)
     method = policy.method if policy else ""
     score = scores.get(method)
     score = float(score) if score is not None and math.isfinite(score) else None
     threshold = policy.threshold if policy else None
-    reasons = [*run.problems, *_objections(run, policy, score)]
+    reasons = [
+        *run.problems,
+        *_objections(run, policy, score),
+        *(found.objections if found else []),
+        *learning.objections(source_of(case)),
+    ]
+    explanation = explain(policy, scores, score)
     return Verdict(
         outcome=Outcome.DEFER if reasons else Outcome.ACCEPT,
         reasons=reasons or ["certain"],
@@ -92,7 +107,7 @@ def judge(run: Run, policy: Policy | None) -> Verdict:
         threshold=threshold,
         method=method,
         scores=scores,
-        explanation=explain(policy, scores, score),
+        explanation=explanation | {"novelty": found.novelty} if found else explanation,
     )
 
 
@@ -181,12 +196,14 @@ def _move_on(case: Case, run: Run, decision: Decision) -> None:
 def due(case: Case, run: Run, decision: Decision) -> datetime:
     """When a person should have seen the case: the severer and the less sure, the sooner.
 
-    24 hours divided by severity (1 to 3; unknown counts 3) and by uncertainty (1 to 3); an audit
-    may wait the full 24 hours.
+    24 hours divided by severity (1 to 3; unknown counts 3) and by uncertainty (1 to 3; an
+    unfamiliar picture counts 3); an audit may wait the full 24 hours.
     """
     if decision.audited:
         return case.created_at + timedelta(hours=HOURS_AT_MOST)
     severity = {label.id: label.severity for label in load_domain(case.domain).labels}
     level = decision.explanation.get("levels", {}).get("overall", "unknown")
+    if kinds(decision.reasons) & UNFAMILIAR:
+        level = "unknown"
     weight = severity.get(run.prediction, 3) * WEIGHT.get(level, 3.0)
     return case.created_at + timedelta(hours=HOURS_AT_MOST / weight)

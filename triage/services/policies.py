@@ -15,8 +15,9 @@ from triage.errors import Conflict, Forbidden
 from triage.models import Calibration, Policy, Site
 from triage.selectors.evidence import Evidence
 from triage.selectors.policy_state import active_policy, why_not_publish
+from triage.selectors.rules import Rule
 from triage.services.history import record
-from triage.services.replay import Rule, replay
+from triage.services.replay import replay
 
 
 def propose_policy(

@@ -1,63 +1,39 @@
 """What a policy would have done with past cases, before it counts."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from inference.uq.audit import AcceptedError, accepted_error
-from inference.uq.ensemble import Calibration as FittedCalibration
 from inference.uq.types import Bools, Floats
 from triage.choices import CaseStatus
 from triage.models import Policy
 from triage.selectors.evidence import Evidence
-from triage.selectors.fitted import fitted_of
+from triage.selectors.rules import Rule, rule_of
 
 DEFERRALS = range(0, 65, 5)
 FLIPS_AT_MOST = 200
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What decides: accept up to `threshold` on the score `method`; None accepts nothing."""
-
-    fitted: FittedCalibration
-    method: str
-    threshold: float | None
-
-    def apply(self, evidence: Evidence) -> tuple[Bools, Floats]:
-        """Which of the n cases it accepts, and its scores (n,), NaN where it has none."""
-        scores = np.asarray(self.fitted.scores(evidence.answers)[self.method], dtype=np.float64)
-        threshold = -np.inf if self.threshold is None else self.threshold
-        return np.isfinite(scores) & (scores <= threshold) & evidence.trusted, scores
-
-
-def rule_of(policy: Policy | None, evidence: Evidence) -> Rule | None:
-    """The rule of a policy, if it was made for the ensemble that the evidence is of."""
-    calibration = policy.calibration if policy else None
-    if policy is None or calibration is None:
-        return None
-    if calibration.ensemble != evidence.decisions[0].run.ensemble:
-        return None
-    return Rule(fitted_of(calibration), policy.method, policy.threshold)
 
 
 def replay(*, rule: Rule, current: Policy | None, evidence: Evidence | None) -> dict[str, Any]:
     """A rule and the policy in force over the same past cases, as JSON for a policy's row.
 
     Kept accuracy is weighted by 1 / the probability with which each case was labelled (Hajek), so
-    that labels from deferred cases do not pass for labels from all.
+    that labels from deferred cases do not pass for labels from all. A case whose camera was
+    learning is deferred by either: no threshold would have accepted it.
     """
     if evidence is None:
-        return {"n": 0, "labelled": 0, "flips": [], "flip_count": 0, "curve": []}
+        return {"n": 0, "labelled": 0, "learning": 0, "flips": [], "flip_count": 0, "curve": []}
     proposed, scores = rule.apply(evidence)
+    proposed &= ~evidence.learning
     before = np.zeros(len(evidence), bool)
     if in_force := rule_of(current, evidence):
-        before, _ = in_force.apply(evidence)
+        before = in_force.apply(evidence)[0] & ~evidence.learning
     changed = np.flatnonzero(proposed != before)
     return {
         "n": len(evidence),
         "labelled": int(evidence.labelled.sum()),
+        "learning": int(evidence.learning.sum()),
         "current": _summary(before, evidence),
         "proposed": _summary(proposed, evidence),
         "flips": [_flip(i, proposed, scores, evidence) for i in changed[:FLIPS_AT_MOST]],
@@ -101,7 +77,8 @@ def _flip(index: int, proposed: Bools, scores: Floats, evidence: Evidence) -> di
 
 def _curve(scores: Floats, evidence: Evidence) -> list[tuple[float, float]]:
     """(share deferred, kept accuracy) for thresholds from accepting all to deferring most."""
-    known = np.where(np.isfinite(scores) & evidence.trusted, scores, np.inf)
+    acceptable = np.isfinite(scores) & evidence.trusted & ~evidence.learning
+    known = np.where(acceptable, scores, np.inf)
     if not np.isfinite(known).any():
         return []
     points = []

@@ -19,6 +19,7 @@ from triage.services.states import move
 
 MAX_COMMENT = 2000
 REFIT_WHEN_DUE = "triage.tasks.refit_when_due"
+END_LEARNING = "triage.tasks.end_learning_where_earned"
 TRIAGE_QUEUE = "triage"
 
 
@@ -52,7 +53,7 @@ def submit_review(
             raise Conflict("Your hold on this case has run out. Claim it again.", "lease_over")
         move(case, CaseStatus.RESOLVED, label=label, resolved_at=timezone.now())
         record("resolved", site=case.site, actor=user, case=case, label=label)
-        transaction.on_commit(partial(_ask_for_refit, case.site_id, case.domain))
+        transaction.on_commit(partial(_tell_worker, case.site_id, case.domain))
     return review
 
 
@@ -101,5 +102,6 @@ def _check(case: Case, *, label: str, version: int, comment: str) -> None:
         )
 
 
-def _ask_for_refit(site_id: int, domain: str) -> None:
-    dispatch.hint(REFIT_WHEN_DUE, site_id, domain, queue=TRIAGE_QUEUE)
+def _tell_worker(site_id: int, domain: str) -> None:
+    for task in (REFIT_WHEN_DUE, END_LEARNING):
+        dispatch.hint(task, site_id, domain, queue=TRIAGE_QUEUE)

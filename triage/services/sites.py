@@ -7,9 +7,11 @@ from inference.uq.thresholds import by_percentile
 from triage.choices import PolicyMode, SiteKind
 from triage.models import Calibration, Organisation, Policy, Site
 from triage.selectors.fitted import fitted_of
+from triage.selectors.learning import Source
+from triage.selectors.rules import Rule
+from triage.services import learning
 from triage.services.calibration import STARTING_METHOD, labelled_rows
 from triage.services.policies import propose_policy, start_with
-from triage.services.replay import Rule
 
 STARTING_DEFERRAL = 30.0
 
@@ -21,11 +23,13 @@ def open_site(
     kind: SiteKind,
     domain: str,
     two_person_rule: bool = True,
+    trusted: bool = False,
 ) -> Site:
     """Create a site with the calibration that ships with the ensemble, if one ships.
 
     The first policy defers the 30 % that were least sure where the ensemble was measured. Without a
-    calibration there is no policy, and everything is deferred.
+    calibration there is no policy, and everything is deferred. Unless it is `trusted`, the site
+    starts in learning mode, and so everything is deferred as well.
     """
     site = Site.objects.create(
         organisation=organisation,
@@ -34,6 +38,7 @@ def open_site(
         domain=domain,
         two_person_rule=two_person_rule,
     )
+    learning.begin(Source(site, domain), learning=not trusted)
     parameters = starting_calibration(domain)
     if parameters is not None:
         _first_policy(site, parameters)

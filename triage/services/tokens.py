@@ -5,10 +5,13 @@ import secrets
 from datetime import datetime
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from triage.models import DeviceToken, Site
+from triage.selectors.learning import Source
+from triage.services import learning
 from triage.services.history import record
 
 
@@ -18,11 +21,19 @@ def issue_token(
     name: str,
     expires_at: datetime | None = None,
     actor: AbstractBaseUser | None = None,
+    trusted: bool = False,
 ) -> str:
-    """A new token that may send observations to the site. This is the only time it is seen."""
+    """A new token that may send observations to the site. This is the only time it is seen.
+
+    What sends with it is a new camera: unless it is `trusted`, it starts in learning mode.
+    """
     token = f"alarm_{secrets.token_urlsafe(32)}"
-    DeviceToken.objects.create(site=site, name=name, digest=digest(token), expires_at=expires_at)
-    record("token issued", site=site, actor=actor, name=name)
+    with transaction.atomic():
+        camera = DeviceToken.objects.create(
+            site=site, name=name, digest=digest(token), expires_at=expires_at
+        )
+        learning.begin(Source(site, site.domain, camera), learning=not trusted)
+        record("token issued", site=site, actor=actor, name=name)
     return token
 
 

@@ -1,0 +1,179 @@
+"""Which sites and cameras are still new, and what people's answers show of them so far."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from inference.ensemble import current_signature
+from inference.pipeline.domains import load_domain
+from inference.uq.thresholds import clopper_pearson_upper
+from triage.choices import CaseStatus
+from triage.models import Case, DeviceToken, Learning, Site
+from triage.selectors.evidence import gather
+from triage.selectors.policy_state import active_policy
+from triage.selectors.rules import rule_of
+
+# When a source has earned its trust. Thirty answers see a camera by day and by night; of twenty
+# cases that would have been accepted one may be wrong (the bound is 18 % then, with two 24 %). It
+# is a gate against a camera on which the ensemble fails, no promise: that is the policy's, and
+# audits go on measuring.
+FEWEST_CHECKED = 30
+FEWEST_ACCEPTABLE = 20
+MOST_WRONG = 0.20
+CONFIDENCE = 0.90
+# Answers beyond the newest so many no longer count: a camera that was mended may recover.
+NEWEST = 200
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where cases come from: one camera of a site, or (camera None) the people there."""
+
+    site: Site
+    domain: str
+    camera: DeviceToken | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What experts' answers show of a source since its learning began, as counts of cases.
+
+    `checked` were answered, of which the ensemble was `right` on so many; of the checked the policy
+    in force would have accepted `acceptable`, and `wrong` of these with a wrong label.
+    """
+
+    checked: int = 0
+    right: int = 0
+    acceptable: int = 0
+    wrong: int = 0
+
+    @property
+    def most_wrong(self) -> float:
+        """Upper bound of the error rate among what would be accepted: exact, 90 % confidence."""
+        if not self.acceptable:
+            return 1.0
+        return clopper_pearson_upper(self.wrong, self.acceptable, 1 - CONFIDENCE)
+
+    @property
+    def enough(self) -> bool:
+        return self.checked >= FEWEST_CHECKED and self.acceptable >= FEWEST_ACCEPTABLE
+
+    @property
+    def earned(self) -> bool:
+        """Whether the answers show that the ensemble may be trusted here."""
+        return self.enough and self.most_wrong <= MOST_WRONG
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """A source on the policies page. `camera` is its primary key, None for the site itself."""
+
+    camera: int | None
+    name: str
+    learning: bool
+    since: datetime | None
+    sentence: str
+
+
+def source_of(case: Case) -> Source:
+    return Source(case.site, case.domain, case.camera)
+
+
+def current(source: Source) -> Learning | None:
+    """The newest time of learning of a source."""
+    rows = Learning.objects.filter(
+        site=source.site, domain=source.domain, camera=source.camera
+    ).select_related("ended_by")
+    return rows.order_by("-pk").first()
+
+
+def is_learning(source: Source) -> bool:
+    """Trusted is only who has learned: without any row a source is new."""
+    row = current(source)
+    return row is None or row.ended_at is None
+
+
+def standing(source: Source, since: datetime | None) -> Standing:
+    """What the newest 200 answers with the present ensemble show of a source, from `since` on."""
+    evidence = gather(
+        site=source.site,
+        domain=source.domain,
+        ensemble=current_signature(load_domain(source.domain)),
+        newest=NEWEST,
+        only=_answered(source, since),
+    )
+    if evidence is None:
+        return Standing()
+    wrong = evidence.labelled & (evidence.wrong > 0)
+    checked = int(evidence.labelled.sum())
+    rule = rule_of(active_policy(source.site, source.domain), evidence)
+    if rule is None:
+        return Standing(checked, checked - int(wrong.sum()))
+    acceptable = rule.apply(evidence)[0] & evidence.labelled
+    return Standing(
+        checked=checked,
+        right=checked - int(wrong.sum()),
+        acceptable=int(acceptable.sum()),
+        wrong=int((acceptable & wrong).sum()),
+    )
+
+
+def _answered(source: Source, since: datetime | None) -> Q:
+    only = Q(case__camera=source.camera, case__status=CaseStatus.RESOLVED)
+    return only & Q(case__created_at__gte=since) if since else only
+
+
+def sources_of(site: Site) -> list[Source]:
+    """The site itself, then its cameras that may still send."""
+    cameras = site.tokens.filter(revoked_at=None).order_by("pk")
+    return [Source(site, site.domain, camera) for camera in (None, *cameras)]
+
+
+def source_rows(site: Site) -> list[SourceRow]:
+    """Every source of a site, and in a sentence where it stands."""
+    return [_row(source) for source in sources_of(site)]
+
+
+def _row(source: Source) -> SourceRow:
+    row = current(source)
+    learning = row is None or row.ended_at is None
+    since = (row.started_at if learning else row.ended_at) if row else None
+    return SourceRow(
+        camera=source.camera.pk if source.camera else None,
+        name=source.camera.name if source.camera else _("What people send"),
+        learning=learning,
+        since=since,
+        sentence=in_a_sentence(standing(source, since)) if learning else _why_trusted(row),
+    )
+
+
+def _why_trusted(row: Learning | None) -> str:
+    if row and row.ended_by:
+        return _("Learning was ended by {name}.").format(name=row.ended_by.get_username())
+    if row and row.evidence:
+        return _("It has earned it: {checked} cases checked, {right} right.").format(**row.evidence)
+    return _("It was trusted from the start.")
+
+
+def in_a_sentence(found: Standing) -> str:
+    """How far the learning is, and what is missing."""
+    if found.checked < FEWEST_CHECKED:
+        return _("{checked} of at least {fewest} checked, {right} right.").format(
+            checked=found.checked, fewest=FEWEST_CHECKED, right=found.right
+        )
+    so_far = _("{checked} checked, {right} right.").format(checked=found.checked, right=found.right)
+    if found.acceptable < FEWEST_ACCEPTABLE:
+        return so_far + _(
+            " The policy in force would have accepted {n} of them; at least {fewest} are needed."
+        ).format(n=found.acceptable, fewest=FEWEST_ACCEPTABLE)
+    if found.earned:
+        return so_far + _(" That is enough: learning ends with the next answer.")
+    return so_far + _(
+        " But {wrong} of the {n} that it would have accepted were wrong: up to {bound:.0%} may be, "
+        "and {limit:.0%} is the limit. It goes on learning."
+    ).format(wrong=found.wrong, n=found.acceptable, bound=found.most_wrong, limit=MOST_WRONG)
