@@ -7,13 +7,17 @@ Options of a member (members.toml):
     device         "cpu", "cuda", "cuda:1"; default: CUDA where there is one
     dtype          "float32", "bfloat16", "float16"; default: float32 on CPU, else the file's
     threads        torch threads, >= 1, for the whole process; default 1
-    batch          requests generated together, >= 1; default 8
+    batch          requests generated together, >= 1; default 16. One that shows several pictures
+                   counts as many as it shows; each has a generation of its own at the least
     crops          centre crops shown after each picture, as shares of its sides, e.g. [0.8, 0.6]
     guided         true holds answers to the JSON schema of a request, see guided.py; default false
+    shared_cache   true works out once what the texts of a batch begin with, and spares copies of
+                   the key-value cache; for decoders like Llama, see caches.py; default false
     channels_last  true lays convolutions out for speed on CPU; default false
     online         true lets transformers ask the hub; default false
 """
 
+import ctypes
 import json
 import os
 import time
@@ -36,6 +40,10 @@ TORCHVISION_HINT = (
     "its processor needs torchvision, which is not installed: "
     "pip install torchvision==0.28.0 (or choose a checkpoint with a PIL image processor)"
 )
+
+# As in malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 2**30
 
 
 class Spec(Protocol):
@@ -81,11 +89,14 @@ class HuggingFaceBackend:
         self._torch = torch
         self._guided = bool(options.get("guided", False))
         self._guides: dict[str, Guide] = {}
-        self._batch = int(options.get("batch", 8))
+        self._shared_cache = bool(options.get("shared_cache", False))
+        self._batch = int(options.get("batch", 16))
         self._crops = tuple(float(share) for share in options.get("crops", ()))
         self._device = str(
             options.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
         )
+        if self._device == "cpu":
+            _keep_freed_memory()
         self._model = _load_model(spec, self._device, options)
         self._processor = _load_processor(spec, self._model.config)
         self._tokenizer = self._processor.tokenizer
@@ -122,8 +133,9 @@ class HuggingFaceBackend:
 
         for _, group in groupby(sorted(range(len(requests)), key=alike), key=alike):
             indices = list(group)
-            for start in range(0, len(indices), self._batch):
-                yield indices[start : start + self._batch]
+            size = max(1, self._batch // max(1, len(requests[indices[0]].images)))
+            for start in range(0, len(indices), size):
+                yield indices[start : start + size]
 
     def _generate_batch(
         self, batch: Sequence[Request], started: float, on_text: OnText | None
@@ -132,6 +144,8 @@ class HuggingFaceBackend:
 
         began = time.monotonic()
         inputs = self._inputs(batch)
+        if self._shared_cache and len(batch) > 1:
+            inputs = self._with_cache(inputs)
         prompt_length = int(inputs["input_ids"].shape[1])
         clock = _Clock(started + min(one.deadline_s for one in batch))
         clock.check()
@@ -175,6 +189,12 @@ class HuggingFaceBackend:
         if "pixel_values" in inputs:
             inputs["pixel_values"] = inputs["pixel_values"].to(self._model.dtype)
         return inputs
+
+    def _with_cache(self, inputs: Any) -> Any:
+        from inference.backends.caches import with_cache
+
+        with self._torch.inference_mode():
+            return with_cache(self._model, inputs)
 
     def _prompt(self, prompt: str, pictures: int) -> str:
         if getattr(self._processor, "chat_template", None):
@@ -256,6 +276,18 @@ class _TokenScores:
         """Log-probabilities (requests, generated tokens) on the CPU."""
         self._settle(sequences[:, -1:])
         return self.torch.cat(self.chosen, dim=1).cpu()
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep freed memory for the next tensors, in the whole process.
+
+    A tensor above its threshold is mapped afresh and paged in each time: with the pictures of a
+    batch that takes longer than the convolutions. Other C libraries are left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for threshold in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+            mallopt(threshold, _KEPT_BYTES)
 
 
 def _sampling(request: Request) -> dict[str, Any]:

@@ -10,6 +10,9 @@ Members stand in a TOML file, a line or a table each:
     model = "qwen2.5-vl"
     domains = ["wound"]
     options = { base_url = "http://127.0.0.1:8080/v1", api_key_env = "QWEN_API_KEY" }
+
+The option `frames` is read here, for every backend: "together" (the default) shows all frames of a
+clip in one prompt; "each" asks about every frame alone and sums its answers up.
 """
 
 import hashlib
@@ -17,6 +20,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -46,6 +50,13 @@ class MembersError(ValueError):
     """The members' file cannot be read; the message names the file, the member and the fault."""
 
 
+class FrameMode(StrEnum):
+    """How a member is asked about a clip: all frames in one prompt, or each frame alone."""
+
+    TOGETHER = "together"
+    EACH = "each"
+
+
 @dataclass(frozen=True)
 class MemberSpec:
     """One member of an ensemble, as configured.
@@ -53,6 +64,7 @@ class MemberSpec:
     backend  a short name of BACKENDS or a dotted name
     model    a folder, a hub id, or the model's name on a server
     options  what the backend makes of them
+    frames   how it is asked about clips
     """
 
     name: str
@@ -61,6 +73,7 @@ class MemberSpec:
     domains: tuple[str, ...] = ()
     revision: str = ""
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
+    frames: FrameMode = FrameMode.TOGETHER
 
 
 class _MemberEntry(BaseModel):
@@ -106,7 +119,18 @@ def _read_member(path: Path, name: str, content: object) -> MemberSpec:
     model = entry.model
     if entry.backend == "huggingface" and model and (path.parent / model).is_dir():
         model = str((path.parent / model).resolve())
-    return MemberSpec(name=name, **entry.model_dump(exclude={"model"}), model=model)
+    frames = _frame_mode(path, name, entry.options.pop("frames", FrameMode.TOGETHER))
+    return MemberSpec(name=name, **entry.model_dump(exclude={"model"}), model=model, frames=frames)
+
+
+def _frame_mode(path: Path, name: str, wanted: object) -> FrameMode:
+    try:
+        return FrameMode(str(wanted))
+    except ValueError:
+        known = " or ".join(f'"{mode}"' for mode in FrameMode)
+        raise MembersError(
+            f"{path}: member {name!r}: option frames = {wanted!r}: say {known}"
+        ) from None
 
 
 @cache

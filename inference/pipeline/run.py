@@ -1,4 +1,4 @@
-"""One member's way through the three stages of one observation.
+"""One member's way through the three stages of one observation, or of several at once.
 
 A generation's tokens, seconds and logprob are booked once: on the analysis Trace for stages 1 and 2
 (the comprehension Trace holds 0, 0.0 and None), so that sums over Traces are true sums.
@@ -7,12 +7,15 @@ A generation's tokens, seconds and logprob are booked once: on the analysis Trac
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from PIL import Image
 
-from inference.backends.base import Backend, Generation, Request
+from inference.backends.base import Backend, Generation, OnText, Request
 from inference.backends.errors import BackendError
+from inference.backends.registry import FrameMode as FrameMode
 from inference.pipeline.domains import Domain
+from inference.pipeline.frames import FrameAnswer, choose_frame, records
 from inference.pipeline.parsing import (
     Answer,
     UnparsableOutput,
@@ -43,7 +46,9 @@ class Trace:
 
     prompt_hash  SHA-256 of the prompt; empty where no generation was made
     raw_text     what the model said, as a database can hold it
-    fields       description | reasoning, label | reflection, label; empty unless valid
+    fields       description | reasoning, label | reflection, label; empty unless valid. Where a
+                 clip's frames were asked about one by one, an analysis also holds `frames`, a list
+                 of {label, logprob, description, reasoning}, and `frame`, the chosen one's index
     valid        parsed; `error` says in words why not
     repaired     the JSON had to be mended: to be shown, never to be accepted
     tokens       >= 0;  seconds >= 0;  logprob <= 0 or None
@@ -52,7 +57,7 @@ class Trace:
     stage: Stage
     prompt_hash: str = ""
     raw_text: str = ""
-    fields: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
     valid: bool = False
     repaired: bool = False
     error: str = ""
@@ -61,40 +66,191 @@ class Trace:
     logprob: float | None = None
 
 
+Traces = tuple[Trace, Trace, Trace]
+"""Of comprehension, analysis and reflection."""
+
+
 def run_member(
     backend: Backend,
     domain: Domain,
     images: Sequence[Image.Image],
     *,
     seed: int,
+    frames: FrameMode = FrameMode.TOGETHER,
     deadline_s: float = 60.0,
     on_stage: OnStage | None = None,
-) -> tuple[Trace, Trace, Trace]:
+) -> Traces:
     """The Traces of comprehension, analysis and reflection, in that order.
 
     Output that cannot be parsed gives invalid Traces. A BackendError propagates, after the stage
-    that it hit was announced as failed. `deadline_s` holds for each of the two generations.
+    that it hit was announced as failed. `deadline_s` holds for each of the two generations, times
+    the frames where they are asked about one by one.
     """
-    progress = _Progress(on_stage)
-    try:
+    member = _Member(backend, domain, frames, deadline_s)
+    [traces] = member.run([_Case(tuple(images), seed)], _Progress(on_stage))
+    return traces
+
+
+def run_cases(
+    backend: Backend,
+    domain: Domain,
+    cases: Sequence[Sequence[Image.Image]],
+    *,
+    seeds: Sequence[int],
+    frames: FrameMode = FrameMode.TOGETHER,
+    deadline_s: float = 60.0,
+    limit_s: float = math.inf,
+    on_stage: OnStage | None = None,
+) -> list[Traces | BackendError]:
+    """One member over several cases at once: one generation for all answers, one for reflections.
+
+    Args:
+        cases: n cases, each its pictures in order.
+        seeds: n seeds.
+        deadline_s: seconds that one request may take. A generation of several has as much for each
+            of them, since nobody knows how many a backend makes at a time.
+        limit_s: seconds, >= `deadline_s`, that no generation may take, however many it is for.
+        on_stage: told of the stages of all cases together; a stage is done if it is for any case.
+
+    Returns:
+        For each case its Traces, or the BackendError with which it failed. An error that another
+        attempt may heal ends no batch: each case is then tried alone, and fails alone.
+    """
+    member = _Member(backend, domain, frames, deadline_s, limit_s)
+
+    def outcomes(some: Sequence[_Case]) -> list[Traces | BackendError]:
+        try:
+            return [*member.run(some, _Progress(on_stage))]
+        except BackendError as error:
+            if error.permanent or len(some) == 1:
+                return [error] * len(some)
+        return [outcome for case in some for outcome in outcomes([case])]
+
+    return outcomes([_Case(tuple(case), seed) for case, seed in zip(cases, seeds, strict=True)])
+
+
+@dataclass(frozen=True)
+class _Case:
+    images: tuple[Image.Image, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Member:
+    """Who is asked, about what, and how long it may take."""
+
+    backend: Backend
+    domain: Domain
+    frames: FrameMode
+    deadline_s: float
+    limit_s: float = math.inf
+
+    def run(self, cases: Sequence[_Case], progress: "_Progress") -> list[Traces]:
+        """The Traces of each case. Raises BackendError."""
+        try:
+            answers = self._answer(cases, progress)
+            reflections = self._reflect(cases, [answer for _, _, answer in answers], progress)
+        except BackendError:
+            progress.fail()
+            raise
+        return [
+            (comprehension, analysis, reflection)
+            for (comprehension, analysis, _), reflection in zip(answers, reflections, strict=True)
+        ]
+
+    def _answer(
+        self, cases: Sequence[_Case], progress: "_Progress"
+    ) -> list[tuple[Trace, Trace, Answer | None]]:
         progress.tell(Stage.COMPREHENSION, RUNNING)
-        request = answer_request(domain, images, seed=seed, deadline_s=deadline_s)
-        [generation] = backend.generate([request], progress.hear)
-        comprehension, analysis, answer = read_answer(domain, request, generation)
-        progress.end(comprehension)
-        progress.end(analysis)
-        if answer is None:
-            reflection = skipped_reflection()
-        else:
+        asked = [
+            [answer_request(self.domain, views, seed=case.seed) for views in self._views(case)]
+            for case in cases
+        ]
+        heard = iter(self._generate([one for some in asked for one in some], progress.hear))
+        answers = [
+            _over_frames(
+                self.domain, [read_answer(self.domain, one, next(heard)) for one in requests]
+            )
+            for requests in asked
+        ]
+        progress.end([comprehension for comprehension, _, _ in answers])
+        progress.end([analysis for _, analysis, _ in answers])
+        return answers
+
+    def _views(self, case: _Case) -> list[tuple[Image.Image, ...]]:
+        """The pictures of each request: all in one, or each in one of its own."""
+        if self.frames == FrameMode.EACH and case.images:
+            return [(image,) for image in case.images]
+        return [case.images]
+
+    def _reflect(
+        self,
+        cases: Sequence[_Case],
+        answers: Sequence[Answer | None],
+        progress: "_Progress",
+    ) -> list[Trace]:
+        asked = {
+            index: reflection_request(self.domain, answer, seed=case.seed)
+            for index, (case, answer) in enumerate(zip(cases, answers, strict=True))
+            if answer is not None
+        }
+        if asked:
             progress.tell(Stage.REFLECTION, RUNNING)
-            request = reflection_request(domain, answer, seed=seed, deadline_s=deadline_s)
-            [generation] = backend.generate([request])
-            reflection = read_reflection(domain, request, generation)
-        progress.end(reflection)
-    except BackendError:
-        progress.fail()
-        raise
-    return comprehension, analysis, reflection
+        reflections = [skipped_reflection() for _ in cases]
+        for index, generation in zip(asked, self._generate([*asked.values()]), strict=True):
+            reflections[index] = read_reflection(self.domain, asked[index], generation)
+        progress.end(reflections)
+        return reflections
+
+    def _generate(
+        self, requests: Sequence[Request], on_text: OnText | None = None
+    ) -> list[Generation]:
+        """Answers to all requests; a text is only heard grow where there is no other."""
+        if not requests:
+            return []
+        deadline_s = min(self.deadline_s * len(requests), self.limit_s)
+        timed = [replace(one, deadline_s=deadline_s) for one in requests]
+        return self.backend.generate(timed, on_text if len(timed) == 1 else None)
+
+
+def _over_frames(
+    domain: Domain, readings: Sequence[tuple[Trace, Trace, Answer | None]]
+) -> tuple[Trace, Trace, Answer | None]:
+    """One reading of a clip out of those of its frames; the only one of a photo is left as it is.
+
+    The chosen frame's answer is the member's, its text the Trace's; tokens and seconds are those of
+    all frames. The analysis keeps what was said of each: orders to a model may stand in any. A
+    frame whose answer was mended or cannot be read leaves the whole `repaired`: it may be shown,
+    and is never accepted. Where most cannot be read, neither can the whole.
+    """
+    if len(readings) == 1:
+        return readings[0]
+    analyses = [analysis for _, analysis, _ in readings]
+    frames = [_frame_answer(analysis, answer) for _, analysis, answer in readings]
+    chosen = choose_frame(frames, domain)
+    spent: dict[str, Any] = {
+        "tokens": sum(analysis.tokens for analysis in analyses),
+        "seconds": math.fsum(analysis.seconds for analysis in analyses),
+    }
+    if chosen is None:
+        unread = [index for index, frame in enumerate(frames) if frame.error]
+        comprehension, analysis, _ = readings[unread[0]]
+        words = f"{len(unread)} of {len(frames)} frames: {analysis.error}"
+        return replace(comprehension, error=words), replace(analysis, error=words, **spent), None
+    comprehension, analysis, answer = readings[chosen]
+    mended = any(one.repaired or not one.valid for one in analyses)
+    fields = {**analysis.fields, "frames": records(frames), "frame": chosen}
+    return (
+        replace(comprehension, repaired=mended),
+        replace(analysis, repaired=mended, fields=fields, **spent),
+        answer,
+    )
+
+
+def _frame_answer(analysis: Trace, answer: Answer | None) -> FrameAnswer:
+    if answer is None:
+        return FrameAnswer(logprob=analysis.logprob, error=analysis.error)
+    return FrameAnswer(answer.label, analysis.logprob, answer.description, answer.reasoning)
 
 
 def answer_request(
@@ -189,8 +345,11 @@ class _Progress:
             self.tell(Stage.COMPREHENSION, DONE)
             self.tell(Stage.ANALYSIS, RUNNING)
 
-    def end(self, trace: Trace) -> None:
-        self.tell(trace.stage, DONE if trace.valid else FAILED)
+    def end(self, traces: Sequence[Trace]) -> None:
+        """One stage of all cases is over."""
+        if traces:
+            valid = any(trace.valid for trace in traces)
+            self.tell(traces[0].stage, DONE if valid else FAILED)
 
     def fail(self) -> None:
         for stage, state in list(self._last.items()):

@@ -1,12 +1,15 @@
 """One member's work on one run. The row is the queue: whoever changes it first has the job."""
 
 import logging
+import threading
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from uuid import uuid4
+from typing import Self
+from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -24,10 +27,30 @@ def claim_job(*, job_id: int) -> MemberJob | None:
 
     Every task may run twice: only one of two claims changes the row.
     """
-    now = timezone.now()
-    free = Q(status=MemberJob.Status.QUEUED) | Q(
-        status=MemberJob.Status.RUNNING, lease_until__lt=now
+    silent = Q(status=MemberJob.Status.RUNNING, lease_until__lt=timezone.now())
+    return _claim(job_id, Q(status=MemberJob.Status.QUEUED) | silent, token=uuid4())
+
+
+def claim_alike(first: MemberJob, *, at_most: int) -> list[MemberJob]:
+    """Take queued jobs of the same member and domain as well, oldest first, under the same token.
+
+    Only what was never tried, beside a job that was never tried: one that kills its worker must not
+    do so beside the same others again. So whatever is tried once more is tried alone.
+    """
+    if first.attempt > 1:
+        return []
+    untried = Q(status=MemberJob.Status.QUEUED, attempt=0)
+    waiting = MemberJob.objects.filter(
+        untried,
+        member=first.member,
+        run__status__in=Run.UNFINISHED,
+        run__observation__domain=first.run.observation.domain,
     )
+    ids = list(waiting.order_by("pk").values_list("pk", flat=True)[:at_most])
+    return [job for pk in ids if (job := _claim(pk, untried, token=first.token))]
+
+
+def _claim(job_id: int, free: Q, *, token: UUID | None) -> MemberJob | None:
     changed = (
         MemberJob.objects.filter(free, pk=job_id, attempt__lt=settings.ALARM_JOB_ATTEMPTS)
         # A join here would move all conditions into a subquery, which PostgreSQL does not check
@@ -35,7 +58,7 @@ def claim_job(*, job_id: int) -> MemberJob | None:
         .filter(run_id__in=Run.objects.filter(status__in=Run.UNFINISHED))
         .update(
             status=MemberJob.Status.RUNNING,
-            token=uuid4(),
+            token=token,
             lease_until=_lease_end(),
             attempt=F("attempt") + 1,
             stage=Stage.COMPREHENSION,
@@ -50,10 +73,57 @@ def claim_job(*, job_id: int) -> MemberJob | None:
     return job
 
 
-def note_stage(job: MemberJob, stage: Stage) -> None:
-    """A sign of life: the lease is extended and whoever watches is told."""
-    _mine(job).update(stage=stage, lease_until=_lease_end())
-    run_progressed.send(sender=Run, run_id=job.run_id)
+def note_stage(jobs: Sequence[MemberJob], stage: Stage) -> None:
+    """A sign of life of jobs that were claimed together: whoever watches them is told."""
+    _ours(jobs).update(stage=stage, lease_until=_lease_end())
+    for job in jobs:
+        run_progressed.send(sender=Run, run_id=job.run_id)
+
+
+def extend_leases(jobs: Sequence[MemberJob]) -> None:
+    """A sign of life of jobs that were claimed together; those that ended are left alone."""
+    _ours(jobs).update(lease_until=_lease_end())
+
+
+class Heartbeat:
+    """Extends the leases of jobs claimed together while a generation takes longer than a lease.
+
+    A thread beats three times a lease, for `patience_s` after the last `note`: a worker that died,
+    or hangs longer than its calls may take, loses its jobs when the lease is over.
+    """
+
+    def __init__(self, jobs: Sequence[MemberJob], *, patience_s: float) -> None:
+        self.jobs, self.patience_s = jobs, patience_s
+        self._until = time.monotonic() + patience_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def note(self, stage: Stage) -> None:
+        """A stage has begun."""
+        self._until = time.monotonic() + self.patience_s
+        note_stage(self.jobs, stage)
+
+    def _beat(self) -> None:
+        try:
+            while not self._over.wait(settings.ALARM_JOB_LEASE_S / 3):
+                if time.monotonic() < self._until:
+                    self._extend()
+        finally:
+            connection.close()
+
+    def _extend(self) -> None:
+        try:
+            extend_leases(self.jobs)
+        except DatabaseError:
+            log.warning("leases cannot be extended", exc_info=True)
 
 
 def complete_job(job: MemberJob, traces: Sequence[Trace], vectors: Sequence[bytes | None]) -> bool:
@@ -115,7 +185,15 @@ def _announce(job: MemberJob) -> None:
 
 
 def _mine(job: MemberJob) -> QuerySet[MemberJob]:
-    return MemberJob.objects.filter(pk=job.pk, token=job.token, status=MemberJob.Status.RUNNING)
+    return _ours([job])
+
+
+def _ours(jobs: Sequence[MemberJob]) -> QuerySet[MemberJob]:
+    """Of jobs with one token those that are still held under it."""
+    ids = [job.pk for job in jobs]
+    return MemberJob.objects.filter(
+        pk__in=ids, token=jobs[0].token, status=MemberJob.Status.RUNNING
+    )
 
 
 def _lease_end() -> datetime:

@@ -1,10 +1,11 @@
-"""What a worker does with a job: the only place where a web project meets a model."""
+"""What a worker does with jobs: the only place where a web project meets a model."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from django.conf import settings
+from django.utils import timezone
 from PIL import Image
 
 from inference import ensemble
@@ -13,48 +14,117 @@ from inference.backends.errors import BackendError
 from inference.backends.registry import load_backend
 from inference.models import MemberJob
 from inference.pipeline.domains import load_domain
-from inference.pipeline.run import Trace, run_member
+from inference.pipeline.run import RUNNING, Trace, Traces, run_cases
 from inference.pipeline.stages import Stage
-from inference.services.jobs import claim_job, complete_job, fail_job, note_stage
+from inference.services.jobs import Heartbeat, claim_alike, claim_job, complete_job, fail_job
+from inference.services.looking import ensure_visual
+from inference.services.observations import frames_of
 
 log = logging.getLogger(__name__)
+Pictures = Sequence[Image.Image]
+Shown = Mapping[MemberJob, Pictures]
+Outcome = Traces | Exception
 SPOKEN = {Stage.COMPREHENSION: "description", Stage.ANALYSIS: "reasoning"}
+GENERATIONS = 2
 
 
 def execute_job(*, job_id: int) -> None:
-    """Run one member over one observation and store what it said; a failure is stored too."""
-    job = claim_job(job_id=job_id)
-    if job is None:
+    """Run one member over one observation and store what it said; a failure is stored too.
+
+    Up to ALARM_BATCH - 1 jobs that wait for the same member are taken along. What was claimed
+    together is asked together, and each job ends in a transaction of its own. A lone job tells of
+    its stages while its text grows, several jobs only as all of them go on.
+    """
+    first = claim_job(job_id=job_id)
+    if first is None:
         return
+    jobs = [first, *claim_alike(first, at_most=settings.ALARM_BATCH - 1)]
+    shown = {job: pictures for job in jobs if (pictures := _pictures(job))}
+    if not shown:
+        return
+    limit_s = _limit_s(shown)
+    with Heartbeat(list(shown), patience_s=limit_s) as heartbeat:
+        outcomes = _ask(shown, heartbeat, limit_s)
+        for job, outcome in zip(shown, outcomes, strict=True):
+            _settle(job, outcome)
+
+
+def _pictures(job: MemberJob) -> Pictures:
+    """What its observation shows; none where that cannot be read, and the job has failed."""
     try:
-        traces = _ask(job)
-        vectors = _vectors(traces)
-    except (BackendError, LookupError) as error:
+        return frames_of(job.run.observation)
+    except Exception as error:
+        _fail(job, error)
+        return ()
+
+
+def _limit_s(shown: Shown) -> float:
+    """Seconds that one generation for all these jobs may take.
+
+    ALARM_CALL_DEADLINE_S a picture, but for both generations no more than half of what is left
+    until the first run is closed. The other half is for asking about each case alone if need be.
+    """
+    alone = settings.ALARM_CALL_DEADLINE_S
+    left = min(job.run.deadline_at for job in shown) - timezone.now()
+    every = alone * sum(len(pictures) for pictures in shown.values())
+    return float(max(alone, min(every, left.total_seconds() / 2 / GENERATIONS)))
+
+
+def _ask(shown: Shown, heartbeat: Heartbeat, limit_s: float) -> Sequence[Outcome]:
+    """One outcome a job; where all fail for one reason, that is the outcome of each."""
+
+    def tell(stage: Stage, state: str) -> None:
+        if state == RUNNING:
+            heartbeat.note(stage)
+
+    first = next(iter(shown))
+    try:
+        for job, pictures in shown.items():
+            ensure_visual(job.run.observation, pictures)
+        spec = ensemble.member(first.member)
+        outcomes = run_cases(
+            load_backend(spec),
+            load_domain(first.run.observation.domain),
+            list(shown.values()),
+            seeds=[job.run.seed for job in shown],
+            frames=spec.frames,
+            deadline_s=settings.ALARM_CALL_DEADLINE_S,
+            limit_s=limit_s,
+            on_stage=tell,
+        )
+        # All at once: `_vectors` finds them in the cache.
+        embed([text for traces in outcomes if isinstance(traces, tuple) for text in _texts(traces)])
+    except Exception as error:
+        return [error] * len(shown)
+    return outcomes
+
+
+def _settle(job: MemberJob, outcome: Outcome) -> None:
+    """Store a job's outcome, whatever became of those beside it."""
+    try:
+        if isinstance(outcome, Exception):
+            _fail(job, outcome)
+        else:
+            complete_job(job, outcome, _vectors(outcome))
+    except Exception:
+        # Its lease runs out, and the sweep sends it again.
+        log.exception("%s cannot be stored", job)
+
+
+def _fail(job: MemberJob, error: Exception) -> None:
+    if isinstance(error, BackendError | LookupError):
         log.warning("%s: %s", job, error)
         fail_job(job, error=str(error), permanent=getattr(error, "permanent", True))
-    except Exception as error:
-        log.exception("%s broke", job)
-        fail_job(job, error=f"{type(error).__name__}: {error}", permanent=False)
     else:
-        complete_job(job, traces, vectors)
-
-
-def _ask(job: MemberJob) -> tuple[Trace, ...]:
-    observation = job.run.observation
-    with observation.media.shown.open("rb") as file:
-        picture = Image.open(file).convert("RGB")
-    return run_member(
-        load_backend(ensemble.member(job.member)),
-        load_domain(observation.domain),
-        (picture,),
-        seed=job.run.seed,
-        deadline_s=settings.ALARM_CALL_DEADLINE_S,
-        on_stage=lambda stage, state: note_stage(job, stage) if state == "running" else None,
-    )
+        log.error("%s broke", job, exc_info=error)
+        fail_job(job, error=f"{type(error).__name__}: {error}", permanent=False)
 
 
 def _vectors(traces: Sequence[Trace]) -> list[bytes | None]:
     """Embeddings of description and reasoning as float32 bytes; None for the other texts."""
-    texts = [trace.fields.get(SPOKEN.get(trace.stage, ""), "") for trace in traces]
-    rows = embed(texts)
+    rows = embed(_texts(traces))
     return [None if np.isnan(row).any() else row.astype("<f4").tobytes() for row in rows]
+
+
+def _texts(traces: Sequence[Trace]) -> list[str]:
+    return [trace.fields.get(SPOKEN.get(trace.stage, ""), "") for trace in traces]

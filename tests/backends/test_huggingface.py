@@ -105,6 +105,63 @@ def test_a_batch_says_what_each_request_says_alone_in_order(checkpoint: Path) ->
     assert len({generation.text for generation in together}) > 1
 
 
+@pytest.mark.parametrize("pictures", [False, True])
+def test_a_shared_cache_changes_no_answer(checkpoint: Path, pictures: bool) -> None:
+    beginning = "look closely at all of this, and say " * 4
+    prompts = [beginning + rest for rest in ("it", "nothing at all", "more", "look closely")]
+    changes: dict[str, Any] = {} if pictures else {"images": ()}
+    requests = [ask(40 * shade, one, **changes) for shade, one in enumerate(prompts)]
+    plain = load(checkpoint).generate(requests)
+    shared = load(checkpoint, shared_cache=True).generate(requests)
+    for one, other in zip(plain, shared, strict=True):
+        assert (one.text, one.tokens) == (other.text, other.tokens)
+        assert one.logprob == pytest.approx(other.logprob, abs=1e-4)
+    assert len({one.text for one in plain}) > 1
+
+
+@pytest.mark.parametrize("prompts", [["look", "see"], ["look", "look"], ["l", "look", "lo"]])
+def test_a_shared_cache_needs_no_common_beginning(checkpoint: Path, prompts: list[str]) -> None:
+    requests = [Request(one, max_tokens=12) for one in prompts]
+    plain = load(checkpoint).generate(requests)
+    shared = load(checkpoint, shared_cache=True).generate(requests)
+    assert [one.text for one in shared] == [one.text for one in plain]
+
+
+def test_what_all_texts_begin_with_is_worked_out_once(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = load(checkpoint, shared_cache=True)
+    seen: list[tuple[int, ...]] = []
+    inner = backend._model.model.language_model
+    forward = inner.forward
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        seen.append(tuple(kwargs["inputs_embeds"].shape[:2]))
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(inner, "forward", watched)
+    begun = "z" * 30
+    backend.generate([Request(begun + rest, max_tokens=3) for rest in ("a", "bcd")])
+    assert seen[:3] == [(1, 30), (2, 3), (2, 1)]
+
+
+@pytest.mark.parametrize(("batch", "sizes"), [(4, [2, 2, 1]), (1, [1] * 5), (16, [5])])
+def test_no_more_pictures_than_a_batch_are_looked_at_together(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, batch: int, sizes: list[int]
+) -> None:
+    backend = load(checkpoint, batch=batch)
+    made: list[int] = []
+    generate = backend._generate_batch
+
+    def watched(requests: Any, *rest: Any) -> Any:
+        made.append(len(requests))
+        return generate(requests, *rest)
+
+    monkeypatch.setattr(backend, "_generate_batch", watched)
+    backend.generate([ask(images=(Image.new("RGB", (9, 9)),) * 2, max_tokens=2) for _ in range(5)])
+    assert made == sizes
+
+
 def test_the_log_probability_is_that_of_the_generated_tokens(checkpoint: Path) -> None:
     import torch
     from transformers import AutoModelForImageTextToText, AutoTokenizer

@@ -82,6 +82,28 @@ def test_a_wrong_file_is_refused_naming_file_and_member(
     assert str(members) in str(caught.value)
 
 
+def test_how_a_member_is_asked_about_clips_is_no_matter_of_its_backend(members: Path) -> None:
+    members.write_text(
+        """
+        [members]
+        one = { backend = "scripted", domains = ["home"], options = { frames = "each", place = 1 } }
+        two = { backend = "scripted", domains = ["home"], options = { frames = "together" } }
+        three = { backend = "scripted", domains = ["home"] }
+        """
+    )
+    one, two, three = read_members(members)
+    assert [one.frames, two.frames, three.frames] == ["each", "together", "together"]
+    assert one.options == {"place": 1}
+    assert isinstance(load_backend(one), ScriptedBackend)
+
+
+@pytest.mark.parametrize("wrong", ['"all"', "3", "true"])
+def test_another_way_to_be_asked_is_refused(members: Path, wrong: str) -> None:
+    members.write_text(f"[members]\nx = {{ domains = ['home'], options = {{ frames = {wrong} }} }}")
+    with pytest.raises(MembersError, match=r"'x': option frames = .*: say \"together\" or"):
+        read_members(members)
+
+
 def test_a_missing_file_is_named(members: Path) -> None:
     with pytest.raises(MembersError, match=r"members\.toml"):
         read_members(members)

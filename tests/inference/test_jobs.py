@@ -96,7 +96,7 @@ def test_a_sign_of_life_extends_the_lease(job: MemberJob) -> None:
     mine = claim_job(job_id=job.pk)
     assert mine
     MemberJob.objects.filter(pk=job.pk).update(lease_until=timezone.now())
-    note_stage(mine, Stage.REFLECTION)
+    note_stage([mine], Stage.REFLECTION)
     job.refresh_from_db()
     assert job.stage == Stage.REFLECTION
     assert job.lease_until is not None and job.lease_until > timezone.now()

@@ -8,13 +8,18 @@ import pytest
 from PIL import Image
 
 from inference.backends.base import Generation, OnText, Request
-from inference.backends.errors import BackendError, DeadlineExceeded, GenerationFailed
+from inference.backends.errors import (
+    BackendError,
+    DeadlineExceeded,
+    GenerationFailed,
+    ModelUnavailable,
+)
 from inference.backends.registry import MemberSpec
 from inference.backends.scripted import ScriptedBackend
 from inference.pipeline.domains import Domain, domain_ids, load_domain
 from inference.pipeline.parsing import MAX_BYTES, Answer
 from inference.pipeline.prompts import answer_prompt, prompt_hash, reflection_prompt
-from inference.pipeline.run import Trace, run_member
+from inference.pipeline.run import FrameMode, Trace, run_cases, run_member
 from inference.pipeline.stages import Stage
 
 WOUND = load_domain("wound")
@@ -244,3 +249,174 @@ def test_scripted_faults_end_as_invalid_traces(fail: str, words: str) -> None:
         traces = run_member(backend, WOUND, PICTURES, seed=1)
         assert [trace.valid for trace in traces] == [True] * (3 - broken) + [False] * broken
         assert words in traces[3 - broken].error
+
+
+class Many:
+    """A backend that answers for each picture by the red of its first pixel, and keeps count."""
+
+    def __init__(self, answers: dict[int, str | BackendError]) -> None:
+        self.answers = answers
+        self.calls: list[list[Request]] = []
+
+    def generate(
+        self, requests: Sequence[Request], on_text: OnText | None = None
+    ) -> list[Generation]:
+        assert on_text is None or len(requests) == 1
+        self.calls.append(list(requests))
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Request) -> Generation:
+        if not request.images:
+            label = next(
+                name for name in ("Burns", "Cut") if f'"label": "{name}"' in request.prompt
+            )
+            said = json.dumps({"reflection": f"{label} it is.", "label": label})
+            return Generation(said, tokens=3, seconds=0.5, logprob=-0.5)
+        red = request.images[0].getpixel((0, 0))[0]  # type: ignore[index]
+        told = self.answers[red]
+        if isinstance(told, BackendError):
+            raise told
+        return Generation(told, tokens=red, seconds=0.25, logprob=-red / 100)
+
+
+def picture(red: int) -> Image.Image:
+    return Image.new("RGB", (4, 4), (red, 0, 0))
+
+
+def answer(label: str, description: str = "Seen.") -> str:
+    return json.dumps({"description": description, "reasoning": f"So {label}.", "label": label})
+
+
+def test_several_cases_share_their_generations_and_keep_their_own_answers() -> None:
+    backend = Many({1: answer("Cut"), 2: "nothing", 3: answer("Burns")})
+    heard = Heard()
+    cases = [[picture(1)], [picture(2)], [picture(3)]]
+    outcomes = run_cases(backend, WOUND, cases, seeds=[5, 6, 7], on_stage=heard)
+    alone = [
+        run_member(Many(backend.answers), WOUND, case, seed=seed)
+        for case, seed in zip(cases, (5, 6, 7), strict=True)
+    ]
+    assert outcomes == alone
+    answers, reflections = backend.calls
+    assert [one.seed for one in answers] == [5, 6, 7]
+    assert [one.seed for one in reflections] == [5, 7]
+    assert heard.all == [
+        ("comprehension", "running"),
+        ("comprehension", "done"),
+        ("analysis", "done"),
+        ("reflection", "running"),
+        ("reflection", "done"),
+    ]
+
+
+def test_no_cases_are_asked_about_without_a_word() -> None:
+    backend = Many({})
+    assert run_cases(backend, WOUND, [], seeds=[]) == []
+    assert backend.calls == []
+
+
+def test_a_case_that_fails_fails_alone() -> None:
+    bad = GenerationFailed("too large")
+    backend = Many({1: answer("Cut"), 2: bad, 3: answer("Burns")})
+    first, second, third = run_cases(
+        backend, WOUND, [[picture(1)], [picture(2)], [picture(3)]], seeds=[0, 0, 0]
+    )
+    assert isinstance(first, tuple) and first[1].fields["label"] == "Cut"
+    assert second is bad
+    assert isinstance(third, tuple) and third[1].fields["label"] == "Burns"
+    assert [len(call) for call in backend.calls] == [3, 1, 1, 1, 1, 1]
+
+
+def test_a_failure_for_good_is_that_of_all_and_is_not_tried_again() -> None:
+    gone = ModelUnavailable("no weights")
+    backend = Many({1: answer("Cut"), 2: gone})
+    outcomes = run_cases(backend, WOUND, [[picture(1)], [picture(2)]], seeds=[0, 0])
+    assert outcomes == [gone, gone]
+    assert len(backend.calls) == 1
+
+
+def test_a_generation_of_several_has_the_time_of_several_up_to_a_limit() -> None:
+    def deadlines(limit_s: float) -> list[float]:
+        backend = Many({1: answer("Cut"), 2: "nothing", 3: answer("Burns")})
+        cases = [[picture(1)], [picture(2)], [picture(3)]]
+        run_cases(backend, WOUND, cases, seeds=[0] * 3, deadline_s=4.0, limit_s=limit_s)
+        return [one.deadline_s for call in backend.calls for one in call]
+
+    assert deadlines(100.0) == [12.0] * 3 + [8.0] * 2
+    assert deadlines(9.0) == [9.0] * 3 + [8.0] * 2
+
+
+CLIP = [picture(10), picture(20), picture(30)]
+
+
+def test_frames_are_shown_together_unless_a_member_wants_each() -> None:
+    backend = Many({10: answer("Cut")})
+    [_, analysis, _] = run_member(backend, WOUND, CLIP, seed=0)
+    assert [len(one.images) for one in backend.calls[0]] == [3]
+    assert "frames" not in analysis.fields
+
+
+def test_the_answers_about_each_frame_are_summed_up_and_reflected_once() -> None:
+    backend = Many({10: answer("Cut", "A."), 20: answer("Burns", "B."), 30: answer("Burns", "C.")})
+    heard = Heard()
+    comprehension, analysis, reflection = run_member(
+        backend, WOUND, CLIP, seed=4, frames=FrameMode.EACH, on_stage=heard
+    )
+    assert [len(call) for call in backend.calls] == [3, 1]
+    assert [len(one.images) for one in backend.calls[0]] == [1, 1, 1]
+    assert {one.seed for one in backend.calls[0]} == {4}
+    assert comprehension.fields == {"description": "B."}
+    assert (comprehension.tokens, comprehension.seconds) == (0, 0.0)
+    assert analysis.fields == {
+        "reasoning": "So Burns.",
+        "label": "Burns",
+        "frame": 1,
+        "frames": [
+            {"label": "Cut", "logprob": -0.1, "description": "A.", "reasoning": "So Cut."},
+            {"label": "Burns", "logprob": -0.2, "description": "B.", "reasoning": "So Burns."},
+            {"label": "Burns", "logprob": -0.3, "description": "C.", "reasoning": "So Burns."},
+        ],
+    }
+    assert (analysis.raw_text, analysis.logprob) == (answer("Burns", "B."), -0.2)
+    assert (analysis.tokens, analysis.seconds) == (60, 0.75)
+    assert analysis.prompt_hash == prompt_hash(answer_prompt(WOUND))
+    assert all(trace.valid and not trace.repaired for trace in (comprehension, analysis))
+    assert reflection.fields["label"] == "Burns"
+    assert heard.all[-1] == ("reflection", "done")
+
+
+def test_the_frame_of_a_photo_needs_no_summing_up() -> None:
+    backend = Many({10: answer("Cut")})
+    each = run_member(backend, WOUND, CLIP[:1], seed=0, frames=FrameMode.EACH)
+    assert each == run_member(backend, WOUND, CLIP[:1], seed=0)
+
+
+@pytest.mark.parametrize("odd", ["nothing", f"```{answer('Cut')}```"])
+def test_a_frame_that_was_not_read_as_it_stood_bars_acceptance(odd: str) -> None:
+    backend = Many({10: odd, 20: answer("Burns"), 30: answer("Burns")})
+    traces = run_member(backend, WOUND, CLIP, seed=0, frames=FrameMode.EACH)
+    assert [trace.valid for trace in traces] == [True] * 3
+    assert [trace.repaired for trace in traces] == [True, True, False]
+    assert traces[1].fields["label"] == "Burns"
+
+
+def test_where_most_frames_cannot_be_read_there_is_no_answer() -> None:
+    backend = Many({10: answer("Cut"), 20: "nothing", 30: ""})
+    comprehension, analysis, reflection = run_member(
+        backend, WOUND, CLIP, seed=0, frames=FrameMode.EACH
+    )
+    assert not (comprehension.valid or analysis.valid or reflection.valid)
+    assert analysis.error == "2 of 3 frames: the answer holds no JSON object"
+    assert (analysis.raw_text, analysis.fields) == ("nothing", {})
+    assert (analysis.tokens, comprehension.tokens) == (60, 0)
+    assert len(backend.calls) == 1
+
+
+def test_clips_and_photos_of_several_cases_are_told_apart() -> None:
+    backend = Many({10: answer("Cut"), 20: answer("Burns"), 30: answer("Burns"), 1: answer("Cut")})
+    clip, photo = run_cases(
+        backend, WOUND, [CLIP, [picture(1)]], seeds=[0, 0], frames=FrameMode.EACH
+    )
+    assert isinstance(clip, tuple) and isinstance(photo, tuple)
+    assert (clip[1].fields["label"], photo[1].fields["label"]) == ("Burns", "Cut")
+    assert [len(call) for call in backend.calls] == [4, 2]
