@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from inference.backends.registry import MemberSpec, fingerprint, read_members
+from inference.backends.registry import FrameMode, MemberSpec, fingerprint, read_members
 from inference.pipeline.domains import Domain
 
 CODE_VERSION = "0.1.0"
@@ -59,6 +59,7 @@ def pins(domain: Domain, members: tuple[MemberSpec, ...]) -> dict[str, object]:
                 "backend": spec.backend,
                 "model": Path(spec.model).name,
                 "fingerprint": fingerprint(spec),
+                "frames": str(spec.frames),
             }
             for spec in members
         },
@@ -66,13 +67,20 @@ def pins(domain: Domain, members: tuple[MemberSpec, ...]) -> dict[str, object]:
 
 
 def signature(pinned: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of who answered and what was asked: member names, fingerprints, domain.
+    """SHA-256 (hex) of who answered and what was asked: members, fingerprints, frames, domain.
 
     What was learned of one ensemble says nothing of another, nor of other weights or prompts.
     """
-    members = {name: one.get("fingerprint", "") for name, one in pinned["members"].items()}
+    members = {name: _identity(one) for name, one in pinned["members"].items()}
     asked = pinned.get("domain", {}).get("digest", "")
     return hashlib.sha256(json.dumps([asked, members], sort_keys=True).encode()).hexdigest()
+
+
+def _identity(pinned: Mapping[str, str]) -> str:
+    """Runs from before there were frames were asked about all pictures together."""
+    frames = pinned.get("frames", FrameMode.TOGETHER)
+    shown = "" if frames == FrameMode.TOGETHER else f" {frames}"
+    return pinned.get("fingerprint", "") + shown
 
 
 def current_signature(domain: Domain) -> str:

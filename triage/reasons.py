@@ -42,12 +42,12 @@ def in_words(code: str) -> str:
             "How familiar the picture is could not be told, so it cannot be called familiar."
         ),
         "learning": _(
-            "This camera is new here: until at least {0} of its cases have been checked by people "
+            "This camera is learning: until at least {0} of its cases have been checked by people "
             "and the ensemble was right often enough, all of them go to a person."
         ),
         "learning_site": _(
-            "This site is new: until at least {0} of its cases have been checked by people "
-            "and the ensemble was right often enough, all of them go to a person."
+            "This site is learning: until at least {0} of the cases that people send have been "
+            "checked and the ensemble was right often enough, all of them go to a person."
         ),
         "failed": _("Member {0} could not answer."),
         "late": _("Member {0} did not answer in time."),

@@ -9,7 +9,7 @@ from typing import Self
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -122,8 +122,10 @@ class Heartbeat:
     def _extend(self) -> None:
         try:
             extend_leases(self.jobs)
-        except DatabaseError:
+        except (DatabaseError, InterfaceError):
             log.warning("leases cannot be extended", exc_info=True)
+            # What is broken stays broken: the next beat connects anew.
+            connection.close()
 
 
 def complete_job(job: MemberJob, traces: Sequence[Trace], vectors: Sequence[bytes | None]) -> bool:

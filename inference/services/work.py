@@ -112,9 +112,11 @@ def _settle(job: MemberJob, outcome: Outcome) -> None:
 
 
 def _fail(job: MemberJob, error: Exception) -> None:
-    if isinstance(error, BackendError | LookupError):
+    # A member that is not configured; a KeyError or IndexError is a bug that one case may have met.
+    gone = type(error) is LookupError
+    if gone or isinstance(error, BackendError):
         log.warning("%s: %s", job, error)
-        fail_job(job, error=str(error), permanent=getattr(error, "permanent", True))
+        fail_job(job, error=str(error), permanent=getattr(error, "permanent", gone))
     else:
         log.error("%s broke", job, exc_info=error)
         fail_job(job, error=f"{type(error).__name__}: {error}", permanent=False)

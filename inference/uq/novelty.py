@@ -5,6 +5,7 @@ on. The distance of a picture to them is told as the share of familiar pictures,
 it was held out, that are nearer: 0.95 says that only one in twenty familiar pictures is as far off.
 """
 
+import zipfile
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -111,8 +112,11 @@ class Reference:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Inverse of `save`. Raises ValueError for a file that is no reference."""
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = dict(stored)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                arrays = dict(stored)
+        except (zipfile.BadZipFile, EOFError, TypeError) as error:
+            raise ValueError(f"{path.name} is no reference: {error}.") from error
         missing = {"vectors", "groups", "cuts", "threshold"} - arrays.keys()
         if missing:
             raise ValueError(f"{path.name} is no reference: it lacks {', '.join(sorted(missing))}.")

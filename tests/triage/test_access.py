@@ -189,7 +189,7 @@ def test_another_sites_policy_is_not_found(cast: Cast) -> None:
 def test_another_sites_camera_is_not_found(cast: Cast, route: str) -> None:
     client = Client()
     client.force_login(cast.administrator)
-    for camera in (str(make_camera(cast.elsewhere).pk), "999999", "-1", "camera"):
+    for camera in (str(make_camera(cast.elsewhere).pk), "999999", "9" * 5000, "-1", "camera"):
         assert client.post(reverse(route), {"camera": camera}).status_code == 404
 
 

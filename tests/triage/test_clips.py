@@ -246,6 +246,13 @@ def test_looking_at_a_clip_is_written_down_once_and_kept_out_of_the_history(cast
     assert "clip seen" not in client.get(url("case", case)).content.decode()
 
 
+def test_whoever_skips_the_first_byte_has_looked_too(cast: Cast) -> None:
+    case, client = opened(cast.clinic), signed(cast.clinician)
+    for wanted in ("bytes=999999999-", "bytes=1-", "bytes=100-"):
+        client.get(url("clip", case), headers={"Range": wanted})
+    assert AuditEvent.objects.filter(case=case, verb="clip seen").count() == 1
+
+
 # Piece by piece -----------------------------------------------------------------------------------
 
 

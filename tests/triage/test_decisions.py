@@ -6,7 +6,7 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
 from inference.models import MemberJob, Run, StageTrace
@@ -234,6 +234,20 @@ def test_the_same_run_gets_the_same_verdict_from_what_is_stored(site: Site) -> N
         decision.reasons,
         decision.explanation,
     )
+
+
+def test_a_query_that_fails_costs_the_verdict_and_no_more(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_policy(site)
+
+    def broken(*_: object) -> None:
+        with transaction.atomic(savepoint=False):
+            raise DatabaseError
+
+    monkeypatch.setattr("triage.services.decisions.judge", broken)
+    case = make_case(site)
+    assert (case.status, decision_of(case).reasons) == (CaseStatus.DEFERRED, ["decision_failed"])
 
 
 def test_an_uncertain_severe_case_is_due_before_a_mild_sure_one(site: Site) -> None:

@@ -1,5 +1,7 @@
 """A picture unlike anything known goes to a person, however sure the members are."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -60,7 +62,9 @@ def reasons(case: Case) -> list[str]:
 def test_a_familiar_picture_is_accepted(site: Site) -> None:
     case = seen(site, 0)
     assert (case.status, reasons(case)) == (CaseStatus.ACCEPTED, ["certain"])
-    assert 0 <= Decision.objects.get(case=case).explanation["novelty"] < 0.95
+    explanation = Decision.objects.get(case=case).explanation
+    assert 0 <= explanation["novelty"] < 0.95
+    assert explanation["novelty_threshold"] == 0.95
 
 
 def test_an_unfamiliar_one_is_deferred_however_sure_the_members_are(site: Site) -> None:
@@ -114,11 +118,22 @@ def test_a_broken_reference_asks_a_person(site: Site, monkeypatch: pytest.Monkey
     assert reasons(seen(site, 0)) == ["decision_failed"]
 
 
+def test_a_threshold_that_is_no_number_makes_nothing_familiar() -> None:
+    found = familiarity.Familiarity(0.0, math.nan)
+    assert (found.objections, found.to_dict()["novelty_threshold"]) == (["unfamiliar"], None)
+
+
 def test_what_people_have_resolved_here_becomes_familiar_here(site: Site) -> None:
     for row in like(1, 3, seed=3, noise=0.02):
         resolve(make_case(site, visual=row))
     assert reasons(seen(site, 1)) == ["certain"]
     assert reasons(seen(make_twin(site), 1)) == ["unfamiliar"], "another site has not seen it"
+
+
+def test_where_the_ensemble_was_wrong_nothing_becomes_familiar(site: Site) -> None:
+    for row in like(1, 3, seed=3, noise=0.02):
+        resolve(make_case(site, visual=row), "Cut")
+    assert reasons(seen(site, 1)) == ["unfamiliar"]
 
 
 def test_two_resolved_cases_make_nothing_familiar(site: Site) -> None:

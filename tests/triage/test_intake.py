@@ -7,6 +7,7 @@ from unittest.mock import patch
 import pytest
 from django.conf import settings as django_settings
 
+from inference.ensemble import signature
 from inference.models import MemberJob, Observation, Run
 from tests.pictures import photo
 from tests.triage.conftest import Cast
@@ -68,6 +69,20 @@ def test_what_an_answer_depends_on_is_pinned(cast: Cast) -> None:
     assert run.pins["domain"]["id"] == "wound"
     assert len(run.pins["domain"]["digest"]) == 64
     assert run.quorum == 3
+
+
+def test_another_way_to_ask_about_frames_is_another_ensemble(cast: Cast) -> None:
+    members = Path(django_settings.ALARM_MEMBERS)
+    together = open_case(site=cast.clinic, data=photo()).case.observation.runs.get()
+    lines = members.read_text().replace('["wound"] }', '["wound"], options = { frames = "each" } }')
+    members.with_name("each.toml").write_text(lines)
+    django_settings.ALARM_MEMBERS = members.with_name("each.toml")
+    each = open_case(site=cast.clinic, data=photo(side=50)).case.observation.runs.get()
+    assert each.pins["members"]["a"]["frames"] == "each"
+    assert each.ensemble != together.ensemble
+    for one in together.pins["members"].values():
+        del one["frames"]
+    assert signature(together.pins) == together.ensemble, "as before there were frames"
 
 
 def test_the_same_photo_twice_is_one_case(cast: Cast) -> None:

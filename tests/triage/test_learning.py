@@ -37,6 +37,7 @@ from triage.selectors.evidence import gather
 from triage.selectors.fitted import fitted_of
 from triage.selectors.learning import Source, Standing, in_a_sentence, is_learning
 from triage.selectors.policies import policies_page, policy_page
+from triage.selectors.rows import is_blind
 from triage.selectors.rules import Rule
 from triage.services import calibration, learning, queue, reviews
 from triage.services.replay import replay
@@ -99,9 +100,18 @@ def test_a_new_cameras_surest_case_goes_to_a_person(camera: DeviceToken) -> None
     case = make_case(camera.site, SURE, camera=camera)
     assert (case.status, reasons(case)) == (CaseStatus.DEFERRED, ["learning:30"])
     assert Decision.objects.get(case=case).label_probability == 1.0
-    assert in_words("learning:30").startswith("This camera is new here: until at least 30 of its")
+    assert in_words("learning:30").startswith("This camera is learning: until at least 30 of its")
     unsure = make_case(camera.site, SPLIT, camera=camera)
     assert reasons(unsure) == ["above_threshold", "learning:30"]
+
+
+def test_what_only_learning_defers_is_answered_blind(camera: DeviceToken) -> None:
+    """An answer given in view of the machine's would only measure agreement."""
+    sure, unsure = (make_case(camera.site, one, camera=camera) for one in (SURE, SPLIT))
+    assert is_blind(sure)
+    assert not is_blind(unsure)
+    Case.objects.filter(pk=sure.pk).update(status=CaseStatus.RESOLVED, label="Burns")
+    assert not is_blind(Case.objects.get(pk=sure.pk))
 
 
 def test_the_site_and_its_other_cameras_go_on(camera: DeviceToken) -> None:
@@ -114,7 +124,7 @@ def test_a_new_site_learns_from_what_its_people_send() -> None:
     site = make_site(learning=True)
     make_policy(site)
     assert reasons(make_case(site, SURE)) == ["learning_site:30"]
-    assert in_words("learning_site:30").startswith("This site is new")
+    assert in_words("learning_site:30").startswith("This site is learning: until")
 
 
 def test_who_has_no_row_at_all_is_new(cast: Cast) -> None:
@@ -123,6 +133,28 @@ def test_who_has_no_row_at_all_is_new(cast: Cast) -> None:
     assert make_case(cast.clinic, SURE).status == CaseStatus.DEFERRED
     learning.end_by_hand(source=Source(cast.clinic, "wound"), actor=cast.administrator)
     assert make_case(cast.clinic, SURE).status == CaseStatus.ACCEPTED
+
+
+def test_who_has_no_row_at_all_earns_trust_like_others(camera: DeviceToken) -> None:
+    Learning.objects.all().delete()
+    answered(camera.site, 30, camera=camera)
+    assert learning.end_where_earned(site=camera.site, domain="wound") == 1
+    assert not is_learning(source(camera))
+
+
+def test_answers_from_before_it_learns_again_end_nothing(
+    cast: Cast, camera: DeviceToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered(camera.site, 30, camera=camera)
+
+    def meanwhile(of: Source, since: object) -> Standing:
+        learning.end_by_hand(source=of, actor=cast.administrator)
+        learning.start_again(source=of, actor=cast.administrator)
+        return Standing(30, 30, 30, 0)
+
+    monkeypatch.setattr(learning, "standing", meanwhile)
+    assert learning.end_where_earned(site=camera.site, domain="wound") == 0
+    assert is_learning(source(camera))
 
 
 def test_sites_and_cameras_start_in_learning_mode() -> None:

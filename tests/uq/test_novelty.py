@@ -140,6 +140,14 @@ def test_a_file_that_is_no_reference_is_named(tmp_path: Path) -> None:
         Reference.load(tmp_path / "wrong.npz")
 
 
+def test_a_reference_that_was_cut_off_is_named(reference: Reference, tmp_path: Path) -> None:
+    path = tmp_path / "short.npz"
+    reference.save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"short.npz is no reference"):
+        Reference.load(path)
+
+
 def test_too_few_or_broken_pictures_are_refused() -> None:
     with pytest.raises(ValueError, match="There are 7 groups of pictures; a reference needs 8"):
         fit_reference(familiar(70), np.arange(70) % 7)

@@ -4,11 +4,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from django.db.models import F
 from numpy.typing import NDArray
 
 from inference.models import Run
 from inference.novelty import load_reference
 from inference.services.looking import visual_of
+from inference.services.runs import finite
 from triage.choices import CaseStatus
 from triage.models import Case
 
@@ -22,12 +24,16 @@ class Familiarity:
     novelty: float | None
     threshold: float
 
+    def to_dict(self) -> dict[str, float | None]:
+        """As a Decision keeps it: the reference, and so the threshold, may be another one later."""
+        return {"novelty": self.novelty, "novelty_threshold": finite(self.threshold)}
+
     @property
     def objections(self) -> list[str]:
         """Why the case cannot be accepted, as codes of triage.reasons."""
         if self.novelty is None:
             return ["novelty_unknown"]
-        return ["unfamiliar"] if self.novelty > self.threshold else []
+        return [] if self.novelty <= self.threshold else ["unfamiliar"]
 
 
 def familiarity(case: Case, run: Run) -> Familiarity | None:
@@ -51,10 +57,12 @@ def familiarity(case: Case, run: Run) -> Familiarity | None:
 
 
 def resolved_visuals(case: Case, ensemble: str, dimensions: int) -> NDArray[np.float32]:
-    """Visual features (m, d) of the newest 500 resolved cases of the case's site and domain."""
+    """Visual features (m, d) of the newest 500 cases of the same site and domain that people have
+    confirmed: near a picture on which the ensemble was wrong, nothing is familiar."""
     rows = (
         Case.objects.filter(site=case.site_id, domain=case.domain, status=CaseStatus.RESOLVED)
-        .filter(observation__runs__ensemble=ensemble, observation__visual__isnull=False)
+        .filter(observation__runs__ensemble=ensemble, observation__runs__prediction=F("label"))
+        .filter(observation__visual__isnull=False)
         .exclude(pk=case.pk)
         .order_by("-resolved_at")
         .values_list("observation__visual", flat=True)[:NEWEST]

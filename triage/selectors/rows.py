@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from inference.pipeline.domains import load_domain
 from triage.choices import WAITING, CaseStatus, ReviewAction
 from triage.models import Case, Decision, Lease, Review
-from triage.reasons import in_words
+from triage.reasons import LEARNING, in_words, kinds
 from triage.selectors.explain import StageLevel, overall_level, stage_levels
 
 
@@ -50,13 +50,14 @@ def rows(
 
 
 def is_blind(case: Case) -> bool:
-    """An audit is answered before the machine's answer is seen, else it only measures agreement.
+    """What measures the machine is answered before its answer is seen: else it is only agreement.
 
-    A case that is not decided yet may still be drawn.
+    That is an audit, and a case that a learning camera alone has kept from being accepted. A case
+    that is not decided yet may still become one.
     """
     if latest_decision(case) is None:
         return True
-    return case.status in (CaseStatus.AUDIT, CaseStatus.IN_REVIEW) and _audited(case)
+    return case.status in (*WAITING, CaseStatus.IN_REVIEW) and _measures(case)
 
 
 def latest_decision(case: Case) -> Decision | None:
@@ -68,8 +69,8 @@ def why_not_undo(case: Case, last: Review) -> str:
     """Why the last answer of a case cannot be taken back, in words; "" if it can."""
     if last.action != ReviewAction.ANSWER:
         return _("There is no answer to take back.")
-    if _audited(case):
-        return _("An audit's answer stands: the machine's answer has been seen since.")
+    if _measures(case):
+        return _("A blind answer stands: the machine's answer has been seen since.")
     if timezone.now() - last.created_at > timedelta(minutes=settings.ALARM_UNDO_MINUTES):
         return _("An answer can be taken back for {0} minutes.").format(settings.ALARM_UNDO_MINUTES)
     return ""
@@ -78,6 +79,15 @@ def why_not_undo(case: Case, last: Review) -> str:
 def _audited(case: Case) -> bool:
     decision = latest_decision(case)
     return bool(decision and decision.audited)
+
+
+def _measures(case: Case) -> bool:
+    """Whether the answer tells how right the machine is about what it would accept."""
+    decision = latest_decision(case)
+    if decision is None:
+        return False
+    objections = kinds(decision.reasons)
+    return decision.audited or (bool(objections) and objections <= LEARNING)
 
 
 def _row(case: Case, viewer: AbstractBaseUser, detailed: bool) -> QueueRow:

@@ -75,7 +75,9 @@ def decide_overdue() -> int:
 
 def _safe_verdict(run: Run, policy: Policy | None) -> Verdict:
     try:
-        return judge(run, policy)
+        # A query that fails must not spoil the transaction that the deferral is written in.
+        with transaction.atomic():
+            return judge(run, policy)
     except Exception:
         log.exception("no verdict on %s: it is deferred", run)
         return Verdict(Outcome.DEFER, ["decision_failed"])
@@ -107,7 +109,7 @@ def judge(run: Run, policy: Policy | None) -> Verdict:
         threshold=threshold,
         method=method,
         scores=scores,
-        explanation=explanation | {"novelty": found.novelty} if found else explanation,
+        explanation=explanation | (found.to_dict() if found else {}),
     )
 
 

@@ -17,3 +17,9 @@ def record(
     return AuditEvent.objects.create(
         site=site, case=case, actor_id=actor.pk if actor else None, verb=verb, details=details
     )
+
+
+def record_first(verb: str, *, case: Case, actor: AbstractBaseUser) -> None:
+    """Append the line unless this person has it in the case's history already."""
+    if not AuditEvent.objects.filter(case=case, actor_id=actor.pk, verb=verb).exists():
+        record(verb, site=case.site, actor=actor, case=case)

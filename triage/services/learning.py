@@ -66,15 +66,17 @@ def end_where_earned(*, site: Site, domain: str) -> int:
 
 
 def _end_if_earned(source: Source) -> bool:
+    row = current(source)
+    # Before the lock, for it takes a while; who starts to learn again meanwhile has another row.
+    found = standing(source, row.started_at if row else None)
+    if not found.earned:
+        return False
     with transaction.atomic():
         _lock(source.site)
-        row = current(source)
-        if row is None or row.ended_at is not None:
+        if current(source) != row or not is_learning(source):
             return False
-        found = standing(source, row.started_at)
-        if found.earned:
-            _end(source, None, found.to_dict())
-        return found.earned
+        _end(source, None, found.to_dict())
+    return True
 
 
 def _end(

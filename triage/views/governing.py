@@ -117,7 +117,7 @@ def _source(request: HttpRequest) -> Source:
     site, camera = site_of(request), request.POST.get("camera", "")
     if not camera:
         return Source(site, site.domain)
-    if not camera.isdecimal():
+    if not camera.isdecimal() or len(camera) > 18:
         raise Http404
     return Source(site, site.domain, get_object_or_404(DeviceToken, pk=int(camera), site=site))
 

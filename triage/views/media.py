@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
-from triage.services.history import record
+from triage.services.history import record, record_first
 from triage.views.access import case_at, member_page, person
 
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -31,7 +31,10 @@ def thumbnail_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_GET
 @member_page("see_cases")
 def clip_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """The playback copy. A browser asks for it piece by piece; the first piece counts as a look."""
+    """The playback copy. A browser asks for it piece by piece; the first piece counts as a look.
+
+    So does any other piece to somebody who has not had the first.
+    """
     case = case_at(request, pk)
     clip = case.observation.media.clip
     if not clip:
@@ -40,6 +43,8 @@ def clip_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     response = _private(_piece(_bytes(clip), wanted))
     if response.headers.get("Content-Range", "bytes 0-").startswith("bytes 0-"):
         record("clip seen", site=case.site, actor=person(request), case=case)
+    elif response.content:
+        record_first("clip seen", case=case, actor=person(request))
     return response
 
 
