@@ -1,12 +1,10 @@
-"""One member's way to a checkpoint, for one part of the photos. Each step is kept on disk.
+"""One member's way to a checkpoint, for one part of the pictures. Each step is kept on disk.
 
-tower    the top of the vision tower is fine-tuned; linear heads give soft labels
-answers  the decoder learns stages 1 and 2, and stage 3 on composed drafts
-reflect  the decoder learns stage 3 on the member's own out-of-fold answers
+tower    the top of the vision tower is fine-tuned for all domains at once
+answers  projector and decoder learn to say what the tower's heads know, and to reflect on it
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from inference.backends.huggingface import HuggingFaceBackend
 from inference.backends.registry import MemberSpec
-from inference.drawings import draw_wound
-from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.parsing import Answer
 from inference.pipeline.prompts import answer_prompt, reflection_prompt
 from inference.pipeline.run import (
@@ -30,143 +25,80 @@ from inference.pipeline.run import (
     read_reflection,
     reflection_request,
 )
-from inference.training import finetune, measure, views, wording
-from inference.training.decoder import (
-    Lessons,
-    Reflected,
-    Tutor,
-    train_decoder,
-    train_language,
-)
-from inference.training.features import FeatureSet, cached_features
-from inference.training.member import aim_projector, build_member, save_member
-from inference.training.photos import (
-    Photo,
-    grouped_folds,
-    orientation_hashes,
-    read_folder,
-    twin_groups,
-)
+from inference.training import finetune, wording
+from inference.training.albums import Album
+from inference.training.decoder import Reflected, Syllabus, Tutor, train_decoder, train_language
+from inference.training.finetune import Eye, State, TunedTower
+from inference.training.lessons import draw_lessons, fit_temperature
+from inference.training.member import aim_projector, build_member, follow, save_member
 from inference.training.settings import EVERYTHING, OPTIONS, Settings
 from inference.training.tokens import make_processor, train_tokenizer
-from inference.training.towers import build_tower, channels_last
-from inference.training.wording import Wording
+from inference.training.wording import Changes
 
-MADE_UP = 3000  # answers that the decoder learns to write from
-FEW = 4  # versions of a picture that linear heads make do with, and that drawings have
+MADE_UP = 3000  # answers a domain that the decoder learns to write from
+TOKENS = 4000  # visual tokens that the projector is aimed by
+
+Row = dict[str, Any]
 
 
 class Course:
-    """The photos, their features and folds, as every step needs them."""
+    """The albums of all domains, and the language that all members share."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.domain: Domain = load_domain(settings.domain)
-        self.words = wording.load_wording(settings.domain)
-        self.photos: tuple[Photo, ...] = read_folder(settings.data)
-        ids = list(self.domain.label_ids)
-        self.labels = np.array([ids.index(photo.label) for photo in self.photos])
-        drawn = range(settings.drawings * len(ids))
-        self.drawn_labels = np.array([one % len(ids) for one in drawn], dtype=np.int64)
+        self.albums = tuple(Album(settings, domain_id) for domain_id, _ in settings.data)
 
-    @cached_property
-    def groups(self) -> NDArray[np.int64]:
-        """Near-twin group (n,) of each photo."""
-        path = self.settings.groups_file()
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            hashes = [orientation_hashes(photo.image()) for photo in self.photos]
-            np.save(path, twin_groups(np.stack(hashes), self._twin_features()))
-        return np.asarray(np.load(path))
-
-    @torch.inference_mode()
-    def _twin_features(self) -> NDArray[np.float32]:
-        tower = channels_last(build_tower("lite0"))
-        rows = []
-        for photo in self.photos:
-            image = photo.image()
-            pair = [image, image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
-            pooled = tower(torch.from_numpy(views.pixels(pair))).last_hidden_state.mean((0, 2, 3))
-            rows.append((pooled / pooled.norm()).numpy())
-        return np.stack(rows)
-
-    @cached_property
-    def fold_of(self) -> NDArray[np.int64]:
-        """Fold (n,) of each photo; near-twins share one."""
-        labels = [photo.label for photo in self.photos]
-        return grouped_folds(labels, self.groups, max(1, self.settings.folds), self.settings.seed)
+    def album(self, domain_id: str) -> Album:
+        """The album of a domain."""
+        return next(one for one in self.albums if one.domain.id == domain_id)
 
     def prepare(self) -> None:
         """Compute what all steps share, once, before workers read it."""
-        self.photo_features()
-        if len(self.drawn_labels):
-            self.drawing_features()
+        for album in self.albums:
+            _ = album.fold_of
+            album.gallery.measured()
+            if album.drawings:
+                album.drawn_gallery.measured()
         self.language()
-        _ = self.fold_of
 
-    def language(self) -> tuple[PreTrainedTokenizerFast, finetune.State]:
+    def tutors(self, tokenizer: PreTrainedTokenizerFast) -> list[Tutor]:
+        """One a domain, in order."""
+        return [Tutor(tokenizer, one.domain, at) for at, one in enumerate(self.albums)]
+
+    def language(self) -> tuple[PreTrainedTokenizerFast, State]:
         """Tokenizer, and a decoder that knows how answers are written; the same for all members."""
-        folder = self.settings.run / "language"
+        settings = self.settings
+        folder = settings.run / "language"
         if not (folder / "decoder.pt").exists():
-            drafts = self._made_up_drafts()
-            tokenizer = train_tokenizer(
-                self._corpus(drafts), self.domain.label_ids, self.settings.vocabulary
-            )
-            model = build_member("lite0", None, tokenizer, self.settings.shape, self.settings.seed)
-            tutor = Tutor(tokenizer, self.domain)
-            train_language(model, tutor, drafts, self.settings.decoder, self.settings.seed)
+            drafts = [self.made_up(album, frozenset(), MADE_UP) for album in self.albums]
+            labels = [label for one in self.albums for label in one.label_ids]
+            tokenizer = train_tokenizer(self._corpus(drafts), labels, settings.vocabulary)
+            model = build_member("lite0", None, tokenizer, settings.shape, settings.seed)
+            pairs = list(zip(self.tutors(tokenizer), drafts, strict=True))
+            train_language(model, pairs, settings.decoder, settings.seed)
             tokenizer.save_pretrained(folder)
             torch.save(model.model.language_model.state_dict(), folder / "decoder.pt")
-        decoder = torch.load(folder / "decoder.pt", weights_only=True)
-        return AutoTokenizer.from_pretrained(folder), decoder
+        state = torch.load(folder / "decoder.pt", weights_only=True)
+        return AutoTokenizer.from_pretrained(folder), state
 
-    def _made_up_drafts(self) -> list[Reflected]:
+    def made_up(self, album: Album, changes: Changes, count: int) -> list[Reflected]:
+        """Answers about no picture, each with the label that a second thought ends with."""
         rng = np.random.default_rng(self.settings.seed)
-        ids = self.domain.label_ids
-        return [Reflected(*wording.made_up_answer(self.words, ids, rng)) for _ in range(MADE_UP)]
+        made = [wording.made_up_answer(album.words, album.label_ids, rng) for _ in range(count)]
+        return [Reflected(one, wording.second_thought(album.words, one, changes)) for one in made]
 
-    def _corpus(self, drafts: Sequence[Reflected]) -> list[str]:
-        some = drafts[:600]
-        texts = [wording.answer_text(one.answer) for one in some]
-        replies = [wording.reflection_text(self.words, one.answer, one.label) for one in some]
-        prompts = [reflection_prompt(self.domain, one.answer) for one in some[:60]]
-        return [*[answer_prompt(self.domain)] * 40, *prompts, *texts, *replies]
-
-    def inside(self, part: int) -> NDArray[np.int64]:
-        """Rows of the photos that a part learns from; none of its fold, all for EVERYTHING."""
-        if part == EVERYTHING:
-            return np.arange(len(self.photos))
-        return np.flatnonzero(self.fold_of != part)
-
-    def outside(self, part: int) -> NDArray[np.int64]:
-        """Rows of the photos that a part never sees."""
-        return np.setdiff1d(np.arange(len(self.photos)), self.inside(part))
-
-    def photo_features(self) -> FeatureSet:
-        """Features of the photos, in as many augmented versions as the settings say."""
-        pictures = (photo.image() for photo in self.photos)
-        return self._features("photos", pictures, len(self.photos), self.settings.augmentations)
-
-    def drawing_features(self) -> FeatureSet:
-        """Features of the drawings, in a few versions."""
-        return self._features("drawings", self._drawings(), len(self.drawn_labels), FEW - 1)
-
-    def _drawings(self) -> Iterator[Image.Image]:
-        for seed, label in enumerate(self.drawn_labels):
-            yield draw_wound(seed, self.domain.label_ids[label])
-
-    def _features(
-        self, name: str, pictures: Iterable[Image.Image], count: int, augmentations: int
-    ) -> FeatureSet:
-        settings = self.settings
-        return cached_features(
-            settings.features(name),
-            pictures,
-            count,
-            towers=settings.members,
-            augmentations=min(augmentations, settings.augmentations),
-            seed=settings.seed,
-        )
+    def _corpus(self, drafts: list[list[Reflected]]) -> list[str]:
+        texts: list[str] = []
+        for album, some in zip(self.albums, drafts, strict=True):
+            few = some[:600]
+            texts += [answer_prompt(album.domain)] * 40
+            texts += [reflection_prompt(album.domain, one.answer) for one in few[:60]]
+            texts += [wording.answer_text(one.answer) for one in few]
+            for one in few:
+                texts.append(wording.reflection_text(album.words, one.answer, one.label))
+                other = wording.read_doubt(album.words, one.answer)[1]
+                texts.append(wording.reflection_text(album.words, one.answer, other))
+        return texts
 
 
 @dataclass(frozen=True)
@@ -180,215 +112,166 @@ class Pupil:
     @property
     def folder(self) -> Path:
         """Where the checkpoint and its answers are kept."""
-        settings = self.course.settings
-        part = "all" if self.part == EVERYTHING else f"fold{self.part}of{settings.folds}"
-        return settings.run / self.name / f"{part}-{settings.drawings}-drawings"
+        return self.course.settings.run / self.name / self._part
+
+    @property
+    def _part(self) -> str:
+        return "all" if self.part == EVERYTHING else f"fold{self.part}"
 
     @property
     def seed(self) -> int:
-        return self.course.settings.seed * 100 + self.part + 1
-
-    @cached_property
-    def samples(self) -> finetune.Samples:
-        """The photos of the part."""
-        features, rows = self.course.photo_features(), self.course.inside(self.part)
-        levels = self._levels(features.measured[rows])
-        return finetune.Samples(features.maps[self.name][rows], self.course.labels[rows], levels)
-
-    @cached_property
-    def drawn(self) -> finetune.Samples:
-        """The drawings, the same in every part."""
-        features = self.course.drawing_features()
-        levels = self._levels(features.measured)
-        return finetune.Samples(features.maps[self.name], self.course.drawn_labels, levels)
-
-    def _levels(self, measured: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Levels (n, v, 6), cut at the terciles of the part's photos as they are."""
-        photos = self.course.photo_features().measured[self.course.inside(self.part), 0]
-        borders = measure.thresholds(photos)
-        return np.stack(
-            [measure.levels(measured[:, one], borders) for one in range(measured.shape[1])], axis=1
-        )
-
-    def tower(self) -> finetune.TunedTower:
-        """The tower, fine-tuned on the photos of the part."""
+        """Another one for each member and part."""
         settings = self.course.settings
-        rows = self.course.inside(self.part)
-        path = settings.tower_file(self.name, rows)
+        return settings.seed * 1000 + 10 * settings.members.index(self.name) + self.part + 1
+
+    @property
+    def leader(self) -> "Pupil | None":
+        """The first member in the same part, whose decoder the others start from."""
+        first = self.course.settings.members[0]
+        return None if self.name == first else Pupil(self.course, first, self.part)
+
+    @cached_property
+    def samples(self) -> list[list[finetune.Samples]]:
+        """What the part learns from, a list a domain."""
+        return [album.samples(self.name, self.part) for album in self.course.albums]
+
+    def tower(self) -> TunedTower:
+        """The tower, fine-tuned on the pictures of the part."""
+        path = self.course.settings.towers / f"{self.name}-{self._part}.pt"
         if not path.exists():
-            tuned = finetune.fine_tune(
-                self.name,
-                self.samples,
-                len(self.course.domain.label_ids),
-                settings.tower,
-                self.seed,
-            )
+            counts = [len(album.label_ids) for album in self.course.albums]
+            settings = self.course.settings.tower
+            tuned = finetune.fine_tune(self.name, self.samples, counts, settings, self.seed)
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({"top": tuned.top, "heads": tuned.heads}, path)
-        return finetune.TunedTower(**torch.load(path, weights_only=True))
+            kept = {"top": tuned.top, "heads": tuned.heads, "held_out": self._held_out(tuned)}
+            torch.save(kept, path)
+        stored = torch.load(path, weights_only=True)
+        return TunedTower(self.name, stored["top"], stored["heads"])
 
-    @cached_property
-    def soft(self) -> NDArray[np.float32]:
-        """Label probabilities (photos, labels) of linear heads, out of fold within the part."""
-        groups = self.course.groups[self.course.inside(self.part)]
-        return self._soft(self._frozen(self.samples), self.samples.labels, groups)
+    def _held_out(self, tuned: TunedTower) -> list[torch.Tensor]:
+        """Label log-probabilities (n, labels) of the pictures held out, a tensor a domain."""
+        eye, found = Eye(tuned), []
+        for at, album in enumerate(self.course.albums):
+            rows = album.outside(self.part)
+            if len(rows) == 0:
+                found.append(torch.zeros(0, len(album.label_ids)))
+                continue
+            maps = album.gallery.maps(self.name)[rows, 0]
+            found.append(eye.look(eye.tokens(maps), at)[0])
+        return found
 
-    @cached_property
-    def drawn_soft(self) -> NDArray[np.float32]:
-        """The same for drawings, the photos of the part being further examples."""
-        photos, drawn = self.samples, self.drawn
-        frozen = np.concatenate([self._frozen(photos), self._frozen(drawn)])
-        labels = np.concatenate([photos.labels, drawn.labels])
-        return self._soft(frozen, labels, np.arange(len(labels)))[len(photos) :]
+    def heads_out_of_fold(self, domain: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """What the heads of all members said of pictures that neither they nor this part saw.
 
-    def _soft(
-        self, frozen: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        count = len(self.course.domain.label_ids)
-        return finetune.soft_labels(frozen, labels, groups, count, self.seed)
-
-    def _frozen(self, samples: finetune.Samples) -> NDArray[np.float32]:
-        maps = finetune.top_maps(self.name, None, samples.maps[:, :FEW]).astype(np.float32)
-        return np.asarray(maps.mean(axis=(2, 3)))
-
-    def lessons(self) -> Lessons:
-        """What stages 1 and 2 are learned from: photos and drawings in all their versions.
-
-        Drawings have few versions, and theirs are repeated to make as many as the photos have.
+        Returns log-probabilities (n, labels) and the true labels (n,); empty without folds.
         """
-        parts, soft = [self.samples], [self.soft]
-        if self.course.settings.drawings:
-            parts.append(self.drawn)
-            soft.append(self.drawn_soft)
-        count = parts[0].maps.shape[1]
-        order = [np.arange(count) % one.maps.shape[1] for one in parts]
-        top = self.tower().top
-        maps = [
-            finetune.top_maps(self.name, top, one.maps[:, : max(which) + 1])[:, which]
-            for one, which in zip(parts, order, strict=True)
-        ]
-        texts = [
-            [row[at] for at in which]
-            for one, chances, which in zip(parts, soft, order, strict=True)
-            for row in self._texts(one, chances)
-        ]
-        labels = np.concatenate([one.labels for one in parts])
-        return Lessons(np.concatenate(maps), texts, labels, np.concatenate(soft))
-
-    def _texts(self, samples: finetune.Samples, soft: NDArray[np.float32]) -> list[list[Answer]]:
-        """Composed answers, a row a picture and one for each version."""
-        words, ids = self.course.words, self.course.domain.label_ids
-        return [
-            [
-                wording.answer_fields(words, ids, int(label), levels, chances)
-                for levels in versions.tolist()
-            ]
-            for label, versions, chances in zip(samples.labels, samples.levels, soft, strict=True)
-        ]
-
-    def drafts(self) -> list[Reflected]:
-        """Answers as the linear heads give them out of fold, and the labels to end with.
-
-        Answers that sound alike (same label, same doubt, same other label) end alike: with the
-        other label where that was the truth more often, in at least four such answers, else with
-        their own.
-        """
-        ids, words = self.course.domain.label_ids, self.course.words
-        answers = [
-            wording.answer_fields(words, ids, int(chances.argmax()), levels, chances)
-            for levels, chances in zip(self.samples.levels[:, 0].tolist(), self.soft, strict=True)
-        ]
-        truths: dict[tuple[str, str, str], list[str]] = {}
-        for answer, label in zip(answers, self.samples.labels, strict=True):
-            sound = (answer.label, *wording.read_doubt(words, answer))
-            truths.setdefault(sound, []).append(ids[label])
-        return [Reflected(answer, _second_thought(words, answer, truths)) for answer in answers]
+        settings, album = self.course.settings, self.course.albums[domain]
+        said, truth = [np.zeros((0, len(album.label_ids)), np.float32)], [np.zeros(0, np.int64)]
+        for fold in range(settings.folds):
+            for name in settings.members:
+                path = settings.towers / f"{name}-fold{fold}.pt"
+                if fold != self.part and path.exists():
+                    said.append(torch.load(path, weights_only=True)["held_out"][domain].numpy())
+                    truth.append(album.labels[album.outside(fold)])
+        return np.concatenate(said), np.concatenate(truth)
 
     def checkpoint(self) -> Path:
         """Folder of the member, trained unless it is there."""
         if not (self.folder / "done").exists():
-            course, settings = self.course, self.course.settings
-            tuned, lessons, drafts = self.tower(), self.lessons(), self.drafts()
-            tokenizer, decoder = course.language()
-            model = build_member(self.name, tuned.top, tokenizer, settings.shape, self.seed)
-            model.model.language_model.load_state_dict(decoder)
-            directions = [tuned.heads["labels.weight"], tuned.heads["attributes.weight"]]
-            fixed = self.name in settings.fixed_projectors
-            heads = torch.cat(directions).numpy()
-            aim_projector(model, heads, self._tokens(lessons), fixed=fixed)
-            tutor = Tutor(tokenizer, course.domain)
-            train_decoder(
-                model,
-                tutor,
-                lessons,
-                drafts,
-                settings.decoder,
-                self.seed,
-                fixed_projector=fixed,
-            )
+            settings, tower = self.course.settings, self.tower()
+            tokenizer, language = self.course.language()
+            model = build_member(self.name, tower.top, tokenizer, settings.shape, self.seed)
+            model.model.language_model.load_state_dict(language)
+            syllabi = self._syllabi(tower, tokenizer)
+            aim_projector(model, tower.directions(), self._tokens(syllabi))
+            passes = settings.decoder.passes
+            if self.leader:
+                passes = settings.decoder.later
+                follow(model, self.leader.checkpoint())
+            train_decoder(model, syllabi, settings.decoder, self.seed, passes=passes)
             save_member(model, make_processor(tokenizer), self.folder)
             (self.folder / "done").touch()
         return self.folder
 
-    def _tokens(self, lessons: Lessons) -> NDArray[np.float32]:
-        flat = lessons.maps.reshape(-1, lessons.maps.shape[-1])
+    def _syllabi(self, tower: TunedTower, tokenizer: PreTrainedTokenizerFast) -> list[Syllabus]:
+        eye, settings, syllabi = Eye(tower), self.course.settings, []
+        for at, tutor in enumerate(self.course.tutors(tokenizer)):
+            album = self.course.albums[at]
+            said, truth = self.heads_out_of_fold(at)
+            temperature = fit_temperature(said, truth)
+            lessons = draw_lessons(
+                eye,
+                at,
+                self.samples[at],
+                album.words,
+                album.label_ids,
+                temperature,
+                settings.lessons,
+                self.seed,
+            )
+            chances = torch.from_numpy(said / temperature).softmax(dim=-1).numpy()
+            changes = wording.worthwhile_changes(album.label_ids, chances, truth)
+            syllabi.append(Syllabus(tutor, lessons, self.course.made_up(album, changes, MADE_UP)))
+        return syllabi
+
+    def _tokens(self, syllabi: list[Syllabus]) -> NDArray[np.float32]:
         rng = np.random.default_rng(self.seed)
-        chosen = rng.choice(len(flat), min(4000, len(flat)), replace=False)
-        return flat[np.sort(chosen)].astype(np.float32)
+        found = []
+        for one in syllabi:
+            flat = one.lessons.maps.reshape(-1, one.lessons.maps.shape[-1])
+            count = min(TOKENS // len(syllabi), len(flat))
+            chosen = rng.choice(len(flat), count, replace=False)
+            found.append(flat[np.sort(chosen)].astype(np.float32))
+        return np.concatenate(found)
 
-    def out_of_fold(self) -> list[dict[str, Any]]:
-        """What the checkpoint answers to the photos that it never saw, through the real backend.
+    def out_of_fold(self) -> dict[str, list[Row]]:
+        """What the checkpoint answers to the pictures that it never saw, through the real backend.
 
-        A row: index, description, reasoning, label, reflection, reflected, logprob, valid.
+        A domain -> rows: index, description, reasoning, label, reflection, reflected, logprob and
+        valid.
         """
         path = self.folder / "out-of-fold.json"
         if not path.exists():
-            path.write_text(json.dumps(self._ask(self.checkpoint())), encoding="utf-8")
-        return list(json.loads(path.read_text(encoding="utf-8")))
+            path.write_text(json.dumps(self._ask_all()), encoding="utf-8")
+        return dict(json.loads(path.read_text(encoding="utf-8")))
 
-    def _ask(self, checkpoint: Path) -> list[dict[str, Any]]:
-        domain = self.course.domain
-        options = {**OPTIONS, "batch": 16, "threads": torch.get_num_threads()}
-        backend = HuggingFaceBackend(MemberSpec(self.name, model=str(checkpoint), options=options))
-        rows = self.course.outside(self.part).tolist()
+    def _ask_all(self) -> dict[str, list[Row]]:
+        options = {**OPTIONS, "threads": torch.get_num_threads()}
+        spec = MemberSpec(self.name, model=str(self.checkpoint()), options=options)
+        backend = HuggingFaceBackend(spec)
+        return {one.domain.id: self._ask(backend, one) for one in self.course.albums}
+
+    def _ask(self, backend: HuggingFaceBackend, album: Album) -> list[Row]:
+        rows = album.outside(self.part).tolist()
         asked = [
-            answer_request(domain, (self.course.photos[row].image(),), seed=0, deadline_s=3600)
+            answer_request(album.domain, (album.pictures[row].image(),), seed=0, deadline_s=3600)
             for row in rows
         ]
         replies = backend.generate(asked)
-        found: list[dict[str, Any]] = []
+        found: list[Row] = []
         for row, request, reply in zip(rows, asked, replies, strict=True):
-            trace, answer = read_answer(domain, request, reply)[1:]
+            trace, answer = read_answer(album.domain, request, reply)[1:]
             record = {"index": row, "logprob": reply.logprob, "valid": trace.valid}
             fields = {"description": "", "reasoning": "", "label": ""}
             if answer is not None:
                 fields = {key: getattr(answer, key) for key in fields}
             found.append({**record, **fields, "reflected": "", "reflection": ""})
-        self._ask_again(backend, found)
+        self._ask_again(backend, album, found)
         return found
 
-    def _ask_again(self, backend: HuggingFaceBackend, found: list[dict[str, Any]]) -> None:
-        domain = self.course.domain
+    def _ask_again(self, backend: HuggingFaceBackend, album: Album, found: list[Row]) -> None:
         valid = [one for one in found if one["valid"]]
         asked = [
-            reflection_request(domain, stored_answer(one), seed=0, deadline_s=3600) for one in valid
+            reflection_request(album.domain, stored_answer(one), seed=0, deadline_s=3600)
+            for one in valid
         ]
         for one, request, reply in zip(valid, asked, backend.generate(asked), strict=True):
-            trace = read_reflection(domain, request, reply)
+            trace = read_reflection(album.domain, request, reply)
             one["valid"] = trace.valid
             one["reflected"] = trace.fields.get("label", "")
             one["reflection"] = trace.fields.get("reflection", "")
 
 
-def stored_answer(row: dict[str, Any]) -> Answer:
+def stored_answer(row: Row) -> Answer:
     """The Answer of a row of `out_of_fold`."""
     return Answer(row["description"], row["reasoning"], row["label"], repaired=False)
-
-
-def _second_thought(
-    words: Wording, answer: Answer, truths: Mapping[tuple[str, str, str], list[str]]
-) -> str:
-    sounds, other = wording.read_doubt(words, answer)
-    found = truths[answer.label, sounds, other]
-    change = len(found) >= 4 and found.count(other) > found.count(answer.label)
-    return other if change and other != answer.label else answer.label

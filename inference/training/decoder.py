@@ -1,8 +1,8 @@
-"""Training a member's projector and decoder on texts, with its tower frozen and precomputed."""
+"""Training a member's projector and decoder on lessons, with its tower frozen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import cast
 
 import numpy as np
@@ -16,9 +16,10 @@ from transformers import FastVlmForConditionalGeneration, PreTrainedTokenizerFas
 from inference.pipeline.domains import Domain
 from inference.pipeline.parsing import Answer
 from inference.pipeline.prompts import answer_prompt, reflection_prompt
-from inference.training import wording
+from inference.training import measure, wording
 from inference.training.finetune import warm_cosine
-from inference.training.photos import batches
+from inference.training.lessons import Lessons
+from inference.training.pictures import batches
 from inference.training.tokens import MEMBER, USER
 
 IGNORED = -100
@@ -27,35 +28,24 @@ _Pair = tuple[list[int], list[int]]
 
 @dataclass(frozen=True)
 class DecoderSettings:
-    """How a decoder is trained. Times: about 35 ms a sample and core."""
+    """How a decoder is trained. Times: about 35 ms a lesson and core.
 
-    language_steps: int = 450
-    language_rate: float = 2e-3
-    epochs: int = 6
-    batch: int = 12
-    rate: float = 1e-3
-    decay: float = 0.05
-    emphasis: float = 6.0
-    softness: float = 0.25
-    auxiliary: float = 0.5
-    token_dropout: float = 0.15
-    reflect_every: int = 3
-
-
-@dataclass(frozen=True)
-class Lessons:
-    """What a decoder learns from: n pictures in v versions.
-
-    maps    float16 (n, v, c, 49, 1280) of the fine-tuned tower
-    texts   the answer to give for each picture and version
-    labels  (n,) true labels
-    soft    (n, labels) out-of-fold label probabilities
+    passes     how often the lessons are gone through by the first member of a part
+    later      the same by the others, which start from the first one's decoder
+    emphasis   weight of the words that depend on the picture, against 1 of all others
     """
 
-    maps: NDArray[np.float16]
-    texts: Sequence[Sequence[Answer]]
-    labels: NDArray[np.int64]
-    soft: NDArray[np.float32]
+    language_steps: int = 500
+    language_rate: float = 2e-3
+    passes: float = 2.0
+    later: float = 0.75
+    batch: int = 8
+    rate: float = 2e-3
+    decay: float = 0.05
+    emphasis: float = 6.0
+    auxiliary: float = 0.5
+    token_dropout: float = 0.1
+    reflect_every: int = 5
 
 
 @dataclass(frozen=True)
@@ -66,17 +56,27 @@ class Reflected:
     label: str
 
 
-class Tutor:
-    """Turns lessons into batches of token ids for one tokenizer and domain."""
+@dataclass(frozen=True)
+class Syllabus:
+    """What one domain teaches a decoder: how to look, and how to reflect."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, domain: Domain) -> None:
-        self.tokenizer, self.domain = tokenizer, domain
+    tutor: "Tutor"
+    lessons: Lessons
+    drafts: Sequence[Reflected]
+
+
+class Tutor:
+    """Turns answers into token ids for one tokenizer and domain; `number` is the domain's place."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, domain: Domain, number: int) -> None:
+        self.tokenizer, self.domain, self.number = tokenizer, domain, number
         self.wording = wording.load_wording(domain.id)
         labels = domain.label_ids
         self.label_tokens = [self._ids(label)[0] for label in labels]
         self.finding_tokens = [
             self._ids(" " + self.wording.finding_word(label))[0] for label in labels
         ]
+        self.telling_tokens = self._telling()
         if len(set(self.label_tokens)) < len(labels) or len(set(self.finding_tokens)) < len(labels):
             raise ValueError(f"{domain.id}: two labels begin with the same token")
         self.user, self.member = (tokenizer.convert_tokens_to_ids(one) for one in (USER, MEMBER))
@@ -94,16 +94,23 @@ class Tutor:
         target = self._ids(wording.reflection_text(self.wording, one.answer, one.label))
         return prompt, [*target, int(self.tokenizer.eos_token_id)]
 
+    def _telling(self) -> list[int]:
+        """Tokens that depend on the picture: labels, findings, how sure it is, and attributes."""
+        words = [texts[0].split()[0] for texts in self.wording.reasoning.values()]
+        found = {self._ids(f' "{word}')[-1] for word in words}
+        for texts in self.wording.levels.values():
+            found |= {self._ids(f" {word}")[0] for word in texts}
+        return sorted(found)
+
     def emphasised(self, targets: torch.Tensor) -> torch.Tensor:
-        """Where a target (b, t) commits to a label: the finding's first word, or a label."""
-        wanted = torch.tensor([*self.finding_tokens, *self.label_tokens])
-        return torch.isin(targets, wanted)
+        """Where a target (b, t) says something that depends on the picture."""
+        wanted = [*self.finding_tokens, *self.label_tokens, *self.telling_tokens]
+        return torch.isin(targets, torch.tensor(wanted))
 
 
 def train_language(
     model: FastVlmForConditionalGeneration,
-    tutor: Tutor,
-    drafts: Sequence[Reflected],
+    drafts: Sequence[tuple[Tutor, Sequence[Reflected]]],
     settings: DecoderSettings,
     seed: int,
 ) -> None:
@@ -111,102 +118,116 @@ def train_language(
 
     Cheap, since pictures make up most of a sequence; and the same for all members.
     """
-    pupil = _Pupil(model, tutor, settings)
-    answers = [tutor.answer_ids(one.answer) for one in drafts]
-    pairs = [tutor.reflection_ids(one) for one in drafts]
+    pupil = _Pupil(model, [tutor for tutor, _ in drafts], settings)
+    answers = [[tutor.answer_ids(one.answer) for one in made] for tutor, made in drafts]
+    pairs = [[tutor.reflection_ids(one) for one in made] for tutor, made in drafts]
     rate, steps = settings.language_rate, settings.language_steps
     with _Training(model, pupil, rate, steps, settings, seed) as training:
-        for _ in tqdm(range(steps), desc="language", leave=False, disable=None):
-            chosen = [answers[one] for one in training.choose(len(answers))]
-            said = [pairs[one] for one in training.choose(len(pairs))]
-            training.step(pupil.language_loss(chosen) + pupil.reflection_loss(said))
+        for step in tqdm(range(steps), desc="language", leave=False, disable=None):
+            at = step % len(drafts)
+            tutor = drafts[at][0]
+            chosen = [answers[at][one] for one in training.choose(len(answers[at]))]
+            said = [pairs[at][one] for one in training.choose(len(pairs[at]))]
+            loss = pupil.language_loss(tutor, chosen) + pupil.reflection_loss(tutor, said)
+            training.step(loss)
 
 
 def train_decoder(
     model: FastVlmForConditionalGeneration,
-    tutor: Tutor,
-    lessons: Lessons,
-    drafts: Sequence[Reflected],
+    syllabi: Sequence[Syllabus],
     settings: DecoderSettings,
     seed: int,
     *,
-    fixed_projector: bool,
+    passes: float,
 ) -> None:
     """Teach stages 1 and 2 on pictures, and with every few steps stage 3 on drafts.
 
-    The model is changed in place and left in evaluation mode.
+    A step is about one domain. The model is changed in place and left in evaluation mode.
     """
-    pupil = _Pupil(model, tutor, settings, fixed=fixed_projector)
-    encoded = [[tutor.answer_ids(one) for one in row] for row in lessons.texts]
-    pairs = [tutor.reflection_ids(one) for one in drafts]
-    steps = settings.epochs * max(1, len(encoded) // settings.batch)
+    pupil = _Pupil(model, [one.tutor for one in syllabi], settings)
+    encoded = [[one.tutor.answer_ids(said) for said in one.lessons.answers] for one in syllabi]
+    pairs = [[one.tutor.reflection_ids(said) for said in one.drafts] for one in syllabi]
+    steps = max(1, round(passes * sum(len(one) // settings.batch for one in encoded)))
     with _Training(model, pupil, settings.rate, steps, settings, seed) as training:
-        for _ in tqdm(range(settings.epochs), desc="decoder", leave=False, disable=None):
-            for at, rows in enumerate(batches(len(encoded), settings.batch, training.rng)):
-                loss = pupil.answer_loss(lessons, encoded, rows, training.rng)
-                if at % settings.reflect_every == 0:
-                    said = [pairs[one] for one in training.choose(len(pairs))]
-                    loss = loss + pupil.reflection_loss(said)
-                training.step(loss)
+        plan = islice(_plan([len(one) for one in encoded], settings.batch, training.rng), steps)
+        shown = tqdm(enumerate(plan), total=steps, desc="decoder", leave=False, disable=None)
+        for step, (at, rows) in shown:
+            loss = pupil.answer_loss(syllabi[at], encoded[at], rows)
+            if step % settings.reflect_every == 0:
+                said = [pairs[at][one] for one in training.choose(len(pairs[at]))]
+                loss = loss + pupil.reflection_loss(syllabi[at].tutor, said)
+            training.step(loss)
+
+
+def _plan(
+    sizes: Sequence[int], batch: int, rng: np.random.Generator
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Batches of one domain each, in random order, again and again."""
+    while True:
+        plan = [(at, rows) for at, size in enumerate(sizes) for rows in batches(size, batch, rng)]
+        for place in rng.permutation(len(plan)):
+            yield plan[place]
 
 
 class _Pupil(nn.Module):
-    """Losses of one model. The auxiliary label head is dropped after training."""
+    """Losses of one model. The auxiliary heads are dropped after training."""
 
     def __init__(
         self,
         model: FastVlmForConditionalGeneration,
-        tutor: Tutor,
+        tutors: Sequence[Tutor],
         settings: DecoderSettings,
-        *,
-        fixed: bool = False,
     ) -> None:
         super().__init__()
-        self.model, self.tutor, self.settings, self.fixed = model, tutor, settings, fixed
+        self.model, self.settings = model, settings
         width = model.config.text_config.hidden_size
-        self.auxiliary = nn.Linear(width, len(tutor.label_tokens))
+        self.labels = nn.ModuleList(nn.Linear(width, len(one.label_tokens)) for one in tutors)
+        self.attributes = nn.Linear(width, len(measure.NAMES) * measure.LEVELS)
 
     def answer_loss(
-        self,
-        lessons: Lessons,
-        encoded: Sequence[Sequence[list[int]]],
-        rows: NDArray[np.int64],
-        rng: np.random.Generator,
+        self, syllabus: Syllabus, encoded: Sequence[list[int]], rows: NDArray[np.int64]
     ) -> torch.Tensor:
-        versions = rng.integers(0, lessons.maps.shape[1], len(rows))
-        maps = torch.from_numpy(lessons.maps[rows, versions]).float().flatten(1, 2)
-        soft, labels = torch.from_numpy(lessons.soft[rows]), torch.from_numpy(lessons.labels[rows])
-        mixed = self._softened(labels, soft)
+        """How badly the model answers these lessons."""
+        lessons, tutor = syllabus.lessons, syllabus.tutor
+        maps = torch.from_numpy(lessons.maps[rows]).float().flatten(1, 2)
         keep = torch.rand(maps.shape[:2]) >= self.settings.token_dropout
-        maps = maps * keep[..., None] / (1.0 if self.fixed else 1.0 - self.settings.token_dropout)
-        targets = _padded([encoded[row][one] for row, one in zip(rows, versions, strict=True)])
+        maps = maps * keep[..., None] / (1.0 - self.settings.token_dropout)
+        chances = torch.from_numpy(lessons.chances[rows])
+        levels = torch.from_numpy(lessons.levels[rows])
+        targets = _padded([encoded[row] for row in rows])
         with torch.autocast("cpu", torch.bfloat16):
             shown = self.model.model.multi_modal_projector(maps).float()
-            hidden = self._read([shown], targets)
+            hidden = self._read(tutor, targets, shown)
             logits = self.model.lm_head(hidden)
-            guess = self.auxiliary(hidden[:, 0])
-        loss = self._token_loss(logits.float(), targets, mixed)
-        return loss + self.settings.auxiliary * functional.cross_entropy(guess.float(), mixed)
+            guess = self.labels[tutor.number](hidden[:, 0])
+            described = self.attributes(hidden[:, 0]).unflatten(1, (*levels.shape[1:], -1))
+        loss = self._token_loss(tutor, logits.float(), targets, chances)
+        known = functional.cross_entropy(described.float().transpose(1, 2), levels)
+        aside = functional.cross_entropy(guess.float(), chances) + known
+        return loss + self.settings.auxiliary * aside
 
-    def language_loss(self, answers: Sequence[list[int]]) -> torch.Tensor:
+    def language_loss(self, tutor: Tutor, answers: Sequence[list[int]]) -> torch.Tensor:
         """Answers without pictures: their wording, and how their parts agree."""
         targets = _padded(answers)
         with torch.autocast("cpu", torch.bfloat16):
-            logits = self.model.lm_head(self._read([], targets))
+            logits = self.model.lm_head(self._read(tutor, targets))
         token = functional.cross_entropy(
             logits.float().transpose(1, 2), targets, ignore_index=IGNORED, reduction="none"
         )
-        return self._weighted(token, targets)
+        return self._weighted(tutor, token, targets)
 
-    def _read(self, shown: list[torch.Tensor], targets: torch.Tensor) -> torch.Tensor:
+    def _read(
+        self, tutor: Tutor, targets: torch.Tensor, shown: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Hidden states (b, t, width) from which the targets (b, t) are predicted.
 
-        shown  none, or one block (b, tokens, width) of projected pictures
+        shown  projected pictures (b, tokens, width), or none
         """
         embed = self.model.model.language_model.embed_tokens
-        ask = embed(torch.tensor([[self.tutor.member]])).expand(len(targets), -1, -1)
+        ask = embed(torch.tensor([[tutor.member]])).expand(len(targets), -1, -1)
         text = embed(targets[:, :-1].clamp_min(0))
-        hidden = self._after(self.tutor.prompt, torch.cat([*shown, ask, text], dim=1))
+        parts = [ask, text] if shown is None else [shown, ask, text]
+        hidden = self._after(tutor.prompt, torch.cat(parts, dim=1))
         return hidden[:, -targets.shape[1] :]
 
     def _after(self, prefix: list[int], embedded: torch.Tensor) -> torch.Tensor:
@@ -220,32 +241,27 @@ class _Pupil(nn.Module):
         read = reader(inputs_embeds=embedded, past_key_values=cache, use_cache=True)
         return cast(torch.Tensor, read.last_hidden_state)
 
-    def _softened(self, labels: torch.Tensor, soft: torch.Tensor) -> torch.Tensor:
-        share = self.settings.softness
-        hard = functional.one_hot(labels, soft.shape[1]).float()
-        return (1.0 - share) * hard + share * soft
-
     def _token_loss(
-        self, logits: torch.Tensor, targets: torch.Tensor, mixed: torch.Tensor
+        self, tutor: Tutor, logits: torch.Tensor, targets: torch.Tensor, chances: torch.Tensor
     ) -> torch.Tensor:
-        """Weighted cross entropy; where the finding begins, the target is the soft label."""
+        """Weighted cross entropy; where the finding begins, the target are the probabilities."""
         token = functional.cross_entropy(
             logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none"
         )
-        findings = torch.tensor(self.tutor.finding_tokens)
+        findings = torch.tensor(tutor.finding_tokens)
         begins = torch.isin(targets, findings)
         begins &= begins.cumsum(dim=1) == 1
         rows, places = torch.nonzero(begins, as_tuple=True)
-        chances = logits[rows, places].log_softmax(dim=-1)[:, findings]
-        token = token.index_put((rows, places), -(mixed[rows] * chances).sum(dim=1))
-        return self._weighted(token, targets)
+        said = logits[rows, places].log_softmax(dim=-1)[:, findings]
+        token = token.index_put((rows, places), -(chances[rows] * said).sum(dim=1))
+        return self._weighted(tutor, token, targets)
 
-    def _weighted(self, token: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def _weighted(self, tutor: Tutor, token: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         weight = (targets != IGNORED).float()
-        weight = weight + self.tutor.emphasised(targets) * (self.settings.emphasis - 1.0)
+        weight = weight + tutor.emphasised(targets) * (self.settings.emphasis - 1.0)
         return (token * weight).sum() / weight.sum()
 
-    def reflection_loss(self, pairs: Sequence[_Pair]) -> torch.Tensor:
+    def reflection_loss(self, tutor: Tutor, pairs: Sequence[_Pair]) -> torch.Tensor:
         """Text only: the prompt is context, the reflection is learned."""
         shared = _shared_length([prompt for prompt, _ in pairs])
         whole = _padded([(prompt + target)[shared:] for prompt, target in pairs])
@@ -263,7 +279,7 @@ class _Pupil(nn.Module):
             ignore_index=IGNORED,
             reduction="none",
         )
-        return self._weighted(token, targets[:, first:])
+        return self._weighted(tutor, token, targets[:, first:])
 
 
 class _Training:
@@ -282,7 +298,6 @@ class _Training:
         self.rng = np.random.default_rng(seed)
         self.model, self.settings = model, settings
         model.model.vision_tower.requires_grad_(False)
-        model.model.multi_modal_projector.linear_1.requires_grad_(not pupil.fixed)
         self.learned = [one for one in pupil.parameters() if one.requires_grad]
         self.optimiser = torch.optim.AdamW(
             self.learned, lr=rate, weight_decay=settings.decay, betas=(0.9, 0.98)

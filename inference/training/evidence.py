@@ -1,76 +1,147 @@
-"""What the members answered out of fold: numbers for the model cards, rows for a calibration.
+"""What the members answered out of fold: numbers for docs and cards, rows for a calibration.
 
-Every answer counted here is one to a photo that the answering checkpoint never saw, nor a near-twin
-of it, generated through the backend that production uses. Drawings are not counted.
+Every answer counted here is one to a picture that the answering checkpoint never saw, nor one of
+its group, generated through the backend that production uses. Drawings are not counted.
 """
 
 import json
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
-from sklearn.metrics import f1_score, recall_score
+from sklearn.metrics import confusion_matrix, recall_score
 
 from inference.backends.embedder import embed
 from inference.backends.huggingface import HuggingFaceBackend
 from inference.backends.registry import MemberSpec
+from inference.evaluation.asking import AskedCase
+from inference.evaluation.folder import ABNORMAL, NORMAL
+from inference.evaluation.judging import Judged, judge
+from inference.evaluation.measures import balanced_accuracy, clustered_interval
+from inference.evaluation.summary import summarise
 from inference.pipeline.run import run_member
-from inference.training.course import Course, Pupil
-from inference.training.measure import NAMES, measure_all
+from inference.training import charts, measure
+from inference.training.albums import Album
+from inference.training.course import Course, Pupil, Row
 from inference.training.settings import EVERYTHING, OPTIONS
-from inference.training.wording import Wording
+from inference.training.wording import Wording, stated_level
 from inference.uq.answers import Answers, MemberAnswer, vote
-from inference.uq.ensemble import label_free_scores
-from inference.uq.metrics import aurc, auroc, kept_accuracy
+from inference.uq.ensemble import MIN_CASES, Calibration
+from inference.uq.metrics import auroc, kept_accuracy
 from inference.uq.types import Bools, Floats, Objects
 
-DEFERRALS = (0, 10, 20, 30, 40)
-TIED = 1e-3  # weight of the log-probability behind the vote entropy: it only orders ties
-TIMED = 5  # photos that seconds_per_case is measured on, after one to warm up
-COMMAND = "python -m inference.training --data DIR"
+DEFERRALS = (10, 20, 30, 40)
+TIMED = 5  # pictures that seconds_per_case is measured on, after one to warm up
+SAID = ("description", "reasoning", "label", "reflected", "logprob")
+DECIDING = "cold_start"
+MIN_MEMBERS = 3  # that a calibration can be fitted to
 
-Row = dict[str, Any]
+Answered = Mapping[str, Sequence[Row]]
+"""A member's name -> its out-of-fold rows in the order of the pictures."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One domain's out-of-fold answers, voted on, scored and judged.
+
+    answers  of all members;  truth (n,) labels;  voted (n,) the vote's labels
+    judged   labels against the truth, or sides where the domain has normal labels
+    scores   method -> (n,), those of a calibration out of fold; where members or cases are too few
+             for one, those that need none
+    """
+
+    album: Album
+    answered: Answered
+    answers: Answers
+    truth: Objects
+    voted: Objects
+    judged: Judged
+    scores: dict[str, Floats]
+
+    @property
+    def wrong(self) -> Bools:
+        return self.judged.wrong
 
 
 def write_evidence(course: Course, out: Path) -> dict[str, Any]:
-    """Write `<domain>-answers.json` and measured.json to `out`; return the latter."""
-    answered = {name: _member_rows(course, name) for name in course.settings.members}
-    truth = np.array([photo.label for photo in course.photos], dtype=object)
+    """Write answers, charts and measured.json to `out`; return the latter's content."""
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{course.domain.id}-answers.json"
-    path.write_text(calibration_rows(answered, truth), encoding="utf-8")
-    measured = summary(answered, truth) | {
-        "domain": course.domain.id,
-        "folds": course.settings.folds,
-        "groups": len(set(course.groups.tolist())),
-        "attribute_agreement": attribute_agreement(course, answered),
-        "seconds_per_case": seconds_per_case(course),
-        "command": COMMAND,
-    }
+    measured: dict[str, Any] = {}
+    for album in course.albums:
+        found = gather(course, album)
+        rows = calibration_rows(found.answered, found.truth)
+        (out / f"{album.domain.id}-answers.json").write_text(rows, encoding="utf-8")
+        measured[album.domain.id] = numbers(found)
+        for name, drawing in charts.draw(found).items():
+            (out / f"{album.domain.id}-{name}.svg").write_text(drawing, encoding="utf-8")
+    measured["seconds_per_case"] = seconds_per_case(course)
+    measured["settings"] = {"folds": course.settings.folds, "seed": course.settings.seed}
     text = json.dumps(measured, indent=1)
     (out / "measured.json").write_text(text + "\n", encoding="utf-8")
     return measured
 
 
-def _member_rows(course: Course, name: str) -> list[Row]:
-    """One member's out-of-fold rows in the order of the photos."""
+def gather(course: Course, album: Album) -> Evidence:
+    """Read, vote on, score and judge what all members answered about an album out of fold."""
+    answered = {name: _rows(course, name, album.domain.id) for name in course.settings.members}
+    truth = np.array([one.label for one in album.pictures], dtype=object)
+    sides = _sides(album)
+    cases = [_case(album, answered, at, sides) for at in range(len(album))]
+    answers = Answers.collect(list(answered), [one.answers for one in cases], embed)
+    voted = vote(answers)[0]
+    judged = judge(cases, list(answered), None, embed, sides=sides)
+    return Evidence(album, answered, answers, truth, voted, judged, _scores(answers, judged))
+
+
+def _scores(answers: Answers, judged: Judged) -> dict[str, Floats]:
+    if len(answers.members) < MIN_MEMBERS or len(answers) < MIN_CASES:
+        return dict(judged.scores)
+    fitted = Calibration().fit(answers, (~judged.wrong).astype(np.float64))
+    return dict(fitted.window_.scores if fitted.window_ else judged.scores)
+
+
+def _rows(course: Course, name: str, domain_id: str) -> list[Row]:
     rows = [
         row
         for fold in range(course.settings.folds)
-        for row in Pupil(course, name, fold).out_of_fold()
+        for row in Pupil(course, name, fold).out_of_fold()[domain_id]
     ]
     return sorted(rows, key=lambda row: int(row["index"]))
 
 
-def calibration_rows(answered: dict[str, list[Row]], truth: Objects) -> str:
+def _sides(album: Album) -> dict[str, str] | None:
+    """Label -> normal or abnormal; None for a domain in which nothing is normal."""
+    labels = album.domain.labels
+    if not any(label.normal for label in labels):
+        return None
+    return {label.id: NORMAL if label.normal else ABNORMAL for label in labels}
+
+
+def _case(album: Album, answered: Answered, at: int, sides: Mapping[str, str] | None) -> AskedCase:
+    picture = album.pictures[at]
+    said = {
+        name: MemberAnswer(**{key: rows[at][key] for key in SAID})
+        for name, rows in answered.items()
+    }
+    return AskedCase(
+        truth=sides[picture.label] if sides else picture.label,
+        answers=said,
+        whole=frozenset(name for name, rows in answered.items() if rows[at]["valid"]),
+        readable=True,
+        group=str(album.groups[at]),
+        source=picture.source,
+    )
+
+
+def calibration_rows(answered: Answered, truth: Objects) -> str:
     """A JSON list with one case a line: index, truth and what each member answered."""
-    keys = ("description", "reasoning", "label", "reflected", "logprob")
     lines = []
     for index, label in enumerate(truth):
-        said = {name: {key: rows[index][key] for key in keys} for name, rows in answered.items()}
+        said = {name: {key: rows[index][key] for key in SAID} for name, rows in answered.items()}
         for one in said.values():
             one["logprob"] = round(float(one["logprob"]), 4)
         case = {"index": index, "truth": str(label), "members": said}
@@ -78,72 +149,81 @@ def calibration_rows(answered: dict[str, list[Row]], truth: Objects) -> str:
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
-def summary(answered: dict[str, list[Row]], truth: Objects) -> dict[str, Any]:
-    """Accuracies with 95 % Wilson intervals, kept accuracies, reflections, validity."""
-    answers = _collect(answered)
-    labels, _ = vote(answers)
-    wrong = np.asarray(labels != truth, dtype=bool)
-    valid = [row["valid"] for rows in answered.values() for row in rows]
-    scores = {
-        key: label_free_scores(answers)[key]
-        for key in ("vote_entropy", "cold_start", "comprehension_level", "analysis_level")
-    }
-    doubt = -np.nan_to_num(answers.logprobs, nan=-10.0).mean(axis=1)
-    scores |= {"logprob": doubt, "vote_entropy_then_logprob": scores["vote_entropy"] + TIED * doubt}
-    return {
-        "n": len(truth),
+def numbers(found: Evidence) -> dict[str, Any]:
+    """All numbers of one domain, plain JSON."""
+    album, judged, wrong = found.album, found.judged, found.wrong
+    summary = dict(summarise(judged, 0.0))
+    del summary["seconds_per_case"]
+    names = sorted(set(found.truth.tolist()))
+    recall = recall_score(found.truth, found.voted, labels=names, average=None, zero_division=0)
+    clusters = [str(group) for group in album.groups]
+    return summary | {
+        "groups": len(set(clusters)),
+        "label_accuracy": _round((found.voted == found.truth).mean()),
+        "recall": {name: _round(value) for name, value in zip(names, recall, strict=True)},
+        "confusion": confusion_matrix(found.truth, found.voted, labels=names).tolist(),
         "members": {
-            name: rate(answers.labels[:, at] == truth) for at, name in enumerate(answers.members)
+            name: _rate(judged.by_member[:, at] == judged.truth, clusters)
+            for at, name in enumerate(judged.members)
         },
-        "vote": rate(~wrong),
-        "macro_f1": round(float(f1_score(truth, labels, average="macro", zero_division=0)), 4),
-        "recall": recalls(truth, labels),
-        "json_validity": round(float(np.mean(valid)), 4),
-        "kept_accuracy": {key: kept(score, wrong) for key, score in scores.items()},
-        "aurc": {key: round(aurc(score, wrong), 4) for key, score in scores.items()},
-        "auroc": {key: round(auroc(score, wrong), 4) for key, score in scores.items()},
-        "unanimous": round(float((scores["vote_entropy"] == 0).mean()), 4),
-        "reflections": reflections(answers, truth),
+        "splits": splits(found),
+        "kept_accuracy": {
+            name: {"0": _round(1 - wrong.mean())}
+            | {str(one): _round(kept_accuracy(score, wrong, one / 100)) for one in DEFERRALS}
+            for name, score in found.scores.items()
+        },
+        "auroc": {name: _round(auroc(score, wrong)) for name, score in found.scores.items()},
+        "unanimous": _round((found.scores["vote_entropy"] == 0).mean()),
+        "reflection": reflections(found),
+        "texts": texts(found),
+        "whole_sources": whole_sources(found),
     }
 
 
-def _collect(answered: dict[str, list[Row]]) -> Answers:
-    keys = ("description", "reasoning", "label", "reflected", "logprob")
-    count = len(next(iter(answered.values())))
-    cases = [
-        {
-            name: MemberAnswer(**{key: rows[at][key] for key in keys})
-            for name, rows in answered.items()
-        }
-        for at in range(count)
-    ]
-    return Answers.collect(list(answered), cases, embed)
+def _round(value: float | np.floating[Any]) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None
 
 
-def kept(score: Floats, wrong: Bools) -> dict[str, float]:
-    """Accuracy among the rest once a percentage is deferred: percentage -> accuracy."""
-    return {str(one): round(kept_accuracy(score, wrong, one / 100), 4) for one in DEFERRALS}
+def _rate(right: Bools | Objects, clusters: Sequence[str]) -> dict[str, Any]:
+    """A share with its 95 % interval: bootstrap over groups."""
+    right = np.asarray(right, dtype=bool)
+    interval = clustered_interval(lambda rows: float(right[rows].mean()), clusters)
+    return {
+        "accuracy": _round(right.mean()),
+        "interval": [_round(bound) for bound in interval] if interval else None,
+    }
 
 
-def recalls(truth: Objects, labels: Objects) -> dict[str, float]:
-    """Label -> share of its photos that the vote got right."""
-    names = sorted(set(truth.tolist()))
-    values = recall_score(truth, labels, labels=names, average=None, zero_division=0)
-    return {name: round(float(value), 4) for name, value in zip(names, values, strict=True)}
+def splits(found: Evidence) -> dict[str, Any]:
+    """Mean and standard deviation over the folds, each a split of its own."""
+    judged, folds = found.judged, found.album.fold_of
+    rows: dict[str, list[float]] = {}
+    for fold in range(int(folds.max()) + 1):
+        inside = folds == fold
+        wrong = found.wrong[inside]
+        rows.setdefault("accuracy", []).append(1 - wrong.mean())
+        if judged.side_votes:
+            value = balanced_accuracy(judged.truth[inside], judged.predicted[inside])
+            rows.setdefault("balanced_accuracy", []).append(value)
+        for percent in (20, 30):
+            kept = kept_accuracy(found.scores[DECIDING][inside], wrong, percent / 100)
+            rows.setdefault(f"kept_{percent}", []).append(kept)
+        for at, name in enumerate(judged.members):
+            right = judged.by_member[inside, at] == judged.truth[inside]
+            rows.setdefault(name, []).append(float(right.mean()))
+    return {
+        name: {"mean": _round(np.mean(values)), "sd": _round(np.std(values, ddof=1))}
+        for name, values in rows.items()
+    }
 
 
-def rate(correct: Sequence[bool] | Objects) -> dict[str, Any]:
-    """Accuracy with its 95 % Wilson score interval (Wilson 1927)."""
-    count, share = len(correct), float(np.mean(np.asarray(correct, dtype=bool)))
-    z = float(norm.ppf(0.975))
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2)) / (1 + z * z / count)
-    interval = [round(float(max(0.0, middle - half)), 4), round(float(min(1.0, middle + half)), 4)]
-    return {"accuracy": round(share, 4), "interval": interval}
+def reflections(found: Evidence) -> dict[str, Any]:
+    """How often a second thought changes a label, what the changes and P(flip) are worth.
 
-
-def reflections(answers: Answers, truth: Objects) -> dict[str, Any]:
-    """How often a second thought changes a label, and what the changes are worth."""
+    Of labels, not of sides. auroc: how well S3, the mean P(flip), tells the vote's errors; None
+    without a calibration.
+    """
+    answers, truth = found.answers, found.truth
     changed = (answers.labels != answers.reflected) & (answers.reflected != "")
     before = answers.labels == truth[:, None]
     after = np.where(answers.reflected != "", answers.reflected, answers.labels) == truth[:, None]
@@ -152,61 +232,79 @@ def reflections(answers: Answers, truth: Objects) -> dict[str, Any]:
         "of": int(changed.size),
         "to_right": int((changed & after).sum()),
         "to_wrong": int((changed & before).sum()),
-        "members_before": [round(float(one), 4) for one in before.mean(axis=0)],
-        "members_after": [round(float(one), 4) for one in after.mean(axis=0)],
-        "error_where_changed": round(float(1 - before[changed].mean()), 4)
-        if changed.any()
-        else None,
-        "error_where_kept": round(float(1 - before[~changed].mean()), 4),
+        "accuracy_before": [_round(one) for one in before.mean(axis=0)],
+        "accuracy_after": [_round(one) for one in after.mean(axis=0)],
+        "error_where_changed": _round(1 - before[changed].mean()) if changed.any() else None,
+        "error_where_kept": _round(1 - before[~changed].mean()),
+        "auroc": _round(auroc(found.scores["s3"], found.wrong)) if "s3" in found.scores else None,
     }
 
 
-def attribute_agreement(course: Course, answered: dict[str, list[Row]]) -> dict[str, float]:
-    """Share of answers whose stated level matches the pixels (chance is about a third)."""
-    from inference.training import measure
+def texts(found: Evidence) -> dict[str, Any]:
+    """Do the words agree with the pixels, the label and themselves?
 
-    measured = measure_all([photo.image() for photo in course.photos])
+    grounded          attribute -> share of answers whose stated level is that of the pixels
+    names_its_label   share of reasonings that name the answer's label
+    repeats           share of answers in which four words stand twice in a row of the same text
+    """
+    album = found.album
+    measured = album.gallery.measured()[:, 0]
     levels = measure.levels(measured, measure.thresholds(measured))
-    rows = [row for rows in answered.values() for row in rows]
+    rows = [row for answered in found.answered.values() for row in answered if row["valid"]]
+    grounded = {name: _grounded(album.words, name, rows, levels) for name in album.words.levels}
     return {
-        name: round(
-            float(
-                np.mean(
-                    [
-                        stated_level(course.words, name, row["description"])
-                        == levels[row["index"], at]
-                        for row in rows
-                    ]
-                )
-            ),
-            4,
-        )
-        for at, name in enumerate(NAMES)
+        "grounded": grounded | {"mean": _round(np.mean(list(grounded.values())))},
+        "names_its_label": _round(np.mean([row["label"] in row["reasoning"] for row in rows])),
+        "repeats": _round(
+            np.mean([repeats(row["description"]) or repeats(row["reasoning"]) for row in rows])
+        ),
     }
 
 
-def stated_level(words: Wording, attribute: str, description: str) -> int:
-    """The level that a description states for an attribute, -1 for none."""
-    found = [
-        (-len(word), level)
-        for level, word in enumerate(words.levels[attribute])
-        if f" {word}" in description
-    ]
-    return min(found)[1] if found else -1
+def _grounded(words: Wording, attribute: str, rows: Sequence[Row], levels: np.ndarray) -> float:
+    at = measure.NAMES.index(attribute)
+    stated = [stated_level(words, attribute, row["description"]) for row in rows]
+    truth = [levels[row["index"], at] for row in rows]
+    return round(float(np.mean(np.array(stated) == np.array(truth))), 4)
+
+
+def repeats(text: str, length: int = 4) -> bool:
+    """Whether any `length` words stand in a text twice, in the same order."""
+    words = re.findall(r"\w+", text.lower())
+    runs = [tuple(words[at : at + length]) for at in range(len(words) - length + 1)]
+    return len(set(runs)) < len(runs)
+
+
+def whole_sources(found: Evidence) -> dict[str, Any]:
+    """Sources of which no picture was in training when they were judged."""
+    album, judged = found.album, found.judged
+    sources = np.array([one.source for one in album.pictures], dtype=object)
+    result: dict[str, Any] = {}
+    for name in sorted(set(sources.tolist()) - {""}):
+        inside = sources == name
+        if len(set(album.fold_of[inside].tolist())) == 1:
+            result[name] = {
+                "n": int(inside.sum()),
+                "accuracy": _round(1 - found.wrong[inside].mean()),
+                "balanced_accuracy": _round(
+                    balanced_accuracy(judged.truth[inside], judged.predicted[inside])
+                ),
+            }
+    return result
 
 
 def seconds_per_case(course: Course) -> float:
-    """Seconds that all members and stages take for one photo, one after another."""
-    names = course.settings.members
+    """Median seconds that all members and stages take for one picture, one after another."""
+    names, album = course.settings.members, course.albums[0]
     folders = {name: Pupil(course, name, EVERYTHING).folder for name in names}
     backends = [
-        HuggingFaceBackend(MemberSpec(name, model=str(folder), options=OPTIONS))
+        HuggingFaceBackend(MemberSpec(name, model=str(folder), options={**OPTIONS, "threads": 2}))
         for name, folder in folders.items()
     ]
     taken = []
-    for photo in course.photos[: TIMED + 1]:
-        image, started = photo.image(), time.monotonic()
+    for picture in album.pictures[: TIMED + 1]:
+        image, started = picture.image(), time.monotonic()
         for backend in backends:
-            run_member(backend, course.domain, (image,), seed=0)
+            run_member(backend, album.domain, (image,), seed=0)
         taken.append(time.monotonic() - started)
     return round(float(np.median(taken[1:])), 3)

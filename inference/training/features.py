@@ -3,9 +3,10 @@
 The blocks below the split of a tower are frozen, so their output is computed once for all folds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,64 +19,65 @@ from inference.training import measure, views
 from inference.training.towers import TowerStem, split_tower
 
 
-@dataclass(frozen=True)
-class FeatureSet:
-    """Features of n pictures in v versions (version 0 is the picture as it is) and c views each.
+class Shown(Protocol):
+    """A picture of a folder, or a drawing."""
 
-    maps      a tower -> float16 (n, v, c, channels, 14, 14), memory-mapped
-    measured  float64 (n, v, 6)
+    def image(self) -> Image.Image: ...
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """n pictures in v versions each: version 0 is the picture as it is, the others are augmented.
+
+    folder    where what is computed of them is kept; other pictures need another folder
+    pictures  gives them one after another, each time anew
     """
 
-    maps: dict[str, NDArray[np.float16]]
-    measured: NDArray[np.float64]
+    folder: Path
+    pictures: Sequence[Shown]
+    augmentations: int
+    seed: int
 
+    def __len__(self) -> int:
+        return len(self.pictures)
 
-def cached_features(
-    folder: Path,
-    pictures: Sequence[Image.Image] | Iterable[Image.Image],
-    count: int,
-    *,
-    towers: Sequence[str],
-    augmentations: int,
-    seed: int,
-) -> FeatureSet:
-    """Features of `count` pictures, read from `folder` when an earlier call finished there."""
-    done = folder / "measured.npy"
-    if not done.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        measured = _compute(folder, pictures, count, towers, augmentations, seed)
-        np.save(done, measured)
-    maps = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in towers}
-    return FeatureSet(maps, np.load(done))
+    def maps(self, tower: str) -> NDArray[np.float16]:
+        """Maps (n, v, c, channels, 14, 14) of the frozen part of a tower, memory-mapped."""
+        path = self.folder / f"{tower}.npy"
+        if not path.exists():
+            self._compute_maps(tower, path)
+        return np.asarray(np.load(path, mmap_mode="r"))
 
+    def measured(self) -> NDArray[np.float64]:
+        """Measurements (n, v, a) in the order of measure.NAMES."""
+        path = self.folder / "measured.npy"
+        if not path.exists():
+            rows = [measure.measure_all(shown) for shown in self._versions("measuring")]
+            self.folder.mkdir(parents=True, exist_ok=True)
+            np.save(path, np.array(rows))
+        return np.asarray(np.load(path))
 
-def _compute(
-    folder: Path,
-    pictures: Iterable[Image.Image],
-    count: int,
-    towers: Sequence[str],
-    augmentations: int,
-    seed: int,
-) -> NDArray[np.float64]:
-    stems = {name: split_tower(name)[0] for name in towers}
-    outputs: dict[str, NDArray[np.float16]] = {}
-    measured = np.zeros((count, augmentations + 1, len(measure.NAMES)))
-    for row, picture in enumerate(tqdm(pictures, total=count, desc=folder.name, disable=None)):
-        shown = views.versions(picture, augmentations, seed * 1_000_003 + row)
-        measured[row] = measure.measure_all(shown)
-        crops = [crop for one in shown for crop in with_centre_crops((one,), views.CROPS)]
-        values = torch.from_numpy(views.pixels(crops))
-        for name, stem in stems.items():
-            maps = run_stem(stem, values)
-            if name not in outputs:
-                shape = (count, len(shown), len(views.CROPS) + 1, *maps.shape[1:])
-                outputs[name] = np.lib.format.open_memmap(
-                    folder / f"{name}.npy", mode="w+", dtype=np.float16, shape=shape
+    def _versions(self, title: str) -> Iterator[list[Image.Image]]:
+        numbered = enumerate(tqdm(self.pictures, desc=title, leave=False, disable=None))
+        for row, picture in numbered:
+            yield views.versions(picture.image(), self.augmentations, self.seed * 1_000_003 + row)
+
+    def _compute_maps(self, tower: str, path: Path) -> None:
+        stem, output = split_tower(tower)[0], None
+        half_done = path.with_suffix(".part")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for row, shown in enumerate(self._versions(f"{self.folder.name} {tower}")):
+            crops = [crop for one in shown for crop in with_centre_crops((one,), views.CROPS)]
+            maps = run_stem(stem, torch.from_numpy(views.pixels(crops)))
+            if output is None:
+                shape = (len(self), len(shown), len(views.CROPS) + 1, *maps.shape[1:])
+                output = np.lib.format.open_memmap(
+                    half_done, mode="w+", dtype=np.float16, shape=shape
                 )
-            outputs[name][row] = maps.reshape(outputs[name].shape[1:])
-    for output in outputs.values():
-        output.flush()  # type: ignore[attr-defined]
-    return measured
+            output[row] = maps.reshape(output.shape[1:])
+        if output is not None:
+            output.flush()
+            half_done.rename(path)
 
 
 @torch.inference_mode()

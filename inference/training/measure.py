@@ -1,7 +1,8 @@
-"""What pixels say about a wound, in numbers: the ground of the members' descriptions.
+"""What pixels say about a picture, in numbers: the ground of the members' descriptions.
 
-The wound is taken to be the most conspicuous patch near the middle of the picture: pixels whose
-colour is far from the picture's median, weighted towards the centre, cut by Otsu's threshold.
+Every measurement weighs the middle of the picture more than its rim, and none needs a sharp
+outline: what stands out is what differs in colour from the rim, by degrees. So they change steadily
+with the picture, and a small model can learn to see them.
 """
 
 from dataclasses import astuple, dataclass, fields
@@ -11,20 +12,25 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-WORK_SIDE = 160
-FloatArray = NDArray[np.float32]
+SIDE = 96  # pictures are measured at this size
+SPREAD = 0.6  # standard deviation of the weight, in half sides
+RIM = 0.8  # from here outwards, in half sides, the rim
+DIFFERENT, SOFT = 24.0, 4.0  # colour difference (CIELAB units) from which something stands out
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """Six numbers of one picture; the wound's, unless said.
+    """Eight numbers of one picture, weighted towards its middle.
 
-    area        share of the picture, 0..1
-    elongation  length over width of the ellipse with the same second moments, >= 1
-    edge        mean lightness gradient along the border, >= 0
+    area        share that differs from the rim's colour, 0..1
+    elongation  length over width of the ellipse with the same second moments as that share, >= 1
+    edge        mean lightness gradient, >= 0
     texture     mean local standard deviation of lightness, >= 0
     darkness    100 minus mean lightness, 0..100
     redness     mean red-green coordinate a* of CIELAB (positive is red)
+    warmth      mean blue-yellow coordinate b* of CIELAB (positive is yellow)
+    colour      mean distance from grey in CIELAB, >= 0
     """
 
     area: float
@@ -33,6 +39,8 @@ class Measurements:
     texture: float
     darkness: float
     redness: float
+    warmth: float
+    colour: float
 
 
 NAMES = tuple(field.name for field in fields(Measurements))
@@ -41,81 +49,74 @@ LEVELS = 3
 
 def measure(image: Image.Image) -> Measurements:
     """Measurements of one RGB picture of any size."""
-    small = image.resize((WORK_SIDE, WORK_SIDE), Image.Resampling.BOX)
-    lab = _lab(np.asarray(small, dtype=np.float32) / 255.0)
-    mask = _wound(lab)
-    light = ndimage.gaussian_filter(lab[..., 0], 1.0)
-    border = mask ^ ndimage.binary_erosion(mask, iterations=2)
-    gradient = np.hypot(ndimage.sobel(light, 0), ndimage.sobel(light, 1)) / 8.0
-    local = ndimage.uniform_filter(lab[..., 0], 5)
-    spread = np.sqrt(np.maximum(ndimage.uniform_filter(lab[..., 0] ** 2, 5) - local**2, 0.0))
+    small = image.resize((SIDE, SIDE), Image.Resampling.BOX)
+    lab = _lab(np.asarray(small, dtype=np.float64) / 255.0)
+    weight = _WEIGHT / _WEIGHT.sum()
+    standing_out = weight * _standing_out(lab)
+    light = lab[..., 0]
+    smooth = ndimage.gaussian_filter(light, 0.8)
+    gradient = np.hypot(ndimage.sobel(smooth, 0), ndimage.sobel(smooth, 1)) / 8.0
+    local = ndimage.uniform_filter(light, 5)
+    spread = np.sqrt(np.maximum(ndimage.uniform_filter(light**2, 5) - local**2, 0.0))
     return Measurements(
-        area=float(mask.mean()),
-        elongation=_elongation(mask),
-        edge=float(gradient[border].mean()),
-        texture=float(spread[mask].mean()),
-        darkness=float(100.0 - lab[..., 0][mask].mean()),
-        redness=float(lab[..., 1][mask].mean()),
+        area=float(standing_out.sum()),
+        elongation=_elongation(standing_out),
+        edge=float((gradient * weight).sum()),
+        texture=float((spread * weight).sum()),
+        darkness=float(100.0 - (light * weight).sum()),
+        redness=float((lab[..., 1] * weight).sum()),
+        warmth=float((lab[..., 2] * weight).sum()),
+        colour=float((np.hypot(lab[..., 1], lab[..., 2]) * weight).sum()),
     )
+
+
+_AXIS = np.abs(np.arange(SIDE) - (SIDE - 1) / 2) / (SIDE / 2)
+_WEIGHT = np.exp(-0.5 * ((_AXIS[:, None] / SPREAD) ** 2 + (_AXIS[None, :] / SPREAD) ** 2))
+_ON_RIM = np.maximum(_AXIS[:, None], _AXIS[None, :]) > RIM
 
 
 def _lab(rgb: FloatArray) -> FloatArray:
     """CIELAB (D65) of sRGB values in 0..1, any shape ending in 3."""
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     matrix = np.array(
-        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]],
-        dtype=np.float32,
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
     )
-    xyz = linear @ matrix.T / np.array([0.9505, 1.0, 1.089], dtype=np.float32)
+    xyz = linear @ matrix.T / np.array([0.9505, 1.0, 1.089])
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16.0 / 116.0)
     lightness = 116.0 * f[..., 1] - 16.0
     a, b = 500.0 * (f[..., 0] - f[..., 1]), 200.0 * (f[..., 1] - f[..., 2])
-    return np.stack([lightness, a, b], axis=-1).astype(np.float32)
+    return np.stack([lightness, a, b], axis=-1)
 
 
-def _wound(lab: FloatArray) -> NDArray[np.bool_]:
-    side = lab.shape[0]
-    away = np.abs(lab - np.median(lab.reshape(-1, 3), axis=0)) * np.array([0.7, 1.3, 0.7])
-    axis = (np.arange(side) - (side - 1) / 2) / (0.38 * side)
-    centre = np.exp(-0.5 * (axis[:, None] ** 2 + axis[None, :] ** 2))
-    conspicuous = ndimage.gaussian_filter(away.sum(axis=-1) * centre, 1.5)
-    mask = ndimage.binary_opening(conspicuous > _otsu(conspicuous), iterations=1)
-    parts, count = ndimage.label(mask)
-    if count == 0:
-        return np.asarray(conspicuous >= np.quantile(conspicuous, 0.9))
-    weights = ndimage.sum_labels(conspicuous, parts, index=np.arange(1, count + 1))
-    return np.asarray(parts == 1 + int(np.argmax(weights)))
+def _standing_out(lab: FloatArray) -> FloatArray:
+    """How far each pixel differs from the rim's median colour, 0..1; redness counts most."""
+    smooth = ndimage.gaussian_filter(lab, (1.2, 1.2, 0.0))
+    away = (smooth - np.median(smooth[_ON_RIM], axis=0)) * np.array([0.6, 1.2, 0.8])
+    distance = np.sqrt((away**2).sum(axis=-1))
+    return np.asarray(1.0 / (1.0 + np.exp(-(distance - DIFFERENT) / SOFT)))
 
 
-def _otsu(values: NDArray[np.float64]) -> float:
-    counts, edges = np.histogram(values, bins=128)
-    middles = (edges[:-1] + edges[1:]) / 2
-    below = np.cumsum(counts)
-    above = below[-1] - below
-    total = np.cumsum(counts * middles)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (total / below - (total[-1] - total) / above) ** 2
-    return float(middles[np.argmax(np.nan_to_num(between))])
+def _elongation(weight: FloatArray) -> float:
+    share = weight / weight.sum()
+    rows, columns = np.mgrid[:SIDE, :SIDE].astype(np.float64)
+    rows -= (share * rows).sum()
+    columns -= (share * columns).sum()
+    cross = (share * rows * columns).sum()
+    spread = np.array([[(share * rows**2).sum(), cross], [cross, (share * columns**2).sum()]])
+    least, most = np.linalg.eigvalsh(spread + 0.1 * np.eye(2))
+    return float(np.sqrt(most / least))
 
 
-def _elongation(mask: NDArray[np.bool_]) -> float:
-    rows, columns = np.nonzero(mask)
-    if len(rows) < 3:
-        return 1.0
-    spread = np.linalg.eigvalsh(np.cov(np.stack([rows, columns])) + 0.1 * np.eye(2))
-    return float(np.sqrt(spread[1] / spread[0]))
-
-
-def thresholds(measured: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Terciles (6, 2) of measurements (n, 6): the borders between low, middle and high."""
+def thresholds(measured: FloatArray) -> FloatArray:
+    """Terciles (a, 2) of measurements (n, a): the borders between low, middle and high."""
     return np.quantile(measured, [1 / 3, 2 / 3], axis=0).T
 
 
-def levels(measured: NDArray[np.float64], borders: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Level 0, 1 or 2 of each measurement: (n, 6) from measurements (n, 6) and borders (6, 2)."""
-    return np.asarray((measured[:, :, None] > borders[None]).sum(axis=2))
+def levels(measured: FloatArray, borders: FloatArray) -> NDArray[np.int64]:
+    """Level 0, 1 or 2 of each measurement: (..., a) from measurements (..., a), borders (a, 2)."""
+    return np.asarray((measured[..., None] > borders).sum(axis=-1))
 
 
-def measure_all(images: list[Image.Image]) -> NDArray[np.float64]:
-    """Measurements of several pictures as rows (n, 6), columns in the order of NAMES."""
+def measure_all(images: list[Image.Image]) -> FloatArray:
+    """Measurements of several pictures as rows (n, 8), columns in the order of NAMES."""
     return np.array([astuple(measure(image)) for image in images])

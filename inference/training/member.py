@@ -70,37 +70,35 @@ def build_member(
     return model.eval()
 
 
-COMPONENTS = 16
-
-
 @torch.no_grad()
 def aim_projector(
     model: FastVlmForConditionalGeneration,
     directions: NDArray[np.float32],
     maps: NDArray[np.float32],
-    *,
-    fixed: bool,
 ) -> None:
     """Point the projector's first layer at what is known to matter.
 
-    directions  (d, 1280) rows of the heads that were trained with the tower
+    directions  (d, 1280) rows of the heads on the tower, taken in both signs; the rest of the layer
+                starts from zero. Whatever the tower, a row then means the same.
     maps        (n, 1280) visual tokens, to bring each row to mean 0 and deviation 1
-    fixed       for a layer that is not trained further: directions in both signs, a few principal
-                components, and the other rows zero; else as many components as there is room for
     """
     layer = model.model.multi_modal_projector.linear_1
     mean = maps.mean(axis=0)
-    known = [directions, -directions] if fixed else [directions]
-    components = COMPONENTS if fixed else len(layer.weight)
-    principal = np.linalg.eigh(np.cov(maps - mean, rowvar=False))[1].T[::-1][:components]
-    rows = np.concatenate([*known, principal])[: len(layer.weight)]
+    rows = np.concatenate([directions, -directions])[: len(layer.weight)]
     deviation = np.maximum(((maps - mean) @ rows.T).std(axis=0), 1e-6)
     weight = torch.from_numpy((rows / deviation[:, None]).astype(np.float32))
-    if fixed:
-        layer.weight.zero_()
-        layer.bias.zero_()
+    layer.weight.zero_()
+    layer.bias.zero_()
     layer.weight[: len(weight)] = weight
     layer.bias[: len(weight)] = -weight @ torch.from_numpy(mean)
+
+
+def follow(model: FastVlmForConditionalGeneration, leader: Path) -> None:
+    """Start from the words of another member: its decoder, and its projector's second layer."""
+    other = FastVlmForConditionalGeneration.from_pretrained(leader, dtype="float32").model
+    model.model.language_model.load_state_dict(other.language_model.state_dict())
+    second = other.multi_modal_projector.linear_2
+    model.model.multi_modal_projector.linear_2.load_state_dict(second.state_dict())
 
 
 def save_member(

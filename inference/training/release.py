@@ -1,4 +1,4 @@
-"""Writing the shipped members: checkpoints, model cards and members.toml."""
+"""Writing the shipped members: checkpoints, cards, references of the familiar, members.toml."""
 
 import json
 import shutil
@@ -7,15 +7,20 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import numpy as np
+
+from inference.training.albums import Album
 from inference.training.course import Course, Pupil
+from inference.training.finetune import Eye
 from inference.training.settings import EVERYTHING, OPTIONS
+from inference.uq.novelty import Reference, fit_reference
 
 CARD = "card.md"
 UNMEASURED = "Not measured: this member was trained without cross-validation."
 
 
-def release_members(course: Course, out: Path, measured: dict[str, Any] | None) -> None:
-    """Copy each member's final checkpoint to `out`, with a card, and list them in members.toml."""
+def release_members(course: Course, out: Path, measured: dict[str, Any]) -> None:
+    """Copy each member's final checkpoint to `out`, with all that lies beside the members."""
     out.mkdir(parents=True, exist_ok=True)
     for name in course.settings.members:
         source = Pupil(course, name, EVERYTHING).folder
@@ -23,31 +28,52 @@ def release_members(course: Course, out: Path, measured: dict[str, Any] | None) 
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("done", "out-of-fold.json"))
         (target / "README.md").write_text(model_card(course, name, measured), encoding="utf-8")
+    for album in course.albums:
+        reference(course, album).save(out / f"{album.domain.id}-reference.npz")
     (out / "members.toml").write_text(members_file(course), encoding="utf-8")
+
+
+def reference(course: Course, album: Album) -> Reference:
+    """The familiar pictures of a domain, as the first member's vision tower sees them.
+
+    Drawings are familiar too: they were learned from, each as a group of its own.
+    """
+    name = course.settings.members[0]
+    eye = Eye(Pupil(course, name, EVERYTHING).tower())
+    galleries = [album.gallery, album.drawn_gallery] if album.drawings else [album.gallery]
+    seen = [
+        eye.tokens(np.asarray(gallery.maps(name)[:, 0, :1])).mean(dim=(1, 2)).numpy()
+        for gallery in galleries
+    ]
+    drawn = len(seen[-1]) if album.drawings else 0
+    groups = np.concatenate([album.groups, album.groups.max() + 1 + np.arange(drawn)])
+    return fit_reference(np.concatenate(seen), groups)
 
 
 def members_file(course: Course) -> str:
     """Content of members.toml: a line a member."""
     options = ", ".join(f"{key} = {json.dumps(value)}" for key, value in OPTIONS.items())
+    domains = json.dumps([album.domain.id for album in course.albums])
     lines = [
-        f'{name} = {{ model = "{name}", domains = ["{course.domain.id}"], '
-        f"options = {{ {options} }} }}"
+        f'{name} = {{ model = "{name}", domains = {domains}, options = {{ {options} }} }}'
         for name in course.settings.members
     ]
     head = "# A line a member: a folder beside this file, or a Hugging Face hub id.\n[members]\n"
     return head + "\n".join(lines) + "\n"
 
 
-def model_card(course: Course, name: str, measured: dict[str, Any] | None) -> str:
+def model_card(course: Course, name: str, measured: dict[str, Any]) -> str:
     """The README.md of one member."""
     template = Template(resources.files(__package__).joinpath(CARD).read_text(encoding="utf-8"))
-    settings = course.settings
+    settings, albums = course.settings, course.albums
     return template.substitute(
         name=name,
-        domain=course.domain.title,
-        labels=", ".join(course.domain.label_ids),
-        photos=len(course.photos),
-        drawings=len(course.drawn_labels),
+        domains=" and ".join(one.domain.title.lower() for one in albums),
+        labels="\n".join(f"- {one.domain.id}: {', '.join(one.label_ids)}" for one in albums),
+        data="\n".join(
+            f"- {one.domain.id}: {len(one)} pictures, {len(one.drawings)} drawings"
+            for one in albums
+        ),
         width=settings.shape.width,
         layers=settings.shape.layers,
         results=results(name, measured) if measured else UNMEASURED,
@@ -55,26 +81,35 @@ def model_card(course: Course, name: str, measured: dict[str, Any] | None) -> st
 
 
 def results(name: str, measured: dict[str, Any]) -> str:
-    """The measured numbers of one member and of the vote, as Markdown."""
-    own, vote = measured["members"][name], measured["vote"]
-    kept = measured["kept_accuracy"]["vote_entropy"]
+    """The measured numbers of one member and of the vote, as a Markdown table."""
+    domains = [key for key, value in measured.items() if isinstance(value, dict) and "n" in value]
+    kept = {key: measured[key]["kept_accuracy"]["cold_start"] for key in domains}
     rows = [
-        f"Grouped cross-validation, {measured['folds']} folds, {measured['n']} photos, "
-        "near-twins kept in one fold, judged on the generated text:",
-        "",
-        "| what | value |",
-        "|---|---|",
-        f"| accuracy of {name} | {_with_interval(own)} |",
-        f"| accuracy of the vote of {len(measured['members'])} | {_with_interval(vote)} |",
-        f"| macro-F1 of the vote | {measured['macro_f1']:.3f} |",
-        f"| valid JSON | {100 * measured['json_validity']:.1f} % |",
-        "| vote, kept at 10 / 20 / 30 / 40 % deferred | "
-        + " / ".join(f"{kept[share]:.3f}" for share in ("10", "20", "30", "40"))
-        + " |",
+        ["", *domains],
+        ["---", *("---" for _ in domains)],
+        ["pictures", *(str(measured[key]["n"]) for key in domains)],
+        [f"accuracy of {name}", *(_own(measured[key]["members"][name]) for key in domains)],
+        ["accuracy of the vote", *(_of_vote(measured[key]) for key in domains)],
+        ["balanced accuracy", *(f"{measured[key]['balanced_accuracy']:.3f}" for key in domains)],
+        ["valid JSON", *(f"{measured[key]['json_validity']:.1%}" for key in domains)],
+        [
+            "vote, kept at 10 / 20 / 30 / 40 % deferred",
+            *(
+                " / ".join(f"{kept[key][share]:.3f}" for share in ("10", "20", "30", "40"))
+                for key in domains
+            ),
+        ],
     ]
-    return "\n".join(rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _with_interval(one: dict[str, Any]) -> str:
-    low, high = one["interval"]
-    return f"{one['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f})"
+def _own(one: dict[str, Any]) -> str:
+    return _with_interval(one["accuracy"], one["interval"])
+
+
+def _of_vote(one: dict[str, Any]) -> str:
+    return _with_interval(one["accuracy"], one["accuracy_interval"])
+
+
+def _with_interval(value: float, interval: list[float] | None) -> str:
+    return f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")

@@ -5,39 +5,43 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from inference.training import views
 from inference.training.decoder import DecoderSettings
 from inference.training.finetune import TowerSettings
+from inference.training.lessons import LessonSettings
 from inference.training.member import DecoderShape
 
-EVERYTHING = -1  # the part that holds no photo out: the shipped members
-OPTIONS: dict[str, object] = {"crops": list(views.CROPS), "channels_last": True, "guided": True}
+EVERYTHING = -1  # the part that holds no picture out: the shipped members
+OPTIONS: dict[str, object] = {
+    "crops": list(views.CROPS),
+    "channels_last": True,
+    "guided": True,
+    "shared_cache": True,
+    "frames": "each",
+    "batch": 16,
+}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what comes out, beside the photos themselves.
+    """Everything that decides what comes out, beside the pictures themselves.
 
-    fixed_projectors  members whose projector keeps its first layer as it was aimed: less of the
-                      training photos is learned by heart, and less is learned. Cross-validation
-                      favoured it for lite1 and opposed it for lite0 and lite2.
+    data           a domain and the folder of its labelled pictures, one pair a domain
+    augmentations  augmented versions of a picture; fewer where an album is large
+    drawings       drawn pictures a label, of the domains that can be drawn
     """
 
-    data: Path
+    data: tuple[tuple[str, Path], ...]
     work: Path
-    domain: str = "wound"
     members: tuple[str, ...] = ("lite0", "lite1", "lite2")
-    fixed_projectors: tuple[str, ...] = ("lite1",)
-    folds: int = 3
+    folds: int = 0
     seed: int = 0
     augmentations: int = 8
-    drawings: int = 10
-    vocabulary: int = 1200
+    drawings: int = 6
+    vocabulary: int = 1600
     shape: DecoderShape = field(default_factory=DecoderShape)
     tower: TowerSettings = field(default_factory=TowerSettings)
+    lessons: LessonSettings = field(default_factory=LessonSettings)
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
 
     @property
@@ -46,34 +50,29 @@ class Settings:
 
     @property
     def run(self) -> Path:
-        """Folder of the finished steps: other settings or other photos get another one."""
-        decisive = [
-            self.domain,
-            self.seed,
-            self.augmentations,
-            self.vocabulary,
-            self.fixed_projectors,
-        ]
-        shapes = [asdict(one) for one in (self.shape, self.tower, self.decoder)]
-        text = json.dumps([decisive, shapes], sort_keys=True) + self._photos_digest()
-        return self.work / f"run-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+        """Folder of the finished steps: other settings or other pictures get another one."""
+        decisive = [self.folds, self.seed, self.augmentations, self.drawings, self.vocabulary]
+        shapes = [asdict(one) for one in (self.shape, self.lessons, self.decoder)]
+        return self.work / f"run-{_short([decisive, shapes, self._towers()])}"
 
-    def tower_file(self, name: str, rows: NDArray[np.int64]) -> Path:
-        """File of a tower that was fine-tuned on these rows of the photos."""
-        parts = [asdict(self.tower), self.augmentations, self.seed, rows.tolist()]
-        text = json.dumps(parts, sort_keys=True) + self._photos_digest()
-        return self.work / "towers" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}.pt"
+    @property
+    def towers(self) -> Path:
+        """Folder of the fine-tuned towers: they do not depend on how decoders are taught."""
+        return self.work / f"towers-{_short([self.folds, self._towers()])}"
 
-    def groups_file(self) -> Path:
-        """File of the photos' near-twin groups."""
-        return self.work / f"groups-{self._photos_digest()}.npy"
+    def album(self, domain_id: str) -> Path:
+        """Folder of what is computed once of a domain's pictures."""
+        return self.work / f"{domain_id}-{self.digest(domain_id)}-{self.augmentations}-{self.seed}"
 
-    def features(self, name: str) -> Path:
-        """Folder of the features of the photos or of the drawings."""
-        what = f"{self._photos_digest()}-{self.augmentations}-{self.seed}"
-        if name == "drawings":
-            what = f"{self.drawings}-{self.augmentations}-{self.seed}"
-        return self.work / f"{name}-{what}"
+    def digest(self, domain_id: str) -> str:
+        """What labels.csv of a domain holds, in ten characters."""
+        labels = dict(self.data)[domain_id] / "labels.csv"
+        return hashlib.sha256(labels.read_bytes()).hexdigest()[:10]
 
-    def _photos_digest(self) -> str:
-        return hashlib.sha256((self.data / "labels.csv").read_bytes()).hexdigest()[:10]
+    def _towers(self) -> list[object]:
+        digests = [[domain, self.digest(domain)] for domain, _ in self.data]
+        return [digests, self.seed, self.augmentations, self.drawings, asdict(self.tower)]
+
+
+def _short(decisive: object) -> str:
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]

@@ -1,8 +1,9 @@
-"""The tasks of a training, spread over processes: one member in one part each."""
+"""The tasks of a training, spread over processes."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -10,24 +11,37 @@ from tqdm import tqdm
 from inference.training.course import Course, Pupil
 from inference.training.settings import EVERYTHING, Settings
 
-Task = tuple[str, int]
-"""A member and a part."""
+Task = Any
+"""A member with a domain or a part, or a part alone."""
 
 
-def train_tower(settings: Settings, task: Task) -> None:
-    """A worker's first task: the vision tower of one member in one part."""
+def compute_features(settings: Settings, task: tuple[str, str]) -> None:
+    """What the frozen part of a member's tower makes of a domain's pictures."""
+    torch.set_num_threads(1)
+    name, domain_id = task
+    album = Course(settings).album(domain_id)
+    for gallery in (album.gallery, album.drawn_gallery):
+        if len(gallery):
+            gallery.maps(name)
+            if name == settings.members[0]:
+                gallery.measured()
+
+
+def train_tower(settings: Settings, task: tuple[str, int]) -> None:
+    """The vision tower of one member in one part."""
     _pupil(settings, task).tower()
 
 
-def train_member(settings: Settings, task: Task) -> None:
-    """A worker's second task: the checkpoint, and its answers about the photos held out."""
-    pupil = _pupil(settings, task)
-    pupil.checkpoint()
-    if pupil.part != EVERYTHING:
-        pupil.out_of_fold()
+def train_members(settings: Settings, part: int) -> None:
+    """The checkpoints of all members in a part, and their answers about the pictures held out."""
+    for name in settings.members:
+        pupil = _pupil(settings, (name, part))
+        pupil.checkpoint()
+        if part != EVERYTHING:
+            pupil.out_of_fold()
 
 
-def _pupil(settings: Settings, task: Task) -> Pupil:
+def _pupil(settings: Settings, task: tuple[str, int]) -> Pupil:
     torch.set_num_threads(1)
     return Pupil(Course(settings), *task)
 

@@ -8,10 +8,12 @@ import importlib
 import re
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from transformers import EfficientNetConfig, EfficientNetModel
 
@@ -136,6 +138,90 @@ class TowerTop(nn.Module):
         for block in self.blocks:
             maps = block(maps)
         return cast(torch.Tensor, self.act(self.norm(self.conv(maps))))
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Values that a top lets through, which its ImageNet training has taught it to drop.
+
+    What makes a picture dark or rough is plain in maps at stride 16, and hard to find at stride 32.
+    The least used channels of each layer, as many as there are values, are made to carry them.
+
+    weights (a, channels), biases (a,): value = weights . map + biases, which should lie in 0 to 6
+    """
+
+    name: str
+    weights: NDArray[np.float32]
+    biases: NDArray[np.float32]
+
+    @cached_property
+    def last(self) -> torch.Tensor:
+        """Channels (a,) of the top's output that hold the values, of every second place."""
+        return _least(self._fresh.norm.weight.abs(), len(self.weights))
+
+    @cached_property
+    def _fresh(self) -> TowerTop:
+        return split_tower(self.name)[1]
+
+    @torch.no_grad()
+    def impose(self, top: TowerTop) -> None:
+        """Make the channels of `top` carry the values, whatever they were trained to do."""
+        count, current = len(self.weights), torch.arange(0)
+        fresh = cast(Any, self._fresh)
+        readers = [*(block.expansion.expand_conv for block in fresh.blocks[1:]), fresh.conv]
+        for block, like, reader in zip(cast(Any, top.blocks), fresh.blocks, readers, strict=True):
+            expand, narrow = block.expansion.expand_conv, block.projection.project_conv
+            if block.projection.apply_dropout:  # a skip connection carries them by itself
+                expand.weight[:, current] = 0.0
+                _silence(narrow, block.projection.project_bn, current)
+                continue
+            first = len(current) == 0
+            middle = _least(like.projection.project_conv.weight.flatten(1).norm(dim=0), count)
+            through = _least(reader.weight.flatten(1).norm(dim=0), count)
+            sources = torch.from_numpy(self.weights) if first else torch.eye(count)
+            _only(expand, middle, current, sources)
+            bias = torch.from_numpy(self.biases) if first else 0.0
+            _as_is(block.expansion.expand_bn, middle, bias)
+            kernel = block.depthwise_conv.depthwise_conv.weight
+            kernel[middle] = 0.0
+            kernel[middle, 0, kernel.shape[2] // 2, kernel.shape[3] // 2] = 1.0
+            _as_is(block.depthwise_conv.depthwise_norm, middle, 0.0)
+            _only(narrow, through, middle, torch.eye(count))
+            _as_is(block.projection.project_bn, through, 0.0)
+            current = through
+        _only(top.conv, self.last, current, torch.eye(count))
+        _as_is(top.norm, self.last, 0.0)
+
+
+def _silence(conv: nn.Conv2d, norm: nn.BatchNorm2d, channels: torch.Tensor) -> None:
+    conv.weight[channels] = 0.0
+    norm.bias[channels] = 0.0
+    cast(torch.Tensor, norm.running_mean)[channels] = 0.0
+
+
+def _least(values: torch.Tensor, count: int) -> torch.Tensor:
+    """Positions of the `count` smallest values."""
+    return values.argsort()[:count]
+
+
+def _only(
+    conv: nn.Conv2d, outputs: torch.Tensor, inputs: torch.Tensor, weights: torch.Tensor
+) -> None:
+    """Outputs read `inputs` (all, if empty) with these weights; nobody else reads those."""
+    conv.weight[:, inputs] = 0.0
+    conv.weight[outputs] = 0.0
+    if len(inputs) == 0:
+        conv.weight[outputs, :, 0, 0] = weights
+    else:
+        conv.weight[outputs[:, None], inputs[None, :], 0, 0] = weights
+
+
+def _as_is(norm: nn.BatchNorm2d, channels: torch.Tensor, bias: torch.Tensor | float) -> None:
+    """Make a normalisation leave channels as they are, but for a bias."""
+    mean, variance = cast(torch.Tensor, norm.running_mean), cast(torch.Tensor, norm.running_var)
+    mean[channels], variance[channels] = 0.0, 1.0
+    norm.weight[channels] = (1.0 + norm.eps) ** 0.5
+    norm.bias[channels] = bias
 
 
 class TowerStem(nn.Module):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
+from django.db import InterfaceError
 from django.utils import timezone
 from PIL import Image
 
@@ -178,6 +179,18 @@ def test_a_member_that_breaks_fails_every_job(
     assert "ZeroDivisionError" in job(runs[1]).error
 
 
+def test_a_bug_that_one_case_meets_gives_no_case_up(
+    member: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = waiting(2)
+    monkeypatch.setattr(work, "run_cases", lambda *_, **__: {"key": 0}["no such key"])
+    work.execute_job(job_id=job(runs[0]).pk)
+    assert statuses(runs) == [Status.QUEUED] * 2
+    monkeypatch.setattr("inference.ensemble.all_members", tuple)
+    work.execute_job(job_id=job(runs[0]).pk)
+    assert statuses(runs) == [Status.FAILED, Status.QUEUED], "a member that is gone stays gone"
+
+
 def test_an_answer_that_cannot_be_stored_keeps_no_other_out(
     member: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +234,7 @@ def test_a_member_is_asked_about_frames_as_it_is_configured(
     [run] = waiting(1)
     work.execute_job(job_id=job(run).pk)
     assert member.sizes == [3, 1]
-    fields = run.traces.get(stage=Stage.ANALYSIS).fields
+    [fields] = run.traces.filter(stage=Stage.ANALYSIS).values_list("fields", flat=True)
     assert fields["frames"][fields["frame"]]["label"] == fields["label"]
 
 
@@ -269,6 +282,26 @@ def test_a_heart_beats_while_a_generation_lasts(beats: list[float]) -> None:
     time.sleep(0.05)
     assert beats == []
     assert not any(thread.name == "heartbeat" for thread in threading.enumerate())
+
+
+def test_a_heart_goes_on_after_the_database_was_away(
+    beats: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[int] = []
+
+    def extend(jobs: object) -> None:
+        beats.append(0.0)
+        if len(beats) == 1:
+            raise InterfaceError("connection already closed")
+        assert closed, "it connects anew"
+
+    monkeypatch.setattr(services, "extend_leases", extend)
+    monkeypatch.setattr(services, "connection", SimpleNamespace(close=lambda: closed.append(1)))
+    with Heartbeat([], patience_s=60.0):
+        deadline = time.monotonic() + 10
+        while len(beats) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert len(beats) >= 3
 
 
 def test_a_heart_stops_when_a_call_takes_longer_than_it_may(beats: list[float]) -> None:
