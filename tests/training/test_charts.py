@@ -1,7 +1,9 @@
 """Charts are SVG files that stand alone and show every case."""
 
+from dataclasses import replace
 from xml.etree.ElementTree import Element, fromstring
 
+import numpy as np
 import pytest
 
 from inference.training import charts
@@ -40,6 +42,12 @@ def test_deferral_compares_three_ways_to_score(drawn: dict[str, Element]) -> Non
 
 def test_reliability_has_a_point_a_group_of_cases(drawn: dict[str, Element]) -> None:
     assert len(list(drawn["reliability"].iter(f"{SVG}circle"))) == 10
+
+
+def test_any_label_may_be_shown(wound_evidence: Evidence) -> None:
+    truth = np.where(wound_evidence.truth == "Cut", "Cut & <deep>", wound_evidence.truth)
+    chart = charts.draw(replace(wound_evidence, truth=truth))["confusion"]
+    assert texts(fromstring(chart)).count("Cut & <deep>") == 2
 
 
 def test_confusion_counts_every_case(drawn: dict[str, Element]) -> None:

@@ -165,6 +165,12 @@ def test_the_largest_group_is_placed_first() -> None:
         assert np.bincount(folds).tolist() == [10, 10]
 
 
+def test_folds_are_even_where_every_label_stands_alone() -> None:
+    for seed in range(5):
+        folds = grouped_folds(list("abcdefgh"), np.arange(8), 2, seed)
+        assert np.bincount(folds).tolist() == [4, 4]
+
+
 def test_batches_cover_an_epoch_once() -> None:
     seen = np.concatenate(list(batches(10, 3, np.random.default_rng(0))))
     assert len(seen) == len(set(seen.tolist())) == 9

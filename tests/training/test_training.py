@@ -10,6 +10,7 @@ from xml.etree.ElementTree import fromstring
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from inference.backends.huggingface import HuggingFaceBackend
 from inference.backends.registry import FrameMode, read_members
@@ -35,6 +36,7 @@ EVENTS = {
     "pet": "pet_resting_indoors",
     "empty scene": "empty_room",
 }
+COUNT = 8
 CHARTS = ("deferral", "reliability", "confusion")
 
 
@@ -76,7 +78,7 @@ def test_two_folders_become_members_cards_and_evidence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_it_quick(monkeypatch)
-    data = [f"wound={wounds(tmp_path / 'w', 10)}", f"home={homes(tmp_path / 'h', 10)}"]
+    data = [f"wound={wounds(tmp_path / 'w', COUNT)}", f"home={homes(tmp_path / 'h', COUNT)}"]
     out, work = tmp_path / "out", tmp_path / "work"
     command = ["--data", *data, "--out", str(out), "--work", str(work), "--folds", "2", "--quick"]
     command += ["--members", "lite0", "lite1"]
@@ -85,11 +87,12 @@ def test_two_folders_become_members_cards_and_evidence(
     check_evidence(out)
     for domain_id, drawn in (("wound", 21), ("home", 7)):
         reference = Reference.load(out / f"{domain_id}-reference.npz")
-        assert reference.vectors.shape == (10 + drawn, 1280)
+        assert reference.vectors.shape == (COUNT + drawn, 1280)
         novelties = [reference.novelty(one.astype(np.float32)) for one in reference.vectors]
         assert 0 <= min(novelties) <= max(novelties) <= 1
     stamps = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
     assert sum(path.name == "done" for path in stamps) == 2 * 3
+    monkeypatch.setattr("inference.training.evidence.seconds_per_case", lambda _: 1.0)
     main(command)
     assert stamps == {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
 
@@ -107,8 +110,8 @@ def check_members(out: Path) -> None:
         card = (out / one.name / "README.md").read_text()
         assert "$" not in card
         assert "not for clinical use" in card
-        assert "- wound: 10 pictures, 21 drawings" in card
-        assert "- home: 10 pictures, 7 drawings" in card
+        assert f"- wound: {COUNT} pictures, 21 drawings" in card
+        assert f"- home: {COUNT} pictures, 7 drawings" in card
         assert "|  | wound | home |" in card
 
 
@@ -118,20 +121,20 @@ def check_evidence(out: Path) -> None:
     assert set(measured) == {"wound", "home", "seconds_per_case", "settings"}
     assert measured["seconds_per_case"] > 0
     assert measured["settings"]["folds"] == 2
-    assert (measured["wound"]["groups"], measured["home"]["groups"]) == (10, 9)
+    assert (measured["wound"]["groups"], measured["home"]["groups"]) == (COUNT, COUNT - 1)
     for domain in (WOUND, HOME):
         numbers = measured[domain.id]
-        assert numbers["n"] == 10
+        assert numbers["n"] == COUNT
         assert 0 <= numbers["accuracy"] <= 1
         assert numbers["json_validity"] == 1.0
         assert set(numbers["members"]) == {"lite0", "lite1"}
         assert ("balanced_accuracy" in numbers["splits"]) == (domain is HOME)
         rows = json.loads((out / f"{domain.id}-answers.json").read_text())
-        assert [row["index"] for row in rows] == list(range(10))
-        assert [row["truth"] for row in rows] == [domain.label_ids[at % 7] for at in range(10)]
+        assert [row["index"] for row in rows] == list(range(COUNT))
+        assert [row["truth"] for row in rows] == [domain.label_ids[at % 7] for at in range(COUNT)]
         said = [one for row in rows for one in row["members"].values()]
         assert {one["label"] for one in said} <= set(domain.label_ids)
-        assert len(said) == 20
+        assert len(said) == 2 * COUNT
         for name in CHARTS:
             drawn = (out / f"{domain.id}-{name}.svg").read_text()
             assert fromstring(drawn).tag.endswith("svg")
@@ -143,12 +146,12 @@ def test_a_clinics_own_folder_becomes_members_that_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_it_quick(monkeypatch)
-    data, out = wounds(tmp_path / "photos", 8), tmp_path / "out"
+    data, out = wounds(tmp_path / "photos", COUNT), tmp_path / "out"
     command = ["--data", str(data), "--out", str(out), "--work", str(tmp_path / "work")]
-    main([*command, "--quick", "--members", "lite1", "lite0"])
+    main([*command, "--quick", "--members", "lite0"])
     names = {path.name for path in out.iterdir()}
-    assert names == {"lite0", "lite1", "members.toml", "wound-reference.npz"}
-    assert "Not measured" in (out / "lite1" / "README.md").read_text()
+    assert names == {"lite0", "members.toml", "wound-reference.npz"}
+    assert "Not measured" in (out / "lite0" / "README.md").read_text()
     for spec in read_members(out / "members.toml"):
         assert spec.domains == ("wound",)
         traces = run_member(
@@ -216,5 +219,6 @@ def make_it_quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def _run_here(
     settings: Settings, work: Callable[[Settings, Task], None], some: Iterable[Task], *_: Any
 ) -> None:
-    for task in some:
-        work(settings, task)
+    with threadpool_limits(1):
+        for task in some:
+            work(settings, task)
