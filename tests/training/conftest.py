@@ -1,6 +1,10 @@
 """Evidence that tests of numbers, charts and cards share."""
 
+from collections.abc import Iterator
+
 import pytest
+import torch
+from threadpoolctl import threadpool_limits
 
 from inference.training import evidence
 from inference.training.course import Course
@@ -21,6 +25,16 @@ SLIPS = Slips(
         ("lite1", 9): {"reasoning": "There is nothing to add."},
     },
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in the processes of a training; on a busy machine threads wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from xml.etree.ElementTree import fromstring
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from inference.backends.huggingface import HuggingFaceBackend
 from inference.backends.registry import FrameMode, read_members
@@ -219,6 +218,5 @@ def make_it_quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def _run_here(
     settings: Settings, work: Callable[[Settings, Task], None], some: Iterable[Task], *_: Any
 ) -> None:
-    with threadpool_limits(1):
-        for task in some:
-            work(settings, task)
+    for task in some:
+        work(settings, task)
