@@ -5,6 +5,8 @@ alarm.E002  pages show what went wrong inside
 alarm.E003  any name of this server is believed, or none but the loopback names
 alarm.E004  a demonstration would be made
 alarm.E005  accounts with the password of the demonstration exist
+alarm.E006  a domain's reference cannot be used: all of its cases go to people
+alarm.W001  a domain has no reference: pictures unlike all that is known are not noticed
 """
 
 from collections.abc import Sequence
@@ -12,8 +14,11 @@ from collections.abc import Sequence
 from django.apps import AppConfig
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DatabaseError
+
+from inference.ensemble import all_members
+from inference.novelty import load_reference
 
 TAG = "alarm"
 LOOPBACK_NAMES = {"127.0.0.1", "localhost", "[::1]"}
@@ -55,6 +60,23 @@ def no_demonstration_for_others(
     words = f"HOST={settings.HOST} is refused: everybody knows the passwords of {names}."
     hint = "Change them, or name another database with ALARM_DATA or DATABASE_URL."
     return [Error(words, hint=hint, id="alarm.E005")] if names else []
+
+
+@register(TAG, deploy=True)
+def the_unknown_is_recognised(
+    app_configs: Sequence[AppConfig] | None, **kwargs: object
+) -> list[CheckMessage]:
+    """Names the domains of the configured members that know nothing of novelty."""
+    hint = "Training writes it beside the members: docs/ensemble.md."
+    found: list[CheckMessage] = []
+    for domain_id in sorted({one for spec in all_members() for one in spec.domains}):
+        try:
+            if load_reference(domain_id) is None:
+                words = f"{domain_id} has no reference: what is unlike all known is not noticed."
+                found.append(Warning(words, hint=hint, id="alarm.W001"))
+        except (OSError, ValueError) as error:
+            found.append(Error(str(error), hint=hint, id="alarm.E006"))
+    return found
 
 
 def open_accounts() -> str:

@@ -1,10 +1,13 @@
 """Is a picture like those that the ensemble was trained on?
 
-Beside the members file lies, for each domain with such a reference,
+Beside the members file lie
 
-    <domain>-reference.npz      the familiar pictures as visual features (inference.uq.novelty)
+    <domain>-reference.npz  a domain's familiar pictures as features (inference.uq.novelty)
+    eye/                    the vision model that these are of
 
-A domain without one has no novelty, and nothing objects.
+The eye is trained on everyday pictures and never on a domain's: a tower that has learned what tells
+wounds apart has unlearned what tells a wound from all else (docs/ensemble.md). A domain without a
+reference has no novelty, and nothing objects.
 """
 
 from collections.abc import Sequence
@@ -14,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from inference.backends.registry import MEMBERS_FILE
+from inference.backends.registry import folder_fingerprint
 from inference.backends.tower import visual_features
-from inference.shipped import reference_path
+from inference.shipped import eye_path, reference_path
 from inference.uq.novelty import Reference, fit_reference
 
 if TYPE_CHECKING:
@@ -25,17 +28,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Reference", "fit_reference", "load_reference", "look"]
 
-EYES = MEMBERS_FILE.with_name("lite0")
-
 
 def load_reference(domain_id: str) -> Reference | None:
     """The reference of a domain, read again when its file has changed; None where there is none.
 
     Raises:
-        ValueError, OSError: the file is there and cannot be read.
+        ValueError, OSError: the file is there and cannot be read, or its eye is not there.
     """
     path = reference_path(domain_id)
-    return _read(path, path.stat().st_mtime) if path.is_file() else None
+    if not path.is_file():
+        return None
+    reference = _read(path, path.stat().st_mtime)
+    if reference.eye and reference.eye != folder_fingerprint(eye_path()):
+        raise ValueError(f"{path.name} was made with another eye than {eye_path()}: train anew.")
+    return reference
 
 
 @lru_cache(maxsize=4)
@@ -44,8 +50,8 @@ def _read(path: Path, _changed: float) -> Reference:
 
 
 def look(images: Sequence[Image.Image]) -> "NDArray[np.float32]":
-    """What the shipped lite0's vision tower sees, (d,) float32; the mean over several frames.
+    """What the eye sees, (d,) float32; the mean over several frames.
 
     It looks at every observation, whoever is in the ensemble. Raises as `visual_features` does.
     """
-    return visual_features(EYES, images)
+    return visual_features(eye_path(), images)

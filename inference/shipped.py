@@ -5,6 +5,8 @@ Beside the members lie, for each domain they were trained for,
     <domain>-answers.json       what each member answered to the photos that it had not seen
     <domain>-calibration.json   the Calibration fitted on those answers (`manage.py calibrate`)
     <domain>-reference.npz      the training pictures as visual features (inference.novelty)
+
+and eye/, the vision model that these features are of.
 """
 
 import json
@@ -30,3 +32,7 @@ def calibration_path(domain_id: str) -> Path:
 
 def reference_path(domain_id: str) -> Path:
     return Path(settings.ALARM_MEMBERS).with_name(f"{domain_id}-reference.npz")
+
+
+def eye_path() -> Path:
+    return Path(settings.ALARM_MEMBERS).with_name("eye")

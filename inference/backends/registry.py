@@ -145,14 +145,19 @@ def load_backend(spec: MemberSpec) -> Backend:
 
 
 def fingerprint(spec: MemberSpec) -> str:
-    """What a Run pins of a member's model: a SHA-256 of its folder's content, else its revision.
+    """What a Run pins of a member's model: that of its folder, else its revision."""
+    folder = Path(spec.model)
+    return folder_fingerprint(folder) if spec.model and folder.is_dir() else spec.revision
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """SHA-256 (hex) of the files in a model's folder; "" where there is none.
 
     Of files above 64 MB the size and 64 evenly spaced megabytes count. Pages about the model
     (*.md) and hidden files do not.
     """
-    folder = Path(spec.model)
-    if not spec.model or not folder.is_dir():
-        return spec.revision
+    if not folder.is_dir():
+        return ""
     paths = sorted(
         path
         for path in folder.iterdir()

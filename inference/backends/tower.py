@@ -1,4 +1,4 @@
-"""What a shipped member's vision tower sees in a picture, as numbers: no prompt, no words.
+"""What a vision tower by itself sees in a picture, as numbers: no prompt, no words.
 
 torch is loaded on first use.
 """
@@ -22,10 +22,10 @@ def visual_features(folder: Path, images: Sequence[Image.Image]) -> "NDArray[np.
     """Mean features over all positions of all pictures (at least one, RGB), (d,) float32.
 
     Args:
-        folder: of a member whose model has a `vision_tower`, such as those that ship.
+        folder: of a vision model whose last hidden state is a map (n, d, rows, columns).
 
     Raises:
-        ModelUnavailable: the member or a package that it needs is missing.
+        ModelUnavailable: the model or a package that it needs is missing.
         ValueError: there is no picture.
     """
     if not images:
@@ -44,12 +44,10 @@ def visual_features(folder: Path, images: Sequence[Image.Image]) -> "NDArray[np.
 def _load(folder: Path) -> tuple[Any, Any]:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
-        import torch
-        from transformers import AutoImageProcessor, AutoModelForImageTextToText
+        from transformers import AutoImageProcessor, AutoModel
 
-        torch.set_num_threads(1)
         processor = AutoImageProcessor.from_pretrained(folder)
-        model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32")
+        tower = AutoModel.from_pretrained(folder, dtype="float32")
     except (ImportError, OSError, ValueError, KeyError) as error:
         raise ModelUnavailable(f"{folder.name} cannot be loaded: {error}") from error
-    return processor, model.model.vision_tower.eval()
+    return processor, tower.eval()

@@ -13,6 +13,8 @@ from inference.training.member import DecoderShape
 from inference.training.release import release_members
 from inference.training.settings import Settings
 from inference.training.tasks import compute_features, run_tasks, train_members, train_tower
+from inference.training.towers import SPECS
+from inference.uq.novelty import FOLDS, NEAREST
 
 MEMBERS = Path(__file__).parents[1] / "members"
 
@@ -30,8 +32,8 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=MEMBERS, help="where the members go")
     parser.add_argument("--work", type=Path, default=Path(".cache/training"), help="kept steps")
-    parser.add_argument("--members", nargs="+", default=["lite0", "lite1", "lite2"])
-    parser.add_argument("--folds", type=int, default=0, help="0: train only, judge nothing")
+    parser.add_argument("--members", nargs="+", default=list(SPECS), choices=list(SPECS))
+    parser.add_argument("--folds", type=folds, default=0, help="0: train only, judge nothing")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--drawings", type=int, default=6, help="drawings a label")
@@ -43,6 +45,25 @@ def domain_and_folder(text: str) -> tuple[str, Path]:
     """`wound=photos` or `photos`, as a domain's id and a folder."""
     domain_id, equals, folder = text.partition("=")
     return (domain_id, Path(folder)) if equals else ("wound", Path(text))
+
+
+def folds(text: str) -> int:
+    """A number of folds: none at all, or at least two."""
+    count = int(text)
+    if count < 0 or count == 1:
+        raise argparse.ArgumentTypeError("0 trains only; to judge, say 2 or more")
+    return count
+
+
+def refuse_little(course: Course) -> None:
+    """Before anything long begins. Raises SystemExit for an album of too few groups."""
+    for album in course.albums:
+        count, least = len(set(album.groups.tolist())), max(FOLDS + NEAREST, course.settings.folds)
+        if count < least:
+            raise SystemExit(
+                f"{album.domain.id}: its pictures are of {count} subjects or rooms that differ "
+                f"(near-twins and equal `group`s count once); {least} are needed."
+            )
 
 
 def make_settings(given: argparse.Namespace) -> Settings:
@@ -76,6 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = read_arguments(arguments)
     settings = make_settings(given)
     course, names = Course(settings), settings.members
+    refuse_little(course)
     features = [(name, album.domain.id) for name in names for album in course.albums]
     run_tasks(settings, compute_features, features, given.jobs, "features")
     course.prepare()

@@ -67,6 +67,11 @@ class Album:
     def label_ids(self) -> tuple[str, ...]:
         return self.domain.label_ids
 
+    def odds(self, caution: float) -> NDArray[np.float32]:
+        """Factors (labels,) of the labels' odds: `caution` for the abnormal ones."""
+        normal = [label.normal for label in self.domain.labels]
+        return np.where(normal, 1.0, caution).astype(np.float32)
+
     @property
     def augmentations(self) -> int:
         return max(1, min(self.settings.augmentations, VERSIONS // max(1, len(self)) - 1))
@@ -89,13 +94,23 @@ class Album:
         return np.asarray(np.load(path))
 
     def _named(self) -> list[str]:
-        groups: dict[str, set[str]] = {}
-        for one in self.pictures:
-            groups.setdefault(one.source, set()).add(one.group)
-        small = {source for source, names in groups.items() if source and len(names) <= FEW_GROUPS}
+        small = self.small_sources
         return [
             f"source {one.source}" if one.source in small else one.group for one in self.pictures
         ]
+
+    @cached_property
+    def small_sources(self) -> frozenset[str]:
+        """Sources that show only a few rooms or people: held out whole, and no measure of others.
+
+        A picture without a group is one by itself.
+        """
+        groups: dict[str, set[str]] = {}
+        for one in self.pictures:
+            groups.setdefault(one.source, set()).add(one.group or f"picture {one.index}")
+        return frozenset(
+            source for source, names in groups.items() if source and len(names) <= FEW_GROUPS
+        )
 
     @torch.inference_mode()
     def _twin_features(self) -> NDArray[np.float32]:

@@ -29,10 +29,11 @@ from inference.training import finetune, wording
 from inference.training.albums import Album
 from inference.training.decoder import Reflected, Syllabus, Tutor, train_decoder, train_language
 from inference.training.finetune import Eye, State, TunedTower
-from inference.training.lessons import draw_lessons, fit_temperature
+from inference.training.lessons import Belief, draw_lessons, fit_temperature
 from inference.training.member import aim_projector, build_member, follow, save_member
 from inference.training.settings import EVERYTHING, OPTIONS, Settings
 from inference.training.tokens import make_processor, train_tokenizer
+from inference.training.towers import SPECS
 from inference.training.wording import Changes
 
 MADE_UP = 3000  # answers a domain that the decoder learns to write from
@@ -120,9 +121,8 @@ class Pupil:
 
     @property
     def seed(self) -> int:
-        """Another one for each member and part."""
-        settings = self.course.settings
-        return settings.seed * 1000 + 10 * settings.members.index(self.name) + self.part + 1
+        """Another one for each tower and part, whoever else is trained."""
+        return self.course.settings.seed * 1000 + 10 * list(SPECS).index(self.name) + self.part + 1
 
     @property
     def leader(self) -> "Pupil | None":
@@ -198,19 +198,18 @@ class Pupil:
         for at, tutor in enumerate(self.course.tutors(tokenizer)):
             album = self.course.albums[at]
             said, truth = self.heads_out_of_fold(at)
-            temperature = fit_temperature(said, truth)
+            belief = Belief(fit_temperature(said, truth), album.odds(settings.lessons.caution))
             lessons = draw_lessons(
                 eye,
                 at,
                 self.samples[at],
                 album.words,
                 album.label_ids,
-                temperature,
+                belief,
                 settings.lessons,
                 self.seed,
             )
-            chances = torch.from_numpy(said / temperature).softmax(dim=-1).numpy()
-            changes = wording.worthwhile_changes(album.label_ids, chances, truth)
+            changes = wording.worthwhile_changes(album.label_ids, belief.chances(said), truth)
             syllabi.append(Syllabus(tutor, lessons, self.course.made_up(album, changes, MADE_UP)))
         return syllabi
 

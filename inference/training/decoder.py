@@ -37,14 +37,13 @@ class DecoderSettings:
 
     language_steps: int = 500
     language_rate: float = 2e-3
-    passes: float = 2.0
-    later: float = 0.75
+    passes: float = 2.5
+    later: float = 1.0
     batch: int = 8
     rate: float = 2e-3
     decay: float = 0.05
-    emphasis: float = 6.0
+    emphasis: float = 30.0
     auxiliary: float = 0.5
-    token_dropout: float = 0.1
     reflect_every: int = 5
 
 
@@ -190,8 +189,6 @@ class _Pupil(nn.Module):
         """How badly the model answers these lessons."""
         lessons, tutor = syllabus.lessons, syllabus.tutor
         maps = torch.from_numpy(lessons.maps[rows]).float().flatten(1, 2)
-        keep = torch.rand(maps.shape[:2]) >= self.settings.token_dropout
-        maps = maps * keep[..., None] / (1.0 - self.settings.token_dropout)
         chances = torch.from_numpy(lessons.chances[rows])
         levels = torch.from_numpy(lessons.levels[rows])
         targets = _padded([encoded[row] for row in rows])

@@ -27,11 +27,14 @@ from inference.pipeline.run import run_member
 from inference.training import charts, measure
 from inference.training.albums import Album
 from inference.training.course import Course, Pupil, Row
+from inference.training.features import eye_features
+from inference.training.release import shared_views
 from inference.training.settings import EVERYTHING, OPTIONS
 from inference.training.wording import Wording, stated_level
 from inference.uq.answers import Answers, MemberAnswer, vote
 from inference.uq.ensemble import MIN_CASES, Calibration
 from inference.uq.metrics import auroc, kept_accuracy
+from inference.uq.novelty import FOLDS, NEAREST, fit_reference
 from inference.uq.types import Bools, Floats, Objects
 
 DEFERRALS = (10, 20, 30, 40)
@@ -75,7 +78,7 @@ def write_evidence(course: Course, out: Path) -> dict[str, Any]:
         found = gather(course, album)
         rows = calibration_rows(found.answered, found.truth)
         (out / f"{album.domain.id}-answers.json").write_text(rows, encoding="utf-8")
-        measured[album.domain.id] = numbers(found)
+        measured[album.domain.id] = numbers(found) | {"unfamiliar": unfamiliar(album)}
         for name, drawing in charts.draw(found).items():
             (out / f"{album.domain.id}-{name}.svg").write_text(drawing, encoding="utf-8")
     measured["seconds_per_case"] = seconds_per_case(course)
@@ -290,6 +293,31 @@ def whole_sources(found: Evidence) -> dict[str, Any]:
                     balanced_accuracy(judged.truth[inside], judged.predicted[inside])
                 ),
             }
+    return result
+
+
+def unfamiliar(album: Album) -> dict[str, Any]:
+    """Source -> share of its pictures that a reference made without that source finds unfamiliar.
+
+    Of all other pictures, 1 - familiar (wording/<domain>.toml) are, by the reference's own making.
+    """
+    sources = np.array([one.source for one in album.pictures], dtype=object)
+    names = sorted(set(sources.tolist()) - {""})
+    if not names:
+        return {}
+    seen, shared = eye_features(album.gallery), shared_views(album)
+    result: dict[str, Any] = {}
+    for name in names:
+        others = sources != name
+        if shared[others].any() and len(set(album.groups[others].tolist())) >= FOLDS + NEAREST:
+            familiar = fit_reference(
+                seen[others],
+                album.groups[others],
+                measured=shared[others],
+                threshold=album.words.familiar,
+            )
+            novelty = np.array([familiar.novelty(one) for one in seen[~others]])
+            result[name] = _round((novelty > familiar.threshold).mean())
     return result
 
 

@@ -16,7 +16,9 @@ from tqdm import tqdm
 
 from inference.backends.huggingface import with_centre_crops
 from inference.training import measure, views
-from inference.training.towers import TowerStem, split_tower
+from inference.training.towers import TowerStem, channels_last, split_tower
+
+EYE = "lite0"  # the tower that tells the familiar from the unknown, as ImageNet trained it
 
 
 class Shown(Protocol):
@@ -86,3 +88,14 @@ def run_stem(stem: TowerStem, values: torch.Tensor) -> NDArray[np.float16]:
     values = values.to(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         return np.asarray(stem(values).float().contiguous().numpy().astype(np.float16))
+
+
+@torch.inference_mode()
+def eye_features(gallery: Gallery) -> NDArray[np.float32]:
+    """What the eye sees of each picture as it is, (n, 1280)."""
+    top, maps = channels_last(split_tower(EYE)[1]), gallery.maps(EYE)
+    rows = []
+    for start in range(0, len(maps), 64):
+        part = torch.from_numpy(maps[start : start + 64, 0, 0].astype(np.float32))
+        rows.append(top(part.to(memory_format=torch.channels_last)).mean(dim=(2, 3)).numpy())
+    return np.concatenate(rows)

@@ -18,7 +18,7 @@ from inference.training.pictures import batches
 from inference.training.towers import Carried, TowerTop, channels_last, split_tower
 
 State = dict[str, torch.Tensor]
-FEW = 3  # versions of a picture that attribute heads make do with
+FEW = 2  # versions of a picture that attribute heads make do with
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,10 @@ def fine_tune(
 
     domains  a list a domain: its pictures first, then what only shows attributes or is drawn
     """
-    torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     top, carried = channels_last(split_tower(name)[1]), carried_by(name, domains)
     carried.impose(top)
+    torch.manual_seed(seed)  # not earlier: the first build of a tower draws random numbers
     heads = Heads(1280, label_counts)
     optimiser = torch.optim.AdamW(
         [
@@ -162,7 +162,10 @@ def carried_by(name: str, domains: Sequence[Sequence[Samples]]) -> Carried:
 def _fit_attributes(
     tuned: TunedTower, carried: Carried, domains: Sequence[Sequence[Samples]]
 ) -> None:
-    """Fit the attribute heads on what the top carries of whole pictures; changes `tuned`."""
+    """Fit the attribute heads on what the top carries; changes `tuned`.
+
+    As the mean over all views, which is what a decoder reads most easily.
+    """
     eye, last = Eye(tuned), carried.last
     for domain, parts in enumerate(domains):
         weight, bias = (tuned.heads[f"attributes.{domain}.{one}"] for one in ("weight", "bias"))
@@ -170,8 +173,8 @@ def _fit_attributes(
         values, levels = [], []
         for one in parts:
             for version in range(min(FEW, one.maps.shape[1])):
-                tokens = eye.tokens(np.asarray(one.maps[:, version, :1]))
-                values.append(tokens[:, 0].mean(dim=1)[:, last].numpy())
+                tokens = eye.tokens(np.asarray(one.maps[:, version]))
+                values.append(tokens[..., last].mean(dim=(1, 2)).numpy())
                 levels.append(one.levels[:, version])
         seen, known = np.concatenate(values), np.concatenate(levels)
         mean, deviation = seen.mean(axis=0), seen.std(axis=0) + 1e-6
@@ -282,8 +285,9 @@ class Eye:
     def look(self, tokens: torch.Tensor, domain: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Label log-probabilities (n, labels) and attribute levels (n, a) of tokens.
 
-        The probabilities are the mean over the views; attributes are those of the whole picture.
+        The probabilities are the mean over the views; attributes are read from all views together.
         """
-        labels, attributes = self.heads(tokens.mean(dim=2), domain)
-        chances = labels.softmax(dim=-1).mean(dim=1)
-        return chances.clamp_min(1e-6).log(), attributes[:, 0].argmax(dim=-1)
+        seen = tokens.mean(dim=2)
+        chances = self.heads(seen, domain)[0].softmax(dim=-1).mean(dim=1)
+        attributes = self.heads(seen.mean(dim=1), domain)[1]
+        return chances.clamp_min(1e-6).log(), attributes.argmax(dim=-1)

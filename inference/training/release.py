@@ -8,14 +8,18 @@ from string import Template
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from inference.backends.registry import folder_fingerprint
 from inference.training.albums import Album
 from inference.training.course import Course, Pupil
-from inference.training.finetune import Eye
+from inference.training.features import EYE, eye_features
 from inference.training.settings import EVERYTHING, OPTIONS
+from inference.training.tokens import image_processor
+from inference.training.towers import build_tower
 from inference.uq.novelty import Reference, fit_reference
 
-CARD = "card.md"
+CARD, EYE_CARD = "card.md", "eye.md"
 UNMEASURED = "Not measured: this member was trained without cross-validation."
 
 
@@ -28,26 +32,46 @@ def release_members(course: Course, out: Path, measured: dict[str, Any]) -> None
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("done", "out-of-fold.json"))
         (target / "README.md").write_text(model_card(course, name, measured), encoding="utf-8")
+    eye = release_eye(out)
     for album in course.albums:
-        reference(course, album).save(out / f"{album.domain.id}-reference.npz")
+        reference(album, eye).save(out / f"{album.domain.id}-reference.npz")
     (out / "members.toml").write_text(members_file(course), encoding="utf-8")
 
 
-def reference(course: Course, album: Album) -> Reference:
-    """The familiar pictures of a domain, as the first member's vision tower sees them.
+def release_eye(out: Path) -> str:
+    """Write the eye to out/eye; returns its fingerprint."""
+    folder = out / "eye"
+    shutil.rmtree(folder, ignore_errors=True)
+    build_tower(EYE).half().save_pretrained(folder)
+    image_processor().save_pretrained(folder)
+    shutil.copy(Path(__file__).with_name(EYE_CARD), folder / "README.md")
+    return folder_fingerprint(folder)
 
-    Drawings are familiar too: they were learned from, each as a group of its own.
+
+def reference(album: Album, eye: str) -> Reference:
+    """The familiar pictures of a domain, as the eye with this fingerprint sees them.
+
+    Drawings are familiar too: they were learned from, each as a group of its own. How far familiar
+    pictures are from each other is measured on those of which others show the same kind of view.
     """
-    name = course.settings.members[0]
-    eye = Eye(Pupil(course, name, EVERYTHING).tower())
     galleries = [album.gallery, album.drawn_gallery] if album.drawings else [album.gallery]
-    seen = [
-        eye.tokens(np.asarray(gallery.maps(name)[:, 0, :1])).mean(dim=(1, 2)).numpy()
-        for gallery in galleries
-    ]
+    seen = [eye_features(gallery) for gallery in galleries]
     drawn = len(seen[-1]) if album.drawings else 0
     groups = np.concatenate([album.groups, album.groups.max() + 1 + np.arange(drawn)])
-    return fit_reference(np.concatenate(seen), groups)
+    measured = np.concatenate([shared_views(album), np.zeros(drawn, dtype=bool)])
+    return fit_reference(
+        np.concatenate(seen),
+        groups,
+        measured=measured,
+        threshold=album.words.familiar,
+        eye=eye,
+    )
+
+
+def shared_views(album: Album) -> NDArray[np.bool_]:
+    """Which pictures (n,) are of a source that many rooms or people share; all if none is."""
+    shared = np.array([one.source not in album.small_sources for one in album.pictures])
+    return shared if shared.any() else ~shared
 
 
 def members_file(course: Course) -> str:

@@ -51,7 +51,7 @@ class Settings:
     @property
     def run(self) -> Path:
         """Folder of the finished steps: other settings or other pictures get another one."""
-        decisive = [self.folds, self.seed, self.augmentations, self.drawings, self.vocabulary]
+        decisive = [self.members, self.folds, self.vocabulary]
         shapes = [asdict(one) for one in (self.shape, self.lessons, self.decoder)]
         return self.work / f"run-{_short([decisive, shapes, self._towers()])}"
 

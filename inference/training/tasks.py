@@ -6,6 +6,7 @@ from multiprocessing import get_context
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from inference.training.course import Course, Pupil
@@ -17,7 +18,7 @@ Task = Any
 
 def compute_features(settings: Settings, task: tuple[str, str]) -> None:
     """What the frozen part of a member's tower makes of a domain's pictures."""
-    torch.set_num_threads(1)
+    _use_one_thread()
     name, domain_id = task
     album = Course(settings).album(domain_id)
     for gallery in (album.gallery, album.drawn_gallery):
@@ -42,8 +43,13 @@ def train_members(settings: Settings, part: int) -> None:
 
 
 def _pupil(settings: Settings, task: tuple[str, int]) -> Pupil:
-    torch.set_num_threads(1)
+    _use_one_thread()
     return Pupil(Course(settings), *task)
+
+
+def _use_one_thread() -> None:
+    torch.set_num_threads(1)
+    threadpool_limits(1)
 
 
 def run_tasks(

@@ -49,13 +49,17 @@ def train_tokenizer(
     )
 
 
-def make_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
-    """Pictures scaled to SIDE x SIDE with mean = std = 0.5, beside the tokenizer."""
-    images = ViTImageProcessorPil(
+def image_processor() -> ViTImageProcessorPil:
+    """Pictures scaled to SIDE x SIDE with mean = std = 0.5."""
+    return ViTImageProcessorPil(
         size={"height": SIDE, "width": SIDE}, image_mean=[0.5] * 3, image_std=[0.5] * 3
     )
+
+
+def make_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
+    """The tokenizer beside the image processor."""
     return LlavaProcessor(
-        image_processor=images,
+        image_processor=image_processor(),
         tokenizer=tokenizer,
         patch_size=PATCH,
         vision_feature_select_strategy="full",

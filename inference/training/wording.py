@@ -28,6 +28,7 @@ class Wording:
     levels      attribute -> its three words, of the attributes that a description states
     reasoning   grade of sureness -> templates, any of which may be used
     events      what labels.csv may say in its column `event` -> label
+    familiar    a picture less like the others than this share of them are is unfamiliar, 0 to 1
     """
 
     description: str
@@ -37,6 +38,7 @@ class Wording:
     reflection: Mapping[str, str]
     events: Mapping[str, str]
     labels: Mapping[str, Mapping[str, Any]]
+    familiar: float
 
     def finding_word(self, label: str) -> str:
         """The first word of a label's finding: where a text commits itself to a label."""

@@ -5,8 +5,9 @@ on. The distance of a picture to them is told as the share of familiar pictures,
 it was held out, that are nearer: 0.95 says that only one in twenty familiar pictures is as far off.
 """
 
+import hashlib
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -46,21 +47,26 @@ class Reference:
         groups: (n,) pictures of one subject, or near-duplicates, share a number.
         cuts: (101,) quantiles 0, 0.01, ..., 1 of the distances of held-out familiar pictures.
         threshold: 0 to 1; a picture of a higher novelty is unfamiliar.
-        mean, basis: (d,) and (d, k) of the projection in which distances are taken: a vector is
-            (vector - mean) @ basis, made a unit vector again; None where there is none.
+        eye: fingerprint of the model that the features are of; "" where nobody wrote it down.
     """
 
     vectors: NDArray[np.float16]
     groups: Groups
     cuts: NDArray[np.float64]
     threshold: float = THRESHOLD
-    mean: Vectors | None = None
-    basis: Vectors | None = None
+    eye: str = ""
 
     @property
     def dimensions(self) -> int:
         """The length d of the vectors that it compares."""
         return int(self.vectors.shape[1])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides what is novel."""
+        told = f"{self.eye} {self.threshold!r} {self.vectors.shape}"
+        arrays = (self.vectors, self.groups, self.cuts)
+        return hashlib.sha256(told.encode() + b"".join(map(bytes, arrays))).hexdigest()
 
     def novelty(self, vector: Vectors, known: Vectors | None = None) -> float:
         """How unlike a picture is to all that is familiar, 0 (like any) to 1; NaN from NaN.
@@ -73,41 +79,34 @@ class Reference:
         Raises:
             ValueError: a vector is not of this reference's dimensions.
         """
-        unit = self._projected(np.atleast_2d(vector))[0]
+        unit = self._compared(np.atleast_2d(vector))[0]
         apart = distance(unit, self._rows, self.groups)
         if known is not None and len(known):
-            apart = min(apart, distance(unit, self._projected(known), np.arange(len(known))))
+            apart = min(apart, distance(unit, self._compared(known), np.arange(len(known))))
         return float(np.interp(apart, self.cuts, np.linspace(0, 1, len(self.cuts))))
 
     @cached_property
     def _rows(self) -> Vectors:
-        return self._projected(self.vectors.astype(np.float32))
+        return unit_rows(self.vectors.astype(np.float32))
 
-    def _projected(self, rows: Vectors) -> Vectors:
+    def _compared(self, rows: Vectors) -> Vectors:
         if rows.shape[1] != self.dimensions:
             raise ValueError(
                 f"These visual features have {rows.shape[1]} numbers, the reference "
                 f"{self.dimensions}: they are of different towers. Make the reference anew."
             )
-        rows = unit_rows(rows)
-        if self.mean is not None:
-            rows = rows - self.mean
-        if self.basis is not None:
-            rows = rows @ self.basis
         return unit_rows(rows)
 
     def save(self, path: Path) -> None:
-        """Write it as an .npz file; what is None is left out."""
+        """Write it as an .npz file."""
         arrays: dict[str, Any] = {
             "vectors": self.vectors,
             "groups": self.groups,
             "cuts": self.cuts,
             "threshold": np.float64(self.threshold),
-            "mean": self.mean,
-            "basis": self.basis,
+            "eye": np.str_(self.eye),
         }
-        kept = {name: array for name, array in arrays.items() if array is not None}
-        np.savez_compressed(path, **kept)
+        np.savez_compressed(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -115,12 +114,13 @@ class Reference:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = dict(stored)
-        except (zipfile.BadZipFile, EOFError, TypeError) as error:
+        except (zipfile.BadZipFile, EOFError, TypeError, ValueError) as error:
             raise ValueError(f"{path.name} is no reference: {error}.") from error
-        missing = {"vectors", "groups", "cuts", "threshold"} - arrays.keys()
+        missing = {field.name for field in fields(cls)} - arrays.keys()
         if missing:
             raise ValueError(f"{path.name} is no reference: it lacks {', '.join(sorted(missing))}.")
-        return cls(**arrays | {"threshold": float(arrays["threshold"])})
+        plain = {"threshold": float(arrays["threshold"]), "eye": str(arrays["eye"])}
+        return cls(**arrays | plain)
 
 
 def unit_rows(rows: Vectors) -> Vectors:
@@ -135,9 +135,9 @@ def fit_reference(
     vectors: Vectors,
     groups: Groups,
     *,
-    mean: Vectors | None = None,
-    basis: Vectors | None = None,
+    measured: NDArray[np.bool_] | None = None,
     threshold: float = THRESHOLD,
+    eye: str = "",
 ) -> Reference:
     """A reference of training pictures.
 
@@ -147,6 +147,8 @@ def fit_reference(
     Args:
         vectors: (n, d) features, of any length but 0.
         groups: (n,) see Reference.
+        measured: (n,) whose distances make the cuts, such as those of views that others share; all
+            where it is left out.
 
     Raises:
         ValueError: there are too few groups, a feature is not finite, or a row is zero.
@@ -164,20 +166,20 @@ def fit_reference(
         groups=groups.astype(np.int64),
         cuts=np.linspace(0, 2, QUANTILES),
         threshold=threshold,
-        mean=mean,
-        basis=basis,
+        eye=eye,
     )
-    return replace(whole, cuts=np.quantile(_held_out(whole), np.linspace(0, 1, QUANTILES)))
+    apart = _held_out(whole, np.ones(len(rows), bool) if measured is None else measured)
+    return replace(whole, cuts=np.quantile(apart, np.linspace(0, 1, QUANTILES)))
 
 
-def _held_out(whole: Reference) -> NDArray[np.float64]:
-    """Each picture's distance to the familiar ones of the other folds, (n,)."""
+def _held_out(whole: Reference, measured: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Distance of each picture that is measured to the familiar ones of the other folds."""
     rows, groups = whole._rows, whole.groups
     order = np.random.default_rng(0).permutation(int(groups.max()) + 1)
     folds = order[groups] % FOLDS
     return np.array(
         [
-            distance(row, rows[folds != fold], groups[folds != fold])
-            for row, fold in zip(rows, folds, strict=True)
+            distance(rows[at], rows[folds != folds[at]], groups[folds != folds[at]])
+            for at in np.flatnonzero(measured)
         ]
     )

@@ -1,6 +1,7 @@
 """What an observation looks like is stored once, and never costs a job."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference.backends.registry import folder_fingerprint
 from inference.models import Observation
 from inference.novelty import load_reference, look
 from inference.services.looking import ensure_visual, shipped_novelty, visual_of
@@ -118,7 +120,7 @@ def test_a_broken_reference_does_not_break_the_run(
 
 
 @pytest.mark.slow
-def test_our_own_tower_sees_the_picture_and_averages_frames() -> None:
+def test_the_eye_sees_the_picture_and_averages_frames() -> None:
     from inference.drawings import draw_wound
 
     first, second = (draw_wound(100_000 + n, "Burns") for n in (0, 1))
@@ -131,7 +133,17 @@ def test_our_own_tower_sees_the_picture_and_averages_frames() -> None:
         look([])
 
 
-def test_the_tower_is_that_of_a_member_that_ships() -> None:
-    from inference.novelty import EYES
+def test_a_reference_of_another_eye_is_refused(members: Path, reference: Reference) -> None:
+    path = members / "wound-reference.npz"
+    (members / "eye").mkdir()
+    (members / "eye" / "model.safetensors").write_bytes(b"weights")
+    replace(reference, eye=folder_fingerprint(members / "eye")).save(path)
+    assert load_reference("wound") is not None
+    (members / "eye" / "model.safetensors").write_bytes(b"others")
+    with pytest.raises(ValueError, match=r"wound-reference.npz was made with another eye"):
+        load_reference("wound")
 
-    assert (EYES / "model.safetensors").is_file()
+
+def test_the_shipped_references_are_of_the_eye_that_ships() -> None:
+    assert load_reference("wound") is not None
+    assert load_reference("home") is not None

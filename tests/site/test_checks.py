@@ -1,15 +1,24 @@
 """What is refused before other machines may reach the server."""
 
+import os
 import secrets
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from django.contrib.auth import get_user_model
 from pytest_django import Settings
 
-from alarm_site.checks import no_demonstration_for_others, server_is_fit_for_others
+from alarm_site.checks import (
+    no_demonstration_for_others,
+    server_is_fit_for_others,
+    the_unknown_is_recognised,
+)
 from alarm_site.supervisor import ROOT
+from inference.uq.novelty import fit_reference
 from triage.services.demo import PASSWORD
 
 
@@ -78,3 +87,28 @@ def test_a_web_process_never_loads_the_models_libraries() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def members(tmp_path: Path, settings: Settings) -> Path:
+    """One member, asked about wounds."""
+    settings.ALARM_MEMBERS = tmp_path / "members.toml"
+    settings.ALARM_MEMBERS.write_text(
+        '[members]\none = { backend = "scripted", domains = ["wound"] }'
+    )
+    return tmp_path
+
+
+def test_a_domain_whose_unknown_is_not_recognised_is_named(members: Path) -> None:
+    assert [one.id for one in the_unknown_is_recognised(None)] == ["alarm.W001"]
+    path = members / "wound-reference.npz"
+    path.write_bytes(b"no archive")
+    [broken] = the_unknown_is_recognised(None)
+    assert (broken.id, path.name in str(broken.msg)) == ("alarm.E006", True)
+    rows = np.eye(8, dtype=np.float32) + 0.1
+    reference = fit_reference(rows, np.arange(8))
+    reference.save(path)
+    assert the_unknown_is_recognised(None) == []
+    replace(reference, eye="gone").save(path)
+    os.utime(path, (1, 1))
+    assert [one.id for one in the_unknown_is_recognised(None)] == ["alarm.E006"]

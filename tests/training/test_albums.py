@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from inference.training import albums, measure
+from inference.training.__main__ import refuse_little
 from inference.training.albums import FEW_GROUPS, NO_LABEL, Album
+from inference.training.course import Course
 from inference.training.features import Gallery
 from inference.training.settings import EVERYTHING, Settings
 from tests.training.drawn import Row, make_folder, scene, small_settings
@@ -182,3 +184,28 @@ def test_a_gallery_computes_once_what_its_pictures_measure(wound: Album) -> None
     )
     assert (measured[:, 1] != measured[:, 0]).any()
     assert (Gallery(gallery.folder, (), 1, 0).measured() == measured).all()
+
+
+def test_abnormal_labels_are_believed_sooner(tmp_path: Path) -> None:
+    album = home(tmp_path, rows_of(("a", "")))
+    assert dict(zip(album.label_ids, album.odds(1.5), strict=True)) == {
+        **dict.fromkeys(["fall", "fire or smoke", "wild animal", "fight or crime"], 1.5),
+        **dict.fromkeys(["person", "pet", "empty scene"], 1.0),
+    }
+
+
+def test_pictures_of_a_source_without_groups_are_each_for_themselves(tmp_path: Path) -> None:
+    rows = rows_of(*[(f"clinic__{at}", "") for at in range(FEW_GROUPS + 1)])
+    album = home(tmp_path, rows)
+    assert album.small_sources == frozenset()
+    assert album._named() == [""] * len(rows)
+
+
+def test_a_training_on_too_few_groups_is_refused_at_once(tmp_path: Path) -> None:
+    album = home(tmp_path, rows_of(*[(f"{at}", f"room {at % 7}") for at in range(20)]))
+    with pytest.raises(SystemExit, match=r"home: its pictures are of 7 subjects.*8 are needed"):
+        refuse_little(Course(album.settings))
+    enough = home(tmp_path / "more", rows_of(*[(f"{at}", f"room {at % 8}") for at in range(20)]))
+    refuse_little(Course(enough.settings))
+    with pytest.raises(SystemExit, match="9 are needed"):
+        refuse_little(Course(replace(enough.settings, folds=9)))

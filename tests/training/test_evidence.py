@@ -4,11 +4,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from inference.training import charts, evidence
+from inference.training.albums import Album
 from inference.training.course import Course
 from inference.training.evidence import (
     Evidence,
@@ -22,8 +25,20 @@ from inference.training.evidence import (
     whole_sources,
     write_evidence,
 )
+from inference.training.features import Gallery
 from tests.evaluation.drawn import embed
 from tests.training.answered import COUNT, MEMBERS, WHOLE
+
+
+@pytest.fixture(autouse=True)
+def _blind_eye(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features without a tower: none is installed where only tests run."""
+    rng = np.random.default_rng(0)
+
+    def seen(gallery: Gallery) -> np.ndarray:
+        return rng.normal(size=(len(gallery), 8)).astype(np.float32)
+
+    monkeypatch.setattr(evidence, "eye_features", seen)
 
 
 def test_what_stands_twice_in_a_row_of_four_words_is_a_repetition() -> None:
@@ -181,3 +196,26 @@ def test_evidence_is_written_for_every_domain(
     assert measured["home"] == numbers(home_evidence)
     assert measured["seconds_per_case"] == 1.5
     assert measured["settings"] == {"folds": 2, "seed": 0}
+
+
+def test_a_view_never_seen_is_unfamiliar_and_a_shared_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    sources = ["shared"] * 40 + ["alike"] * 6 + ["ceiling"] * 6
+    axes = np.eye(8)[[0] * 46 + [1] * 6]
+    seen = (axes + 0.1 * rng.normal(size=axes.shape)).astype(np.float32)
+    monkeypatch.setattr(evidence, "eye_features", lambda _gallery: seen)
+    album = SimpleNamespace(
+        pictures=[SimpleNamespace(source=one) for one in sources],
+        groups=np.array([*range(40), *[40] * 6, *[41] * 6]),
+        small_sources=frozenset({"alike", "ceiling"}),
+        words=SimpleNamespace(familiar=0.8),
+        gallery=None,
+    )
+    found = evidence.unfamiliar(cast(Album, album))
+    assert found["ceiling"] == 1.0
+    assert found["alike"] <= 0.5
+    assert "shared" not in found, "nothing is left to be familiar"
+    album.pictures = [SimpleNamespace(source="") for _ in sources]
+    assert evidence.unfamiliar(cast(Album, album)) == {}

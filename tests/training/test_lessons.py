@@ -11,6 +11,7 @@ from inference.pipeline.domains import load_domain
 from inference.training.finetune import Eye, Samples
 from inference.training.lessons import (
     WARMEST,
+    Belief,
     Lessons,
     LessonSettings,
     draw_lessons,
@@ -52,11 +53,17 @@ def pictures(labels: list[int], level: int) -> Samples:
 
 
 def lessons(
-    *parts: Samples, temperature: float = 1.0, seed: int = 0, count: int = 200, mixed: float = 0.0
+    *parts: Samples,
+    temperature: float = 1.0,
+    odds: np.ndarray | None = None,
+    seed: int = 0,
+    count: int = 200,
+    mixed: float = 0.0,
 ) -> Lessons:
     settings = LessonSettings(count=count, mixed=mixed, drawn=0.15)
     eye = cast(Eye, Onlooker())
-    return draw_lessons(eye, 0, parts, WORDS, IDS, temperature, settings, seed)
+    belief = Belief(temperature, np.ones(COUNT, np.float32) if odds is None else odds)
+    return draw_lessons(eye, 0, parts, WORDS, IDS, belief, settings, seed)
 
 
 ALL = pictures(list(range(COUNT)), 1)
@@ -69,7 +76,6 @@ def grades(drawn: Lessons) -> list[str]:
 def test_a_clear_picture_gives_a_sure_lesson_about_itself() -> None:
     drawn = lessons(ALL)
     assert set(grades(drawn)) == {"sure"}
-    assert (drawn.levels == 1).all()
     assert drawn.maps.shape == (200, 2, 4, COUNT)
     assert drawn.maps.dtype == np.float16
     shown = drawn.maps.astype(float).mean(axis=(1, 2))
@@ -85,14 +91,24 @@ def test_mixed_pictures_give_lessons_of_lower_grades() -> None:
     assert set(grades(lessons(ALL, mixed=0.5))) == set(GRADES)
 
 
-def test_attributes_of_a_mixture_are_read_by_the_eye() -> None:
+def test_attributes_are_stated_as_the_eye_sees_them() -> None:
     drawn = lessons(ALL, mixed=0.5)
-    mixed = drawn.levels[:, 0] == BY_EYE
-    assert 60 < mixed.sum() < 140
-    assert set(np.unique(drawn.levels[~mixed])) == {1}
-    assert (drawn.levels == drawn.levels[:, :1]).all()
-    for answer, levels in zip(drawn.answers, drawn.levels, strict=True):
-        assert stated_level(WORDS, "darkness", answer.description) == levels[0]
+    assert (drawn.levels == BY_EYE).all()
+    for answer in drawn.answers:
+        assert stated_level(WORDS, "darkness", answer.description) == BY_EYE
+
+
+def test_odds_make_a_label_be_believed_sooner() -> None:
+    at = IDS.index("fall")
+    odds = np.ones(COUNT, np.float32)
+    odds[at] = 3.0
+    plain, leaning = (lessons(ALL, mixed=1.0, count=64, odds=one) for one in (None, odds))
+    ratio = leaning.chances / plain.chances
+    others = np.delete(np.arange(COUNT), at)
+    assert ratio[:, at] / ratio[:, others[0]] == pytest.approx(np.full(64, 3.0), rel=1e-4)
+    assert leaning.chances.sum(axis=1) == pytest.approx(np.ones(64), abs=1e-5)
+    falls = [[one.label for one in drawn.answers].count("fall") for drawn in (plain, leaning)]
+    assert falls[1] > falls[0]
 
 
 def test_an_answer_says_what_its_probabilities_say() -> None:

@@ -30,6 +30,7 @@ def test_the_words_are_taught_anew_without_tuning_the_towers(settings: Settings)
         replace(settings, decoder=DecoderSettings(passes=9.0)),
         replace(settings, shape=DecoderShape(width=64)),
         replace(settings, vocabulary=900),
+        replace(settings, members=("lite1", "lite0")),
     ):
         assert changed.run != settings.run
         assert changed.towers == settings.towers
@@ -104,3 +105,19 @@ def test_a_quick_training_has_tiny_settings() -> None:
     assert quick.shape.width < plain.shape.width
     assert quick.tower.epochs < plain.tower.epochs
     assert quick.decoder.language_steps < plain.decoder.language_steps
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--folds", "1"], "to judge, say 2 or more"),
+        (["--folds", "-2"], "to judge, say 2 or more"),
+        (["--members", "lite9"], "choose from"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    wrong: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read_arguments(["--data", "a", *wrong])
+    assert said in capsys.readouterr().err

@@ -59,12 +59,13 @@ def reasons(case: Case) -> list[str]:
     return list(Decision.objects.get(case=case).reasons)
 
 
-def test_a_familiar_picture_is_accepted(site: Site) -> None:
+def test_a_familiar_picture_is_accepted(site: Site, reference: Reference) -> None:
     case = seen(site, 0)
     assert (case.status, reasons(case)) == (CaseStatus.ACCEPTED, ["certain"])
     explanation = Decision.objects.get(case=case).explanation
     assert 0 <= explanation["novelty"] < 0.95
     assert explanation["novelty_threshold"] == 0.95
+    assert explanation["novelty_reference"] == reference.fingerprint
 
 
 def test_an_unfamiliar_one_is_deferred_however_sure_the_members_are(site: Site) -> None:

@@ -1,5 +1,6 @@
 """How far a picture is from the familiar ones, and what share of them is nearer."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,36 +108,45 @@ def test_groups_may_have_any_numbers() -> None:
     assert np.allclose(plain.cuts, odd.cuts)
 
 
-def test_distances_can_be_taken_in_a_projection() -> None:
-    """What is projected away does not count; what the mean takes away neither."""
-    rows, shift = unit_rows(familiar()), np.eye(D, dtype=np.float32)[0]
-    kept = np.eye(D, dtype=np.float32)[:, 1:]
-    plain = fit_reference(rows, np.arange(300))
-    projected = fit_reference(rows, np.arange(300), basis=kept)
-    assert plain.novelty(rows[0] + 5 * shift) == 1.0
-    assert projected.novelty(rows[0] + 5 * shift) == pytest.approx(
-        projected.novelty(rows[0]), abs=1e-4
-    )
-    centred = fit_reference(rows, np.arange(300), mean=rows.mean(axis=0))
-    assert centred.cuts[50] > 5 * plain.cuts[50], "all that they share is gone"
+def test_only_what_is_measured_makes_the_cuts() -> None:
+    """Strangers are familiar too, but do not tell how far familiar pictures are from each other."""
+    rows = familiar(60)
+    strangers = np.random.default_rng(5).normal(size=(20, D)).astype(np.float32)
+    both, groups = np.concatenate([rows, strangers]), np.arange(80)
+    plain, mixed = fit_reference(rows, np.arange(60)), fit_reference(both, groups)
+    measured = fit_reference(both, groups, measured=groups < 60)
+    assert mixed.cuts[95] > 2 * plain.cuts[95]
+    assert measured.cuts[95] == pytest.approx(plain.cuts[95], rel=0.2)
+    assert len(measured.vectors) == 80, "and count as familiar themselves"
 
 
 def test_a_reference_survives_its_file(reference: Reference, tmp_path: Path) -> None:
-    basis = np.eye(D, dtype=np.float32)[:, :5]
-    mean = np.full(D, 0.01, np.float32)
-    whole = fit_reference(familiar(), np.arange(300), mean=mean, basis=basis, threshold=0.9)
-    for one in (reference, whole):
+    named = fit_reference(familiar(), np.arange(300), threshold=0.9, eye="ab12")
+    for one in (reference, named):
         one.save(tmp_path / "reference.npz")
         again = Reference.load(tmp_path / "reference.npz")
         assert again.vectors.dtype == np.float16
-        assert again.threshold == one.threshold
+        assert (again.threshold, again.eye) == (one.threshold, one.eye)
         row = familiar(1, seed=8)[0]
         assert again.novelty(row) == one.novelty(row)
 
 
+def test_the_fingerprint_is_of_all_that_decides(reference: Reference, tmp_path: Path) -> None:
+    reference.save(tmp_path / "reference.npz")
+    assert Reference.load(tmp_path / "reference.npz").fingerprint == reference.fingerprint
+    others = [
+        replace(reference, threshold=0.5),
+        replace(reference, eye="ab12"),
+        replace(reference, cuts=reference.cuts * 2),
+        replace(reference, groups=reference.groups[::-1].copy()),
+        replace(reference, vectors=reference.vectors[::-1].copy()),
+    ]
+    assert len({reference.fingerprint, *(one.fingerprint for one in others)}) == 6
+
+
 def test_a_file_that_is_no_reference_is_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "wrong.npz", vectors=np.ones((2, 2)))
-    with pytest.raises(ValueError, match=r"wrong.npz is no reference: it lacks cuts, groups"):
+    with pytest.raises(ValueError, match=r"wrong.npz is no reference: it lacks cuts, eye, groups"):
         Reference.load(tmp_path / "wrong.npz")
 
 

@@ -19,14 +19,22 @@ NEWEST = 500
 
 @dataclass(frozen=True)
 class Familiarity:
-    """`novelty` 0 to 1, None where it could not be told; unfamiliar above `threshold`."""
+    """`novelty` 0 to 1, None where it could not be told; unfamiliar above `threshold`.
+
+    reference  fingerprint of what was familiar, beside this site's own resolved cases
+    """
 
     novelty: float | None
     threshold: float
+    reference: str = ""
 
-    def to_dict(self) -> dict[str, float | None]:
+    def to_dict(self) -> dict[str, float | str | None]:
         """As a Decision keeps it: the reference, and so the threshold, may be another one later."""
-        return {"novelty": self.novelty, "novelty_threshold": finite(self.threshold)}
+        return {
+            "novelty": self.novelty,
+            "novelty_threshold": finite(self.threshold),
+            "novelty_reference": self.reference,
+        }
 
     @property
     def objections(self) -> list[str]:
@@ -50,10 +58,11 @@ def familiarity(case: Case, run: Run) -> Familiarity | None:
         return None
     visual = visual_of(run.observation)
     if visual is None or len(visual) != reference.dimensions:
-        return Familiarity(None, reference.threshold)
+        return Familiarity(None, reference.threshold, reference.fingerprint)
     known = resolved_visuals(case, run.ensemble, reference.dimensions)
     novelty = reference.novelty(visual, known)
-    return Familiarity(novelty if math.isfinite(novelty) else None, reference.threshold)
+    told = novelty if math.isfinite(novelty) else None
+    return Familiarity(told, reference.threshold, reference.fingerprint)
 
 
 def resolved_visuals(case: Case, ensemble: str, dimensions: int) -> NDArray[np.float32]:

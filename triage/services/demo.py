@@ -44,7 +44,8 @@ def create_demonstration() -> bool:
         for username, role, site_name in ACCOUNTS:
             user = get_user_model().objects.create_user(username, password=PASSWORD)
             Membership.objects.create(user=user, site=sites[site_name], role=role)
-    _send_samples(clinic)
+    for site in (clinic, home):
+        _send_samples(site)
     return True
 
 
@@ -65,9 +66,8 @@ def _open(organisation: Organisation, name: str, kind: SiteKind, domain: str) ->
 
 def _send_samples(site: Site) -> None:
     for number, sample in enumerate(samples(site.domain), start=1):
-        open_case(
-            site=site, data=sample.jpeg, subject=f"D-{number:02d}", drawn=True, source="sample"
-        )
+        subject = f"D-{number:02d}" if site.kind == SiteKind.CLINIC else "living room"
+        open_case(site=site, data=sample.jpeg, subject=subject, drawn=True, source="sample")
 
 
 def demo_accounts() -> list[Account]:
