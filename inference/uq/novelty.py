@@ -66,7 +66,7 @@ class Reference:
         """SHA-256 (hex) of all that decides what is novel."""
         told = f"{self.eye} {self.threshold!r} {self.vectors.shape}"
         arrays = (self.vectors, self.groups, self.cuts)
-        return hashlib.sha256(told.encode() + b"".join(map(bytes, arrays))).hexdigest()
+        return hashlib.sha256(told.encode() + b"".join(one.tobytes() for one in arrays)).hexdigest()
 
     def novelty(self, vector: Vectors, known: Vectors | None = None) -> float:
         """How unlike a picture is to all that is familiar, 0 (like any) to 1; NaN from NaN.

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 from statistics import mean, stdev
 from types import SimpleNamespace
 from typing import cast
@@ -174,6 +175,7 @@ def test_two_members_are_judged_without_a_calibration(
 ) -> None:
     monkeypatch.setattr(evidence, "embed", embed)
     few = Course(replace(home_course.settings, members=MEMBERS[:2]))
+    copytree(home_course.settings.run, few.settings.run, dirs_exist_ok=True)
     found = gather(few, few.albums[0])
     assert not {"s3", "alarm"} & set(found.scores)
     described = numbers(found)
@@ -193,7 +195,9 @@ def test_evidence_is_written_for_every_domain(
     drawn = {f"home-{name}.svg" for name in ("deferral", "reliability", "confusion")}
     assert names == {"home-answers.json", "measured.json", *drawn}
     assert json.loads((tmp_path / "out" / "measured.json").read_text()) == measured
+    unfamiliar = measured["home"].pop("unfamiliar")
     assert measured["home"] == numbers(home_evidence)
+    assert unfamiliar and all(0 <= share <= 1 for share in unfamiliar.values())
     assert measured["seconds_per_case"] == 1.5
     assert measured["settings"] == {"folds": 2, "seed": 0}
 

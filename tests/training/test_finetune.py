@@ -134,7 +134,7 @@ def test_carried_values_lie_about_three_and_follow_the_measurements() -> None:
 
 
 @needs_towers
-def test_a_look_takes_labels_from_all_views_and_attributes_from_the_whole() -> None:
+def test_a_look_takes_labels_and_attributes_from_all_views() -> None:
     heads = Heads(1280, [2])
     labels, attributes = (cast(nn.Linear, one[0]) for one in (heads.labels, heads.attributes))
     with torch.no_grad():
@@ -147,8 +147,8 @@ def test_a_look_takes_labels_from_all_views_and_attributes_from_the_whole() -> N
     eye = Eye(TunedTower("lite0", top, heads.state_dict()))
     tokens = torch.zeros(2, 2, 49, 1280)
     tokens[0, 1, :, 0] = 40.0  # the second view of the first picture is sure of the first label
-    tokens[0, 1, :, 1] = 1.0
-    tokens[1, 0, :, 1] = 1.0  # the whole of the second picture has the middle level
+    tokens[0, 1, :, 1] = 0.9
+    tokens[1, 0, :, 1], tokens[1, 1, :, 1] = 0.8, 0.4  # together the middle level, apart not
     chances, levels = eye.look(tokens, 0)
     assert chances.exp()[:, 0].tolist() == pytest.approx([0.75, 0.5], abs=1e-4)
     assert chances.min() >= np.log(1e-6)

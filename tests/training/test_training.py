@@ -35,7 +35,7 @@ EVENTS = {
     "pet": "pet_resting_indoors",
     "empty scene": "empty_room",
 }
-COUNT = 8
+COUNT = 9
 CHARTS = ("deferral", "reliability", "confusion")
 
 
@@ -149,7 +149,7 @@ def test_a_clinics_own_folder_becomes_members_that_answer(
     command = ["--data", str(data), "--out", str(out), "--work", str(tmp_path / "work")]
     main([*command, "--quick", "--members", "lite0"])
     names = {path.name for path in out.iterdir()}
-    assert names == {"lite0", "members.toml", "wound-reference.npz"}
+    assert names == {"eye", "lite0", "members.toml", "wound-reference.npz"}
     assert "Not measured" in (out / "lite0" / "README.md").read_text()
     for spec in read_members(out / "members.toml"):
         assert spec.domains == ("wound",)
