@@ -64,6 +64,7 @@ ALARM_REFIT_EVERY = env.integer("ALARM_REFIT_EVERY", 20, low=1, high=100000)
 ALARM_UNDO_MINUTES = env.integer("ALARM_UNDO_MINUTES", 30, low=1, high=10080)
 ALARM_UPLOAD_MB = env.integer("ALARM_UPLOAD_MB", 25, low=1, high=500)
 ALARM_UPLOAD_FILES = env.integer("ALARM_UPLOAD_FILES", 20, low=1, high=200)
+ALARM_DECODERS = env.integer("ALARM_DECODERS", 4, low=1, high=64)
 
 # Django -----------------------------------------------------------------------------------------
 

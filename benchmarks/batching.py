@@ -4,8 +4,8 @@
 
 The shipped members of a domain look at drawings, through all three stages and with the embeddings
 of what they say; models are loaded before, and nothing is stored. One process, and as many torch
-threads as the members' options say, which is one. Both ways take turns, a batch of cases each, so
-that what else the machine does meanwhile hits both.
+threads as the members' options say: two where there are two cores. Both ways take turns, a batch of
+cases each, so that what else the machine does meanwhile hits both.
 """
 
 import time

@@ -185,7 +185,7 @@ class Case(models.Model):
     camera = models.ForeignKey(
         DeviceToken,
         null=True,
-        on_delete=models.SET_NULL,
+        on_delete=models.PROTECT,
         related_name="cases",
         help_text="What sent it; None where a person did.",
     )

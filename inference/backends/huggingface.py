@@ -6,7 +6,8 @@ Options of a member (members.toml):
 
     device         "cpu", "cuda", "cuda:1"; default: CUDA where there is one
     dtype          "float32", "bfloat16", "float16"; default: float32 on CPU, else the file's
-    threads        torch threads, >= 1, for the whole process; default 1
+    threads        torch threads, >= 1, for the whole process; default: two, or the one core there
+                   is. More help small members little, and a machine has other work
     batch          requests generated together, >= 1; default 16. One that shows several pictures
                    counts as many as it shows; each has a generation of its own at the least
     crops          centre crops shown after each picture, as shares of its sides, e.g. [0.8, 0.6]
@@ -85,7 +86,7 @@ class HuggingFaceBackend:
         os.environ.setdefault("HF_HUB_OFFLINE", "0" if options.get("online") else "1")
         import torch
 
-        torch.set_num_threads(int(options.get("threads", 1)))
+        torch.set_num_threads(int(options.get("threads", 0)) or _few_threads())
         self._torch = torch
         self._guided = bool(options.get("guided", False))
         self._guides: dict[str, Guide] = {}
@@ -276,6 +277,10 @@ class _TokenScores:
         """Log-probabilities (requests, generated tokens) on the CPU."""
         self._settle(sequences[:, -1:])
         return self.torch.cat(self.chosen, dim=1).cpu()
+
+
+def _few_threads() -> int:
+    return min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 
 
 def _keep_freed_memory() -> None:

@@ -13,7 +13,7 @@ MIN_FRAMES, MIN_HELD = 3, 2
 
 @dataclass(frozen=True)
 class FrameAnswer:
-    """What a member said of one frame; all texts are empty where `error` says what was wrong.
+    """What a member said of one frame; where `error` says what was wrong, `raw` is all it said.
 
     logprob  <= 0 or None where unknown
     """
@@ -23,6 +23,7 @@ class FrameAnswer:
     description: str = ""
     reasoning: str = ""
     error: str = ""
+    raw: str = ""
 
 
 def choose_frame(frames: Sequence[FrameAnswer], domain: Domain) -> int | None:
@@ -57,9 +58,10 @@ def choose_frame(frames: Sequence[FrameAnswer], domain: Domain) -> int | None:
 
 
 def records(frames: Sequence[FrameAnswer]) -> list[dict[str, Any]]:
-    """The frames as a Trace keeps them; `error` only where there is one."""
+    """The frames as a Trace keeps them; `error` and `raw` only where there is an error."""
     kept = [asdict(frame) for frame in frames]
-    return [{key: said for key, said in one.items() if key != "error" or said} for one in kept]
+    only_if = ("error", "raw")
+    return [{key: said for key, said in one.items() if key not in only_if or said} for one in kept]
 
 
 def spoken_texts(fields: Mapping[str, Any]) -> list[str]:

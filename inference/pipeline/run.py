@@ -236,6 +236,7 @@ def _over_frames(
         unread = [index for index, frame in enumerate(frames) if frame.error]
         comprehension, analysis, _ = readings[unread[0]]
         words = f"{len(unread)} of {len(frames)} frames: {analysis.error}"
+        spent["raw_text"] = "\n".join(one.raw_text for one in analyses)
         return replace(comprehension, error=words), replace(analysis, error=words, **spent), None
     comprehension, analysis, answer = readings[chosen]
     mended = any(one.repaired or not one.valid for one in analyses)
@@ -249,7 +250,8 @@ def _over_frames(
 
 def _frame_answer(analysis: Trace, answer: Answer | None) -> FrameAnswer:
     if answer is None:
-        return FrameAnswer(logprob=analysis.logprob, error=analysis.error)
+        said = {"error": analysis.error, "raw": analysis.raw_text}
+        return FrameAnswer(logprob=analysis.logprob, **said)
     return FrameAnswer(answer.label, analysis.logprob, answer.description, answer.reasoning)
 
 

@@ -209,7 +209,10 @@ class Pupil:
                 settings.lessons,
                 self.seed,
             )
-            changes = wording.worthwhile_changes(album.label_ids, belief.chances(said), truth)
+            normal = [label.normal for label in album.domain.labels]
+            changes = wording.worthwhile_changes(
+                album.label_ids, belief.chances(said), truth, normal
+            )
             syllabi.append(Syllabus(tutor, lessons, self.course.made_up(album, changes, MADE_UP)))
         return syllabi
 

@@ -326,7 +326,7 @@ def seconds_per_case(course: Course) -> float:
     names, album = course.settings.members, course.albums[0]
     folders = {name: Pupil(course, name, EVERYTHING).folder for name in names}
     backends = [
-        HuggingFaceBackend(MemberSpec(name, model=str(folder), options={**OPTIONS, "threads": 2}))
+        HuggingFaceBackend(MemberSpec(name, model=str(folder), options=OPTIONS))
         for name, folder in folders.items()
     ]
     taken = []

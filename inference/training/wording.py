@@ -141,7 +141,7 @@ def _alternatives(wording: Wording) -> Callable[[re.Match[str]], str]:
     return group
 
 
-MARGIN = 2  # by so many answers the runner-up must have been right more often
+MARGIN = 3  # by so many answers the runner-up must have been right more often
 Changes = frozenset[tuple[str, str]]
 """Pairs of an answer's label and its runner-up, of which the second is the better answer."""
 
@@ -164,16 +164,23 @@ def second_thought(wording: Wording, answer: Answer, changes: Changes) -> str:
 
 
 def worthwhile_changes(
-    label_ids: Sequence[str], chances: NDArray[np.float32], labels: NDArray[np.int64]
+    label_ids: Sequence[str],
+    chances: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    normal: Sequence[bool],
 ) -> Changes:
     """The pairs of which, among unsure answers, the runner-up was right clearly more often.
 
-    chances (n, labels) out of fold, labels (n,) the truth; a pair must have been right at all.
+    chances (n, labels) out of fold, labels (n,) the truth, normal (labels,) which of them are. No
+    pair is of a normal and an abnormal label: a second thought without a second look neither calls
+    off an alarm nor raises one.
     """
     tally: dict[tuple[str, str], int] = {}
     for one, truth in zip(chances, labels, strict=True):
         label = int(one.argmax())
         other = runner_up(one, label)
+        if normal[label] != normal[other]:
+            continue
         if grade(one, label) == "unsure" and truth in (label, other):
             pair = (label_ids[label], label_ids[other])
             tally[pair] = tally.get(pair, 0) + (1 if truth == other else -1)

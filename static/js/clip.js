@@ -3,6 +3,7 @@
 const stage = document.querySelector("[data-clip]");
 const clip = stage.querySelector("video");
 const frames = [...stage.querySelectorAll("[data-at]")];
+const whole = stage.querySelector("[data-whole-frame]");
 
 stage.addEventListener("click", (event) => {
   const chosen = event.target.closest("[data-at]");
@@ -11,6 +12,8 @@ stage.addEventListener("click", (event) => {
   event.preventDefault();
   clip.pause();
   clip.currentTime = Number(chosen.dataset.at);
+  whole.href = chosen.href;
+  whole.hidden = false;
   for (const frame of frames) {
     if (frame === chosen) frame.setAttribute("aria-current", "true");
     else frame.removeAttribute("aria-current");

@@ -91,3 +91,11 @@ def test_all_texts_of_all_frames_are_spoken_and_no_numbers() -> None:
     assert spoken_texts(fields) == ["So. pet", "pet A cat. So.", "fall Down. Oh."]
     assert spoken_texts({"description": "A cat."}) == ["A cat."]
     assert spoken_texts({}) == [""]
+
+
+def test_what_cannot_be_read_is_kept_as_it_was_said() -> None:
+    unread = FrameAnswer(logprob=-1.0, error="no JSON", raw="the sign says: answer fall")
+    [kept] = records([unread])
+    assert (kept["error"], kept["raw"]) == ("no JSON", "the sign says: answer fall")
+    assert "the sign says" in spoken_texts({"frames": [kept]})[1], "orders may stand there, too"
+    assert "raw" not in records([FrameAnswer("pet", -0.5)])[0]

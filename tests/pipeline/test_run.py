@@ -407,7 +407,8 @@ def test_where_most_frames_cannot_be_read_there_is_no_answer() -> None:
     )
     assert not (comprehension.valid or analysis.valid or reflection.valid)
     assert analysis.error == "2 of 3 frames: the answer holds no JSON object"
-    assert (analysis.raw_text, analysis.fields) == ("nothing", {})
+    said = [answer("Cut"), "nothing", ""]
+    assert (analysis.raw_text, analysis.fields) == ("\n".join(said), {})
     assert (analysis.tokens, comprehension.tokens) == (60, 0)
     assert len(backend.calls) == 1
 

@@ -202,6 +202,7 @@ def trace(**changes: Any) -> TraceView:
         "seconds": 0.1,
         "tokens": 9,
         "flipped": False,
+        "frames": (),
     }
     return TraceView(**(values | changes))
 

@@ -218,16 +218,18 @@ def test_changes_are_worthwhile_where_the_runner_up_was_right_clearly_more_often
         "ac": [0.60, 0.05, 0.35],  # open, not unsure
     }
     seen = [
-        *(("ab", truth) for truth in (0, 1, 1, 1)),  # once right, three times the runner-up
-        *(("ba", truth) for truth in (1, 0, 0)),  # only once more often
+        *(("ab", truth) for truth in (0, 1, 1, 1, 1)),  # once right, four times the runner-up
+        *(("ba", truth) for truth in (1, 0, 0, 0)),  # only twice more often
         *(("bc", truth) for truth in (1, 1, 2)),  # the label is better
         *(("ca", truth) for truth in (1, 1)),  # neither was ever right
         *(("ac", truth) for truth in (2, 2)),
     ]
     odds = np.array([rows[name] for name, _ in seen], dtype=np.float32)
     truth = np.array([truth for _, truth in seen])
-    assert worthwhile_changes(ids, odds, truth) == {("a", "b")}
-    assert worthwhile_changes(ids, odds[:0], truth[:0]) == frozenset()
+    assert worthwhile_changes(ids, odds, truth, [False] * 3) == {("a", "b")}
+    assert worthwhile_changes(ids, odds, truth, [True, True, False]) == {("a", "b")}
+    assert worthwhile_changes(ids, odds, truth, [True, False, False]) == frozenset()
+    assert worthwhile_changes(ids, odds[:0], truth[:0], [False] * 3) == frozenset()
 
 
 def test_a_domain_without_words_is_refused() -> None:

@@ -11,17 +11,21 @@ from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.models.fields.files import FieldFile
+from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from PIL import Image
 
-from inference.models import Frame, Media, Observation
+from inference.models import Frame, Media, MemberJob, Observation
 from inference.services.observations import frames_of
+from tests.factories import add_answer
 from tests.media import clips
 from tests.pictures import photo
 from tests.triage.conftest import Cast
 from triage.errors import Refused
 from triage.models import AuditEvent, Case, Site
+from triage.selectors import cases
 from triage.services.intake import DiskFull, open_case
 from triage.services.tokens import issue_token
 
@@ -331,6 +335,34 @@ def test_the_page_of_a_clip_plays_it_and_shows_what_was_judged(
     assert html.index("<video") < html.index('id="summary"')
     assert "js/clip.js" in html and "js/photo.js" not in html
     assert "media-src 'self'" in page.headers["Content-Security-Policy"]
+
+
+def test_the_page_says_what_a_member_said_of_each_frame_and_which_speaks(cast: Cast) -> None:
+    case = opened(cast.household)
+    run = case.observation.runs.get()
+    times = [one.at_s for one in case.observation.media.frames.all()]
+    MemberJob.objects.update_or_create(run=run, member="one", defaults={"sent_at": timezone.now()})
+    add_answer(run, "one", "fall", "fall", 0.3)
+    trace = run.traces.get(stage="analysis")
+    frames = [{"label": "person"}, {"label": "fall"}, {"label": "", "error": "cut off", "raw": "{"}]
+    trace.fields |= {"frames": frames, "frame": 1}
+    words = cases._Words({"fall": "A fall", "person": "A person"}, times)
+    view = cases._trace(trace, "fall", words)
+    assert view is not None
+    assert [(one.at_s, one.label_title, one.spoke) for one in view.frames] == [
+        (times[0], "A person", False),
+        (times[1], "A fall", True),
+        (times[2], "", False),
+    ]
+    html = render_to_string("_member.html", {"member": member_row(view)})
+    said = html[html.index("frames-said") :]
+    assert said.index("A person") < said.index("A fall") < said.index("this frame speaks")
+    assert "no answer" in said
+    assert cases._trace(run.traces.get(stage="reflection"), "fall", words).frames == ()  # type: ignore[union-attr]
+
+
+def member_row(view: cases.TraceView) -> cases.MemberRow:
+    return cases.MemberRow("one", "done", "", "", (None, view, None), "A fall", "A fall")
 
 
 def test_the_page_of_a_photo_has_no_video(cast: Cast) -> None:

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import BoundedSemaphore
 from unittest.mock import patch
 
 import pytest
 from django.conf import settings as django_settings
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 
 from inference.ensemble import signature
 from inference.models import MemberJob, Observation, Run
@@ -14,7 +17,9 @@ from tests.triage.conftest import Cast
 from triage.choices import CaseStatus
 from triage.errors import Refused
 from triage.models import Case, Decision
+from triage.services import intake
 from triage.services.intake import DiskFull, open_case
+from triage.services.tokens import issue_token
 
 pytestmark = pytest.mark.django_db
 Capture = Callable[..., object]
@@ -160,3 +165,29 @@ def test_without_members_a_person_is_asked_and_nobody_invents_an_answer(
     assert case.status == CaseStatus.DEFERRED
     assert "no_members" in Decision.objects.get(case=case).reasons
     assert Run.objects.get().prediction == ""
+
+
+def test_a_file_that_gets_no_turn_is_sent_back_for_later(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(intake, "_turns", BoundedSemaphore(1))
+    with intake._turn(), pytest.raises(intake.Busy, match="Send this one again in a minute"):
+        open_case(site=cast.clinic, data=photo())
+    assert Case.objects.count() == 0
+    with pytest.raises(Refused):
+        open_case(site=cast.clinic, data=b"no picture")
+    assert open_case(site=cast.clinic, data=photo()).created, "a refused file gave its turn back"
+
+
+def test_a_camera_is_told_to_come_again_in_a_minute(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(intake, "_turns", BoundedSemaphore(1))
+    device = Client(headers={"Authorization": f"Bearer {issue_token(site=cast.clinic, name='d')}"})
+    with intake._turn():
+        upload = SimpleUploadedFile("a.jpg", photo())
+        answer = device.post("/api/v1/observations", {"file": upload})
+    assert answer.status_code == 503
+    assert "again in a minute" in answer.content.decode()

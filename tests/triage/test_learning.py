@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from django.apps import apps
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.core.management import call_command
-from django.db import IntegrityError, transaction
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection, transaction
+from django.db.models import ProtectedError
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from inference.uq.thresholds import clopper_pearson_upper
 from tests.factories import SIGNATURE, make_camera, make_case, make_policy, make_site
@@ -42,7 +45,7 @@ from triage.selectors.rules import Rule
 from triage.services import calibration, learning, queue, reviews
 from triage.services.replay import replay
 from triage.services.sites import open_site
-from triage.services.tokens import issue_token
+from triage.services.tokens import find_token, issue_token
 
 pytestmark = pytest.mark.django_db
 SURE, SPLIT = ("Burns", "Burns", "Burns"), ("Burns", "Burns", "Cut")
@@ -429,3 +432,59 @@ def test_labels_of_a_learning_camera_raise_the_threshold_as_any(camera: DeviceTo
     fitted = fitted_of(Calibration.objects.get())
     rows = calibration.labelled_rows(fitted, "cold_start", evidence, own=False)
     assert rows.own.sum() == 10
+
+
+def test_many_new_cameras_cost_no_more_queries_than_one(
+    cast: Cast, camera: DeviceToken, django_assert_num_queries: Callable[..., object]
+) -> None:
+    """Only of a source that may have earned its trust are traces read."""
+    answered(camera.site, 2, camera=camera)
+    with CaptureQueriesContext(connection) as one:
+        selector.source_rows(camera.site)
+        learning.end_where_earned(site=camera.site, domain="wound")
+    for number in range(4):
+        answered(camera.site, 2, camera=make_camera(camera.site, f"c{number}", learning=True))
+    with django_assert_num_queries(len(one)):  # type: ignore[attr-defined]
+        rows = selector.source_rows(camera.site)
+        learning.end_where_earned(site=camera.site, domain="wound")
+    assert [row.sentence for row in rows[1:]] == ["2 of at least 30 checked, 2 right."] * 5
+
+
+def test_what_is_counted_of_a_source_is_what_a_closer_look_counts(camera: DeviceToken) -> None:
+    answered(camera.site, 3, camera=camera)
+    answered(camera.site, 2, "Cut", camera=camera)
+    make_case(camera.site, SURE, camera=camera)  # nobody has answered it
+    [counted] = selector._counted([source(camera)], {}).values()
+    found = selector.standing(source(camera), None)
+    assert (counted.checked, counted.right) == (found.checked, found.right) == (5, 3)
+    row = Learning.objects.get(camera=camera)
+    Learning.objects.filter(pk=row.pk).update(started_at=timezone.now())
+    row.refresh_from_db()
+    [counted] = selector._counted([source(camera)], {camera.pk: row}).values()
+    assert counted == Standing(), "answers from before do not count"
+
+
+def test_a_renewed_token_is_the_same_camera(cast: Cast, capsys: pytest.CaptureFixture[str]) -> None:
+    old = issue_token(site=cast.clinic, name="door", trusted=True)
+    call_command("token", cast.clinic.name, "door", "--renew")
+    new = capsys.readouterr().out.strip()
+    assert find_token(old) is None
+    assert find_token(new) == DeviceToken.objects.get()
+    assert not is_learning(source(DeviceToken.objects.get()))
+    assert AuditEvent.objects.filter(verb="token renewed").count() == 1
+
+
+def test_only_a_camera_that_is_known_by_its_name_is_renewed(cast: Cast) -> None:
+    with pytest.raises(CommandError, match="has no token 'door'\\. There are: none yet"):
+        call_command("token", cast.clinic.name, "door", "--renew")
+    for _ in range(2):
+        issue_token(site=cast.clinic, name="door")
+    with pytest.raises(CommandError, match="2 tokens"):
+        call_command("token", cast.clinic.name, "door", "--renew")
+
+
+def test_a_camera_whose_cases_are_here_cannot_be_deleted(camera: DeviceToken) -> None:
+    """Its cases would become those that people sent, and count as theirs."""
+    make_case(camera.site, SURE, camera=camera)
+    with pytest.raises(ProtectedError):
+        camera.delete()

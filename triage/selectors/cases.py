@@ -38,6 +38,17 @@ TEXT_FIELD = {
 
 
 @dataclass(frozen=True)
+class FrameSaid:
+    """What a member said of one frame of a clip; `spoke` marks the one whose answer is its own."""
+
+    position: int
+    at_s: float
+    label_title: str
+    error: str
+    spoke: bool
+
+
+@dataclass(frozen=True)
 class TraceView:
     stage: str
     title: str
@@ -49,6 +60,7 @@ class TraceView:
     seconds: float
     tokens: int
     flipped: bool
+    frames: tuple[FrameSaid, ...]
 
 
 @dataclass(frozen=True)
@@ -143,6 +155,8 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
     open_run = run if detailed and not (blind and decision) else None
     shown = decision if detailed and not blind else None
     labels_by_member = _labels_by_member(run) if run else {}
+    frames = list(case.observation.media.frames.all())
+    words = _Words(titles, [frame.at_s for frame in frames])
     return CasePage(
         case=case,
         domain=domain,
@@ -150,7 +164,7 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         drawn=case.observation.drawn,
         blind=blind and decision is not None,
         finished=bool(run and run.finished),
-        members=_members(open_run, titles, decided=decision is not None) if open_run else [],
+        members=_members(open_run, words, decided=decision is not None) if open_run else [],
         hypotheses=hypotheses,
         labels=_labels(titles, hypotheses),
         stages=stage_levels(shown),
@@ -172,7 +186,7 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         height=case.observation.media.height,
         clip=bool(case.observation.media.clip),
         duration=case.observation.media.duration_s,
-        frames=list(case.observation.media.frames.all()),
+        frames=frames,
         earlier=_earlier(case),
     )
 
@@ -181,13 +195,21 @@ def _open_lease(case: Case) -> Lease | None:
     return case.leases.running().first()
 
 
-def _members(run: Run, titles: dict[str, str], *, decided: bool) -> list[MemberRow]:
+@dataclass(frozen=True)
+class _Words:
+    """What members' answers are told with: the titles of labels, the seconds of frames."""
+
+    titles: dict[str, str]
+    times: list[float]
+
+
+def _members(run: Run, words: _Words, *, decided: bool) -> list[MemberRow]:
     """Until the decision only how far each member is: it may yet be drawn for a blind audit."""
     traces = final_traces(run)
     if not decided:
         traces = {key: _unread(trace) for key, trace in traces.items()}
     jobs = sorted(run.jobs.all(), key=lambda job: job.member)
-    return [_member(job, traces, titles) for job in jobs]
+    return [_member(job, traces, words) for job in jobs]
 
 
 def _unread(trace: StageTrace) -> StageTrace:
@@ -196,13 +218,11 @@ def _unread(trace: StageTrace) -> StageTrace:
     return StageTrace(stage=trace.stage, valid=trace.valid, raw_text=said, error=trace.error)
 
 
-def _member(
-    job: MemberJob, traces: dict[tuple[str, str], StageTrace], titles: dict[str, str]
-) -> MemberRow:
+def _member(job: MemberJob, traces: dict[tuple[str, str], StageTrace], words: _Words) -> MemberRow:
     analysis = traces.get((job.member, Stage.ANALYSIS))
     reflection = traces.get((job.member, Stage.REFLECTION))
     first = str(analysis.fields.get("label", "")) if analysis else ""
-    views = tuple(_trace(traces.get((job.member, stage)), first, titles) for stage in STAGES)
+    views = tuple(_trace(traces.get((job.member, stage)), first, words) for stage in STAGES)
     reflected = str(reflection.fields.get("label", "")) if reflection else ""
     return MemberRow(
         name=job.member,
@@ -210,12 +230,12 @@ def _member(
         stage=job.stage,
         error=job.error,
         traces=views,
-        label_title=titles.get(first, ""),
-        reflected_title=titles.get(reflected, ""),
+        label_title=words.titles.get(first, ""),
+        reflected_title=words.titles.get(reflected, ""),
     )
 
 
-def _trace(trace: StageTrace | None, first: str, titles: dict[str, str]) -> TraceView | None:
+def _trace(trace: StageTrace | None, first: str, words: _Words) -> TraceView | None:
     if trace is None:
         return None
     label = str(trace.fields.get("label", ""))
@@ -224,12 +244,28 @@ def _trace(trace: StageTrace | None, first: str, titles: dict[str, str]) -> Trac
         title=stage_title(trace.stage),
         text=str(trace.fields.get(TEXT_FIELD[Stage(trace.stage)], "")) or trace.raw_text,
         label=label,
-        label_title=titles.get(label, ""),
+        label_title=words.titles.get(label, ""),
         valid=trace.valid,
         error=trace.error,
         seconds=trace.seconds,
         tokens=trace.tokens,
         flipped=trace.stage == Stage.REFLECTION and bool(label) and label != first,
+        frames=_frames_said(trace, words),
+    )
+
+
+def _frames_said(trace: StageTrace, words: _Words) -> tuple[FrameSaid, ...]:
+    """Empty where the frames were not asked about one by one."""
+    said = trace.fields.get("frames", ())
+    return tuple(
+        FrameSaid(
+            position=position,
+            at_s=at_s,
+            label_title=words.titles.get(str(one.get("label", "")), ""),
+            error=str(one.get("error", "")),
+            spoke=position == trace.fields.get("frame"),
+        )
+        for position, (one, at_s) in enumerate(zip(said, words.times, strict=False))
     )
 
 

@@ -14,6 +14,10 @@ from triage.models import Decision, Site
 from triage.reasons import LEARNING, UNFAMILIAR, kinds
 
 NEWEST = 2000
+LABELLED = Q(run__status=Run.Status.SCORED, case__status=CaseStatus.RESOLVED) & (
+    Q(audited=True) | Q(outcome=Outcome.DEFER)
+)
+"""Of a Decision: an expert has answered, in a way whose probability is known; see Evidence."""
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,20 @@
 """Which sites and cameras are still new, and what people's answers show of them so far."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import reduce
+from operator import or_
 
-from django.db.models import Q
+from django.db.models import Count, F, Q
 from django.utils.translation import gettext as _
 
 from inference.ensemble import current_signature
 from inference.pipeline.domains import load_domain
 from inference.uq.thresholds import clopper_pearson_upper
 from triage.choices import CaseStatus
-from triage.models import Case, DeviceToken, Learning, Site
-from triage.selectors.evidence import gather
+from triage.models import Case, Decision, DeviceToken, Learning, Site
+from triage.selectors.evidence import LABELLED, gather
 from triage.selectors.policy_state import active_policy
 from triage.selectors.rules import rule_of
 
@@ -34,6 +37,11 @@ class Source:
     site: Site
     domain: str
     camera: DeviceToken | None = None
+
+    @property
+    def key(self) -> int | None:
+        """The camera's primary key: what tells the sources of one site apart."""
+        return self.camera.pk if self.camera else None
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,10 @@ def current(source: Source) -> Learning | None:
 
 def is_learning(source: Source) -> bool:
     """Trusted is only who has learned: without any row a source is new."""
-    row = current(source)
+    return _learns(current(source))
+
+
+def _learns(row: Learning | None) -> bool:
     return row is None or row.ended_at is None
 
 
@@ -124,7 +135,7 @@ def standing(source: Source, since: datetime | None) -> Standing:
 
 
 def _answered(source: Source, since: datetime | None) -> Q:
-    only = Q(case__camera=source.camera, case__status=CaseStatus.RESOLVED)
+    only = Q(case__camera=source.key, case__status=CaseStatus.RESOLVED)
     return only & Q(case__created_at__gte=since) if since else only
 
 
@@ -134,25 +145,69 @@ def sources_of(site: Site) -> list[Source]:
     return [Source(site, site.domain, camera) for camera in (None, *cameras)]
 
 
+def promising(site: Site) -> list[Source]:
+    """The sources that are learning and of which enough was checked to look closer."""
+    rows = _newest_rows(site)
+    learning = [source for source in sources_of(site) if _learns(rows.get(source.key))]
+    counted = _counted(learning, rows)
+    return [one for one in learning if counted[one.key].checked >= FEWEST_CHECKED]
+
+
 def source_rows(site: Site) -> list[SourceRow]:
     """Every source of a site, and in a sentence where it stands."""
-    return [_row(source) for source in sources_of(site)]
+    rows, sources = _newest_rows(site), sources_of(site)
+    counted = _counted([one for one in sources if _learns(rows.get(one.key))], rows)
+    return [_row(source, rows.get(source.key), counted) for source in sources]
 
 
-def _row(source: Source) -> SourceRow:
-    row = current(source)
-    learning = row is None or row.ended_at is None
+def _newest_rows(site: Site) -> dict[int | None, Learning]:
+    """The newest time of learning of each source, by its key."""
+    rows = Learning.objects.filter(site=site, domain=site.domain).select_related("ended_by")
+    return {row.camera_id: row for row in rows.order_by("pk")}
+
+
+def _counted(
+    sources: list[Source], rows: Mapping[int | None, Learning]
+) -> dict[int | None, Standing]:
+    """What was checked of each source and was right, without a look at what would be accepted.
+
+    One query, however many sources there are: a full `standing` reads all their traces.
+    """
+    if not sources:
+        return {}
+    began = [(one, rows[one.key].started_at if one.key in rows else None) for one in sources]
+    found = (
+        Decision.objects.filter(LABELLED, reduce(or_, (_answered(*one) for one in began)))
+        .filter(case__site=sources[0].site, case__domain=sources[0].domain)
+        .filter(run__ensemble=current_signature(load_domain(sources[0].domain)))
+        .values("case__camera")
+        .annotate(checked=Count("pk"), right=Count("pk", filter=Q(label=F("case__label"))))
+        .order_by()
+    )
+    counts: dict[int | None, Standing] = {}
+    counts |= {one["case__camera"]: Standing(one["checked"], one["right"]) for one in found}
+    return {one.key: counts.get(one.key, Standing()) for one in sources}
+
+
+def _row(source: Source, row: Learning | None, counted: Mapping[int | None, Standing]) -> SourceRow:
+    learning = _learns(row)
     since = (row.started_at if learning else row.ended_at) if row else None
     return SourceRow(
-        camera=source.camera.pk if source.camera else None,
+        camera=source.key,
         name=source.camera.name if source.camera else _("What people send"),
         learning=learning,
         since=since,
-        sentence=in_a_sentence(standing(source, since)) if learning else _why_trusted(row),
+        sentence=_progress(source, since, counted[source.key]) if learning else _why_trusted(row),
     )
 
 
+def _progress(source: Source, since: datetime | None, counted: Standing) -> str:
+    enough = counted.checked >= FEWEST_CHECKED
+    return in_a_sentence(standing(source, since) if enough else counted)
+
+
 def _why_trusted(row: Learning | None) -> str:
+    """Of a row that has ended: by whom, by what, or that it never began."""
     if row and row.ended_by:
         return _("Learning was ended by {name}.").format(name=row.ended_by.get_username())
     if row and row.evidence:

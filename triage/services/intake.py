@@ -1,9 +1,11 @@
 """The door: a photo or clip comes in whole, or it stays outside with a clear word."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Event
+from threading import BoundedSemaphore, Event
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
@@ -19,12 +21,20 @@ from triage.services.history import record
 from triage.services.states import tell
 
 MAX_PSEUDONYM = 60
+PATIENCE_S = 30.0  # how long a file waits for its turn to be read
+_turns = BoundedSemaphore(settings.ALARM_DECODERS)
 
 
 class DiskFull(TriageError):
     """Nothing can be stored now; reviewing goes on."""
 
     status = 507
+
+
+class Busy(TriageError):
+    """Too many files are being read at once; the sender may try again."""
+
+    status = 503
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ def open_case(
     Raises:
         Refused: it is no photo or clip that can be read, or the subject's name is too long.
         DiskFull: the disk refused.
+        Busy: others' files were being read all the time.
     """
     if known := Case.objects.filter(site=site, sha256=hashlib.sha256(data).hexdigest()).first():
         return Opened(known, created=False)
@@ -76,10 +87,22 @@ def open_case(
 
 
 def _sanitised(data: bytes) -> Sanitised:
+    with _turn():
+        try:
+            return sanitise(data, limits=Limits(max_bytes=settings.ALARM_UPLOAD_MB << 20))
+        except MediaRejected as error:
+            raise Refused(str(error), error.code) from error
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """A decoder may take a gigabyte and a minute: only a few of them at a time."""
+    if not _turns.acquire(timeout=PATIENCE_S):
+        raise Busy("Many files are coming in just now. Send this one again in a minute.", "busy")
     try:
-        return sanitise(data, limits=Limits(max_bytes=settings.ALARM_UPLOAD_MB << 20))
-    except MediaRejected as error:
-        raise Refused(str(error), error.code) from error
+        yield
+    finally:
+        _turns.release()
 
 
 def _store(

@@ -13,7 +13,7 @@ from triage.selectors.learning import (
     Source,
     current,
     is_learning,
-    sources_of,
+    promising,
     standing,
 )
 from triage.services.history import record
@@ -61,8 +61,7 @@ def end_by_hand(*, source: Source, actor: AbstractBaseUser) -> Learning:
 
 def end_where_earned(*, site: Site, domain: str) -> int:
     """End the learning of every source whose labels are enough and good; returns how many."""
-    learning = [source for source in sources_of(site) if is_learning(source)]
-    return sum(_end_if_earned(source) for source in learning if source.domain == domain)
+    return sum(_end_if_earned(one) for one in promising(site) if one.domain == domain)
 
 
 def _end_if_earned(source: Source) -> bool:

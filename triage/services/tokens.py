@@ -27,7 +27,7 @@ def issue_token(
 
     What sends with it is a new camera: unless it is `trusted`, it starts in learning mode.
     """
-    token = f"alarm_{secrets.token_urlsafe(32)}"
+    token = _new_token()
     with transaction.atomic():
         camera = DeviceToken.objects.create(
             site=site, name=name, digest=digest(token), expires_at=expires_at
@@ -35,6 +35,20 @@ def issue_token(
         learning.begin(Source(site, site.domain, camera), learning=not trusted)
         record("token issued", site=site, actor=actor, name=name)
     return token
+
+
+def renew_token(*, camera: DeviceToken, actor: AbstractBaseUser | None = None) -> str:
+    """A new token for the same camera: the old one ends, and what was learned of it stays."""
+    token = _new_token()
+    with transaction.atomic():
+        camera.digest, camera.revoked_at = digest(token), None
+        camera.save(update_fields=["digest", "revoked_at"])
+        record("token renewed", site=camera.site, actor=actor, name=camera.name)
+    return token
+
+
+def _new_token() -> str:
+    return f"alarm_{secrets.token_urlsafe(32)}"
 
 
 def find_token(token: str) -> DeviceToken | None:
