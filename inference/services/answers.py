@@ -9,6 +9,7 @@ from inference.pipeline.stages import Stage
 from inference.uq.answers import Answers
 
 DIMENSIONS = 384
+_TEXT_OF = {Stage.COMPREHENSION: "description", Stage.ANALYSIS: "reasoning"}
 
 
 def final_traces(run: Run) -> dict[tuple[str, str], StageTrace]:
@@ -31,12 +32,15 @@ def answers_of(runs: Sequence[Run], members: Sequence[str] | None = None) -> Ans
     labels = np.full(shape, "", dtype=object)
     reflected = np.full(shape, "", dtype=object)
     logprobs = np.full(shape, np.nan)
+    texts = {stage: np.full(shape, "", dtype=object) for stage in _TEXT_OF}
     for i, run in enumerate(runs):
         traces = final_traces(run)
         for j, name in enumerate(names):
             _fill(descriptions[i, j], traces.get((name, Stage.COMPREHENSION)))
             analysis = traces.get((name, Stage.ANALYSIS))
             _fill(reasonings[i, j], analysis)
+            for stage, key in _TEXT_OF.items():
+                texts[stage][i, j] = _field(traces.get((name, stage)), key)
             labels[i, j] = _label(analysis)
             reflected[i, j] = _label(traces.get((name, Stage.REFLECTION)))
             if analysis and analysis.valid and analysis.logprob is not None:
@@ -48,6 +52,8 @@ def answers_of(runs: Sequence[Run], members: Sequence[str] | None = None) -> Ans
         labels=labels,
         reflected=reflected,
         logprobs=logprobs,
+        description_texts=texts[Stage.COMPREHENSION],
+        reasoning_texts=texts[Stage.ANALYSIS],
     )
 
 
@@ -57,4 +63,8 @@ def _fill(row: np.ndarray, trace: StageTrace | None) -> None:
 
 
 def _label(trace: StageTrace | None) -> str:
-    return str(trace.fields.get("label", "")) if trace and trace.valid else ""
+    return _field(trace, "label")
+
+
+def _field(trace: StageTrace | None, key: str) -> str:
+    return str(trace.fields.get(key, "")) if trace and trace.valid else ""

@@ -1,8 +1,8 @@
 """What an ensemble said about a batch of cases, as arrays, and the label it votes for."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,13 +13,21 @@ Embed = Callable[[Sequence[str]], Numbers]
 
 @dataclass(frozen=True)
 class MemberAnswer:
-    """One member's answer to one case; "" or None = missing."""
+    """One member's answer to one case; "" or None = missing.
+
+    `samples`: the labels of further answers to the same question, drawn at random.
+    """
 
     description: str = ""
     reasoning: str = ""
     label: str = ""
     reflected: str = ""
     logprob: float | None = None
+    samples: tuple[str, ...] = ()
+
+
+def _left_out() -> Objects:
+    return np.empty(0, dtype=object)
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,10 @@ class Answers:
 
     `descriptions`, `reasonings` (n, M, d): embeddings, a missing text is a row of NaN.
     `labels`, `reflected` (n, M): str, "" or None = missing. `logprobs` (n, M) <= 0: mean
-    log-probability a token of the answer, NaN = unknown. Raises ValueError when shapes disagree.
+    log-probability a token of the answer, NaN = unknown. `description_texts`, `reasoning_texts`
+    (n, M): the texts themselves, "" or None = missing. `samples` (n, M, S): labels of S further
+    answers. The last three may be left out: all is missing, S is 0. Raises ValueError when shapes
+    disagree.
     """
 
     members: tuple[str, ...]
@@ -37,15 +48,22 @@ class Answers:
     labels: Objects
     reflected: Objects
     logprobs: Floats
+    description_texts: Objects = field(default_factory=_left_out)
+    reasoning_texts: Objects = field(default_factory=_left_out)
+    samples: Objects = field(default_factory=_left_out)
 
     def __post_init__(self) -> None:
         if len(set(self.members)) < max(2, len(self.members)):
             raise ValueError(f"an ensemble needs two or more different members: {self.members}")
-        for name in ("labels", "reflected"):
+        shape = (len(self.labels), len(self.members))
+        self._fill("description_texts", shape)
+        self._fill("reasoning_texts", shape)
+        self._fill("samples", (*shape, 0))
+        for name in ("labels", "reflected", "description_texts", "reasoning_texts", "samples"):
             values = np.asarray(getattr(self, name), dtype=object)
             object.__setattr__(self, name, np.where(values == None, "", values))  # noqa: E711
         object.__setattr__(self, "logprobs", np.asarray(self.logprobs, dtype=np.float64))
-        self._check_shapes()
+        self._check_shapes(shape)
 
     @classmethod
     def collect(
@@ -65,14 +83,20 @@ class Answers:
         texts = sorted({t for row in rows for a in row for t in (a.description, a.reasoning)})
         place = {text: index for index, text in enumerate(texts)}
         vectors = np.asarray(embed(texts))
-        logprobs = [[np.nan if a.logprob is None else a.logprob for a in row] for row in rows]
+        most = max(len(a.samples) for row in rows for a in row)
         return cls(
             members=tuple(members),
             descriptions=vectors[[[place[a.description] for a in row] for row in rows]],
             reasonings=vectors[[[place[a.reasoning] for a in row] for row in rows]],
-            labels=np.array([[a.label for a in row] for row in rows], dtype=object),
-            reflected=np.array([[a.reflected for a in row] for row in rows], dtype=object),
-            logprobs=np.array(logprobs, dtype=np.float64),
+            labels=_objects([[a.label for a in row] for row in rows]),
+            reflected=_objects([[a.reflected for a in row] for row in rows]),
+            logprobs=np.array(
+                [[np.nan if a.logprob is None else a.logprob for a in row] for row in rows],
+                dtype=np.float64,
+            ),
+            description_texts=_objects([[a.description for a in row] for row in rows]),
+            reasoning_texts=_objects([[a.reasoning for a in row] for row in rows]),
+            samples=_objects([[_padded(a.samples, most) for a in row] for row in rows]),
         )
 
     def __len__(self) -> int:
@@ -80,14 +104,7 @@ class Answers:
 
     def take(self, rows: Ints | Bools) -> "Answers":
         """The cases at `rows` (indices or mask)."""
-        return Answers(
-            self.members,
-            self.descriptions[rows],
-            self.reasonings[rows],
-            self.labels[rows],
-            self.reflected[rows],
-            self.logprobs[rows],
-        )
+        return self._each(lambda array: array[rows])
 
     def ordered(self, members: Sequence[str]) -> "Answers":
         """The same answers with the members in this order; ValueError for any other ensemble."""
@@ -95,23 +112,37 @@ class Answers:
             return self
         if set(members) != set(self.members):
             raise ValueError(f"answers of {self.members} where {tuple(members)} were expected")
-        order = [self.members.index(name) for name in members]
-        return Answers(
-            tuple(members),
-            self.descriptions[:, order],
-            self.reasonings[:, order],
-            self.labels[:, order],
-            self.reflected[:, order],
-            self.logprobs[:, order],
-        )
+        return self.only(members)
 
-    def _check_shapes(self) -> None:
-        shape = (len(self.labels), len(self.members))
-        for name in ("labels", "reflected", "logprobs", "descriptions", "reasonings"):
-            found = getattr(self, name).shape
-            width = found[2:] if name in ("descriptions", "reasonings") else ()
-            if found != shape + width or (name in ("descriptions", "reasonings")) != bool(width):
-                raise ValueError(f"{name} has shape {found}, expected {shape} (cases, members)")
+    def only(self, members: Sequence[str]) -> "Answers":
+        """What these members said, in this order."""
+        order = [self.members.index(name) for name in members]
+        return self._each(lambda array: array[:, order], members)
+
+    def _each(
+        self, change: Callable[[Any], Any], members: Sequence[str] | None = None
+    ) -> "Answers":
+        arrays = {one.name: change(getattr(self, one.name)) for one in fields(self)[1:]}
+        return Answers(tuple(self.members if members is None else members), **arrays)
+
+    def _fill(self, name: str, shape: tuple[int, ...]) -> None:
+        if np.shape(getattr(self, name)) == (0,):
+            object.__setattr__(self, name, np.full(shape, "", dtype=object))
+
+    def _check_shapes(self, shape: tuple[int, int]) -> None:
+        for one in fields(self)[1:]:
+            found = getattr(self, one.name).shape
+            deep = one.name in ("descriptions", "reasonings", "samples")
+            if found[:2] != shape or len(found) != 2 + deep:
+                raise ValueError(f"{one.name} has shape {found}, expected {shape} (cases, members)")
+
+
+def _objects(rows: Sequence[Sequence[object]]) -> Objects:
+    return np.array(rows, dtype=object)
+
+
+def _padded(samples: Sequence[str], length: int) -> list[str]:
+    return [*samples, *[""] * (length - len(samples))]
 
 
 def label_set(*arrays: Objects) -> tuple[str, ...]:

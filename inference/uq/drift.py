@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.uq.types import Floats
+from inference.uq.types import Bools, Floats, Marks, Numbers
 
 MIN_CASES = 20
+MOST_CASES = 500  # of a side, in the comparison of texts: enough to tell, and quick
+SHUFFLES = 999
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,71 @@ def label_drift(window: Sequence[str], recent: Sequence[str], alpha: float = 0.0
     else:
         text = f"{_largest_change(before, after, labels)} (p = {p_value:.1g})."
     return DriftSignal("labels", float(test.statistic), p_value, p_value < alpha, text)
+
+
+def deferral_drift(
+    window: Sequence[bool] | Marks, recent: Sequence[bool] | Marks, alpha: float = 0.01
+) -> DriftSignal:
+    """Fisher's exact test of the share deferred, 1 or True where a case was."""
+    from scipy.stats import fisher_exact
+
+    if min(len(window), len(recent)) < MIN_CASES:
+        return _too_few("deferrals", len(window), len(recent))
+    counts = [[int(np.sum(side)), len(side) - int(np.sum(side))] for side in (window, recent)]
+    old, new = (deferred / (deferred + kept) for deferred, kept in counts)
+    p_value = float(fisher_exact(counts).pvalue)
+    if p_value >= alpha:
+        text = f"As many cases are deferred as in calibration, {new:.0%} (p = {p_value:.2g})."
+    else:
+        text = f"{new:.0%} of the cases are deferred, {old:.0%} in calibration (p = {p_value:.1g})."
+    return DriftSignal("deferrals", abs(new - old), p_value, p_value < alpha, text)
+
+
+def embedding_drift(
+    window: Numbers, recent: Numbers, alpha: float = 0.01, *, name: str = "texts", seed: int = 0
+) -> DriftSignal:
+    """Permutation test of the distance between the mean embeddings (n, d) of both sides.
+
+    Rows are brought to length 1; a row with a gap is left out; of more than MOST_CASES on a side,
+    that many are drawn with the seed. The maximum mean discrepancy of a linear kernel (Gretton et
+    al. 2012), as a multiple of what chance alone would give.
+    """
+    rng = np.random.default_rng(seed)
+    before, after = (_unit_rows(side, rng) for side in (window, recent))
+    if min(len(before), len(after)) < MIN_CASES:
+        return _too_few(name, len(before), len(after))
+    inner = np.vstack([before, after]) @ np.vstack([before, after]).T
+    is_new = np.arange(len(inner)) >= len(before)
+    seen = _squared_distance(inner, is_new[None, :])[0]
+    shuffled = np.array([rng.permutation(is_new) for _ in range(SHUFFLES)])
+    by_chance = _squared_distance(inner, shuffled)
+    p_value = float((1 + (by_chance >= seen).sum()) / (1 + SHUFFLES))
+    ratio = float(seen / max(by_chance.mean(), 1e-12))
+    if p_value >= alpha:
+        text = f"The {name} resemble those of calibration (p = {p_value:.2g})."
+    else:
+        text = (
+            f"The {name} are unlike those of calibration: {ratio:.1f} times as far apart as chance "
+            f"would have them (p = {p_value:.1g})."
+        )
+    return DriftSignal(name, ratio, p_value, p_value < alpha, text)
+
+
+def _unit_rows(rows: Numbers, rng: np.random.Generator) -> Floats:
+    whole = rows[np.isfinite(rows).all(axis=1)]
+    if len(whole) > MOST_CASES:
+        whole = whole[rng.choice(len(whole), MOST_CASES, replace=False)]
+    lengths = np.linalg.norm(whole, axis=1, keepdims=True)
+    unit: Floats = whole / np.where(lengths > 0, lengths, 1.0)
+    return unit.astype(np.float64)
+
+
+def _squared_distance(inner: Floats, is_new: Bools) -> Floats:
+    """Squared distance (k,) of both sides' means, for k ways to part n rows: masks (k, n)."""
+    sides = is_new / is_new.sum(axis=1, keepdims=True)
+    sides = sides - ~is_new / (~is_new).sum(axis=1, keepdims=True)
+    squared: Floats = ((sides @ inner) * sides).sum(axis=1)
+    return squared
 
 
 def _largest_change(before: Counter[str], after: Counter[str], labels: Sequence[str]) -> str:

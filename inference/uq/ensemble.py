@@ -11,7 +11,7 @@ from inference.uq.aggregate import AlarmScore
 from inference.uq.answers import Answers, encode, label_set, vote
 from inference.uq.calibration import MIN_LABELS, ErrorCalibrator
 from inference.uq.crossfit import Scores, Window, assign_folds, out_of_fold
-from inference.uq.similarity import similarity_matrix
+from inference.uq.similarity import lexical_similarity, similarity_matrix
 from inference.uq.stages import StageScores
 from inference.uq.types import Bools, Floats, Ints, Json, Objects
 
@@ -25,14 +25,18 @@ def label_free_scores(answers: Answers) -> Scores:
     """Every score that needs neither labels nor a calibration: method -> (n,).
 
     vote_entropy and von_neumann [0, log M], the second of the reasonings; cold_start, the first
-    plus a tenth of the second; comprehension_level and analysis_level [0, 2], 1 - mean cosine of
-    the descriptions and of the reasonings; eigv >= 1, eccentricity >= 0 and degree [0, 1), graph
-    scores of the reasonings; reflection_flips [0, 1], share of members that changed their label;
+    plus a tenth of the second; semantic_entropy [0, log M], of the reasonings' meanings;
+    comprehension_level and analysis_level [0, 2], 1 - mean cosine of the descriptions and of the
+    reasonings; eigv >= 1, eccentricity >= 0 and degree [0, 1), graph scores of the reasonings;
+    lexical [0, 1], 1 - mean ROUGE-L of the reasonings; reflection_flips [0, 1], share of members
+    that changed their label; sampling [0, log S], how much members disagree with themselves;
     logprob >= 0, minus the mean log-probability a token. Higher = less certain, NaN = nothing to
     go by.
     """
-    labels = encode(answers.labels, label_set(answers.labels))
+    classes = label_set(answers.labels)
+    labels = encode(answers.labels, classes)
     alike = similarity_matrix(answers.reasonings)
+    told = np.asarray(np.isfinite(answers.reasonings).all(axis=2))
     both = (answers.labels != "") & (answers.reflected != "")
     flips = answers.labels != answers.reflected
     entropy, spectral = score.vote_entropy(labels), score.von_neumann_entropy(alike)
@@ -45,6 +49,9 @@ def label_free_scores(answers: Answers) -> Scores:
         "eigv": score.eigenvalue_sum(alike),
         "eccentricity": score.eccentricity(alike),
         "degree": score.degree(alike),
+        "semantic_entropy": score.semantic_entropy(alike, told),
+        "lexical": 1 - lexical_similarity(answers.reasoning_texts),
+        "sampling": score.sampling_entropy(encode(answers.samples, classes)),
         "reflection_flips": score.mean_known(np.where(both, flips, np.nan)),
         "logprob": -score.mean_known(answers.logprobs),
     }

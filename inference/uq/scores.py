@@ -2,7 +2,8 @@
 
 Labels are integer codes (n, M) as `inference.uq.answers.encode` makes them, -1 = no label.
 Sources: S1, S2, S3 are ALARM (arXiv 2512.03101); the graph scores are Lin et al. 2023
-(arXiv 2305.19187); the von Neumann entropy is Nikitin et al. 2024 (arXiv 2405.20003).
+(arXiv 2305.19187); the von Neumann entropy is Nikitin et al. 2024 (arXiv 2405.20003); the semantic
+entropy is Kuhn et al. 2023 (arXiv 2302.09664), with embeddings for their entailment model.
 """
 
 from typing import Self, cast
@@ -15,6 +16,7 @@ from inference.uq.similarity import cosines, gram, pairwise_cosine
 from inference.uq.types import Bools, Floats, Ints, Json, Numbers
 
 COLD_START_WEIGHT = 0.1
+SAME_MEANING = 0.8
 _EIGENVALUE_CUT = 0.9
 
 
@@ -173,6 +175,31 @@ def eccentricity(similarity: Floats) -> Floats:
     centred = kept - kept.mean(axis=1, keepdims=True)
     distance: Floats = np.sqrt((centred**2).sum(axis=(1, 2)))
     return distance
+
+
+def semantic_entropy(similarity: Floats, present: Bools) -> Floats:
+    """Entropy (n,) in nats of the meanings said, from 0 (one meaning) to log M; NaN without a text.
+
+    Texts whose similarity (n, M, M) is at least SAME_MEANING, also by way of a third, mean the
+    same. `present` (n, M): where there is a text. Farquhar et al. 2024 (doi
+    10.1038/s41586-024-07421-0) ask a model for entailment; cosines of embeddings stand in for it.
+    """
+    linked = (similarity >= SAME_MEANING) & present[:, :, None] & present[:, None, :]
+    for _ in range(max(1, (present.shape[1] - 1).bit_length())):
+        linked = linked @ linked
+    size, count = linked.sum(axis=2), present.sum(axis=1)
+    share = np.where(present, size, 1) / np.where(present, np.maximum(count, 1)[:, None], 1)
+    return -mean_known(np.where(present, np.log(share), np.nan)) + 0.0
+
+
+def sampling_entropy(samples: Ints) -> Floats:
+    """Mean entropy (n,) in nats of each member's own further answers, codes (n, M, S).
+
+    How much a member disagrees with itself: 0 to log S; NaN where nobody was asked again.
+    """
+    n, members, draws = samples.shape
+    each = vote_entropy(samples.reshape(n * members, draws))
+    return mean_known(each.reshape(n, members))
 
 
 def _laplacian(similarity: Floats) -> Floats:

@@ -1,11 +1,12 @@
 """How alike the members' texts are: cosines of embeddings, and a lexical measure."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
 
-from inference.uq.types import Floats, Ints, Numbers
+from inference.uq.types import Floats, Ints, Numbers, Objects
 
 _CHUNK = 4096
 
@@ -63,14 +64,43 @@ def similarity_matrix(embeddings: Numbers) -> Floats:
 def rouge_l(first: str, second: str) -> float:
     """Longest common subsequence of words as an F measure in [0, 1] (Lin 2004); 0 if empty."""
     left, right = first.lower().split(), second.lower().split()
-    lengths = [0] * (len(right) + 1)
-    for word in left:
-        previous, lengths = lengths, [0] * (len(right) + 1)
-        for column, other in enumerate(right):
-            lengths[column + 1] = (
-                previous[column] + 1
-                if word == other
-                else max(previous[column + 1], lengths[column])
-            )
-    common = lengths[-1]
+    common = _common_words(left, right)
     return 2 * common / (len(left) + len(right)) if common else 0.0
+
+
+def _common_words(left: Sequence[str], right: Sequence[str]) -> int:
+    """Length of the longest common subsequence, a whole row of the usual table in one integer.
+
+    Hyyrö 2004, "Bit-parallel LCS-length computation revisited": a zero bit is one common word.
+    """
+    places: dict[str, int] = {}
+    for place, word in enumerate(left):
+        places[word] = places.get(word, 0) | 1 << place
+    everywhere = (1 << len(left)) - 1
+    row = everywhere
+    for word in right:
+        here = row & places.get(word, 0)
+        row = (row + here | row - here) & everywhere
+    return len(left) - row.bit_count()
+
+
+def lexical_similarity(texts: Objects) -> Floats:
+    """Mean ROUGE-L (n,) in [0, 1] of the pairs of texts (n, M); NaN without two texts."""
+    out = np.full(len(texts), np.nan)
+    for case, row in enumerate(texts):
+        said = [text for text in row if text]
+        if len(said) > 1:
+            out[case] = np.mean([rouge_l(one, other) for one, other in combinations(said, 2)])
+    return out
+
+
+def nearest(vector: Numbers, rows: Numbers, most: int = 5) -> Ints:
+    """Indices of the rows (n, d) most like the vector (d,) by cosine, nearest first.
+
+    A row with a gap is like nothing, and left out.
+    """
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(vector)
+    alike = np.divide(rows @ vector, lengths, out=np.zeros(len(rows)), where=lengths > 0)
+    known = np.flatnonzero(np.isfinite(rows).all(axis=1))
+    ranked: Ints = known[np.argsort(-alike[known], kind="stable")][:most]
+    return ranked

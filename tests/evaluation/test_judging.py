@@ -72,7 +72,7 @@ def test_a_file_nobody_could_see_is_wrong_and_the_least_certain() -> None:
     summary = summarise(result, 0)
     assert summary["json_validity"] == 1
     for method, auroc in summary["auroc"].items():  # type: ignore[attr-defined]
-        assert auroc == 1, method
+        assert auroc == (0.5 if method == "sampling" else 1), method  # nobody was asked again
     assert result.probability[1] == 1
 
 

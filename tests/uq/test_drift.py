@@ -1,6 +1,12 @@
 import numpy as np
 
-from inference.uq.drift import label_drift, score_drift
+from inference.uq.drift import (
+    MOST_CASES,
+    deferral_drift,
+    embedding_drift,
+    label_drift,
+    score_drift,
+)
 
 
 def test_the_same_world_is_rarely_called_drift() -> None:
@@ -53,3 +59,51 @@ def test_too_few_cases_are_not_judged() -> None:
     assert np.isnan(few.p_value)
     assert "19 of 20 cases in the recent past" in few.sentence
     assert "5 of 20 cases in calibration" in label_drift(["a"] * 5, ["a"] * 50).sentence
+
+
+def test_the_same_texts_are_rarely_called_drift() -> None:
+    rng = np.random.default_rng(0)
+    meanings = rng.normal(size=(5, 16))
+    false = 0
+    for seed in range(60):
+        rows = meanings[rng.integers(5, size=140)] + rng.normal(size=(140, 16))
+        false += embedding_drift(rows[:100], rows[100:], seed=seed).drifted
+    assert false / 60 <= 0.05
+
+
+def test_other_texts_are_seen_and_said() -> None:
+    rng = np.random.default_rng(0)
+    before, after = rng.normal(size=(100, 16)), rng.normal(size=(40, 16)) + 0.5
+    signal = embedding_drift(before, after)
+    assert signal.drifted
+    assert signal.p_value == 1 / 1000
+    assert signal.statistic > 3
+    assert "texts are unlike those of calibration" in signal.sentence
+
+
+def test_texts_are_compared_by_direction_not_by_length() -> None:
+    rows = np.random.default_rng(0).normal(size=(120, 16))
+    assert not embedding_drift(rows[:60], 100 * rows[60:]).drifted
+
+
+def test_a_large_window_is_sampled_the_same_way_each_time() -> None:
+    rows = np.random.default_rng(0).normal(size=(MOST_CASES + 300, 4)) + 1
+    first = embedding_drift(rows, rows[:50])
+    assert first == embedding_drift(rows, rows[:50])
+    assert first != embedding_drift(rows, rows[:50], seed=1)
+
+
+def test_texts_with_gaps_do_not_count() -> None:
+    rows = np.ones((30, 4))
+    rows[:11] = np.nan
+    few = embedding_drift(np.ones((30, 4)), rows, name="pictures")
+    assert (few.drifted, few.name) == (False, "pictures")
+    assert "19 of 20 cases in the recent past" in few.sentence
+
+
+def test_more_deferrals_are_seen_and_said() -> None:
+    signal = deferral_drift([True] * 20 + [False] * 80, [True] * 30 + [False] * 20)
+    assert signal.drifted
+    assert signal.sentence.startswith("60% of the cases are deferred, 20% in calibration")
+    assert not deferral_drift([True] * 20 + [False] * 80, [True] * 12 + [False] * 38).drifted
+    assert "19 of 20" in deferral_drift([True] * 30, [True] * 19).sentence

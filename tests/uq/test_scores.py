@@ -164,3 +164,37 @@ def test_reflection_survives_json_exactly() -> None:
     np.testing.assert_array_equal(
         again.predict(reasonings, labels), model.predict(reasonings, labels)
     )
+
+
+def test_semantic_entropy_counts_meanings_not_words() -> None:
+    same, apart = np.eye(3) * 0.1 + 0.9, np.eye(3)
+    two = np.array([[1, 0.9, 0.1], [0.9, 1, 0.1], [0.1, 0.1, 1.0]])
+    found = score.semantic_entropy(np.array([same, two, apart]), np.ones((3, 3), bool))
+    expected = [0, np.log(3) - 2 / 3 * np.log(2), np.log(3)]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_texts_that_a_third_one_links_mean_the_same() -> None:
+    chain = np.eye(4)
+    for one in range(3):
+        chain[one, one + 1] = chain[one + 1, one] = score.SAME_MEANING
+    assert score.semantic_entropy(chain[None], np.ones((1, 4), bool))[0] == 0
+
+
+def test_semantic_entropy_leaves_missing_texts_out() -> None:
+    apart = np.eye(3)[None]
+    found = score.semantic_entropy(apart, np.array([[True, True, False]]))
+    np.testing.assert_allclose(found, np.log(2))
+    assert np.isnan(score.semantic_entropy(apart, np.zeros((1, 3), bool)))[0]
+
+
+def test_sampling_entropy_is_each_members_own() -> None:
+    """Two members who contradict each other, but never themselves, are sure in this sense."""
+    steady = np.array([[[0, 0, 0, 0], [1, 1, 1, 1]]])
+    torn = np.array([[[0, 0, 0, 0], [0, 1, 0, 1]]])
+    assert score.sampling_entropy(steady)[0] == 0
+    assert score.sampling_entropy(torn)[0] == pytest.approx(np.log(2) / 2)
+    assert np.isnan(score.sampling_entropy(np.full((1, 2, 4), -1)))[0]
+    assert np.isnan(score.sampling_entropy(np.empty((1, 2, 0), np.int64)))[0]
+    half = np.array([[[0, 1, -1, -1], [-1, -1, -1, -1]]])
+    assert score.sampling_entropy(half)[0] == pytest.approx(np.log(2))

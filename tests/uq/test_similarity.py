@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from inference.uq.similarity import pairs, pairwise_cosine, rouge_l, similarity_matrix
+from inference.uq.similarity import (
+    lexical_similarity,
+    nearest,
+    pairs,
+    pairwise_cosine,
+    rouge_l,
+    similarity_matrix,
+)
 from inference.uq.types import Floats
 
 embeddings = arrays(np.float64, (4, 3, 5), elements=st.floats(-10, 10, width=16))
@@ -84,3 +91,33 @@ def test_rouge_is_symmetric_and_one_only_for_equal_texts(first: str, second: str
     assert value == pytest.approx(rouge_l(second, first))
     assert 0 <= value <= 1
     assert (value == 1) == (first.split() == second.split() != [])
+
+
+def slow_common_words(left: list[str], right: list[str]) -> int:
+    """The recursion of the definition, as a table."""
+    table = np.zeros((len(left) + 1, len(right) + 1), dtype=int)
+    for i, one in enumerate(left):
+        for j, other in enumerate(right):
+            more = max(table[i, j + 1], table[i + 1, j])
+            table[i + 1, j + 1] = table[i, j] + 1 if one == other else more
+    return int(table[-1, -1])
+
+
+@given(words, words)
+def test_rouge_equals_its_definition(first: str, second: str) -> None:
+    left, right = first.split(), second.split()
+    common = slow_common_words(left, right)
+    expected = 2 * common / (len(left) + len(right)) if common else 0.0
+    assert rouge_l(first, second) == pytest.approx(expected)
+
+
+def test_lexical_similarity_is_the_mean_of_the_pairs_that_were_said() -> None:
+    said = np.array([["a b", "a b", "c d"], ["a b", "", "a c"], ["a", "", ""]], dtype=object)
+    found = lexical_similarity(said)
+    np.testing.assert_allclose(found, [1 / 3, 0.5, np.nan])
+
+
+def test_the_nearest_are_found_in_order_and_gaps_are_like_nothing() -> None:
+    rows = np.array([[0.0, 1], [5, 5], [1, 0.1], [np.nan, 1], [-1, 0]])
+    assert nearest(np.array([2.0, 0]), rows, most=3).tolist() == [2, 1, 0]
+    assert nearest(np.array([2.0, 0]), rows, most=9).tolist() == [2, 1, 0, 4]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mapie.risk_control import BinaryClassificationController
 
 from inference.uq.thresholds import (
     ThresholdChoice,
@@ -237,3 +238,24 @@ def test_choice_survives_json(n: int) -> None:
     choice = guaranteed_risk(*world(n, 0), 0.1)
     text = json.dumps(choice.to_dict(), allow_nan=False)
     assert ThresholdChoice.from_dict(json.loads(text)) == choice
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.filterwarnings("ignore:Fixed sequence testing requires a monotonic risk")
+def test_the_guarantee_is_the_one_that_mapie_gives(seed: int) -> None:
+    """MAPIE bounds the precision of "right", tested in the same order, from strict to lax."""
+    scores, wrong = world(1000, seed)
+    strict_to_lax = np.quantile(scores, np.linspace(0.05, 1, 20), method="higher")
+    reference = BinaryClassificationController(
+        lambda rows: np.column_stack([rows[:, 0], 1 - rows[:, 0]]),
+        risk="precision",
+        target_level=0.9,
+        confidence_level=0.9,
+        list_predict_params=1 - strict_to_lax,
+        fwer_method="fixed_sequence",
+        best_predict_param_choice="recall",
+    )
+    reference.calibrate(scores[:, None], 1 - wrong)
+    ours = guaranteed_risk(scores, wrong, target=0.1, delta=0.1)
+    assert ours.qualifies
+    assert ours.threshold == pytest.approx(1 - reference.best_predict_param)
