@@ -10,12 +10,16 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 22, 12, 44
 
 @dataclass(frozen=True)
 class Line:
-    """A named polyline through (x, y); `style` is a CSS class of the page."""
+    """A named polyline through (x, y); `style` is a CSS class of the page.
+
+    `band`: (x, low, high) of the uncertainty around it, if it is known.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
     style: str
     dots: bool = False
+    band: Sequence[tuple[float, float, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,17 @@ def _line(line: Line, x: Axis, y: Axis) -> str:
     places = [_at(x, y, point) for point in line.points]
     path = " ".join(f"{across},{down}" for across, down in places)
     dots = "".join(f'<circle cx="{across}" cy="{down}" r="3.5"/>' for across, down in places)
-    drawn = f'<polyline points="{path}"/>{dots if line.dots else ""}'
+    drawn = f'{_band(line, x, y)}<polyline points="{path}"/>{dots if line.dots else ""}'
     return f'<g class="{line.style}"><title>{escape(line.name)}</title>{drawn}</g>'
+
+
+def _band(line: Line, x: Axis, y: Axis) -> str:
+    if not line.band:
+        return ""
+    low = [_at(x, y, (at, value)) for at, value, _ in line.band]
+    high = [_at(x, y, (at, value)) for at, _, value in line.band]
+    edge = " ".join(f"{across},{down}" for across, down in [*low, *reversed(high)])
+    return f'<polygon points="{edge}"/>'
 
 
 def _grid(x: Axis, y: Axis) -> str:

@@ -1,7 +1,7 @@
 """A labelled folder: labels.csv with the columns file and label, files beside it or in images/."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,20 @@ class LabelledFolder:
 
     files: tuple[LabelledFile, ...]
     by_side: bool
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """What a report is about: its title, the label ids, and each one's side if there are two."""
+
+    title: str
+    ids: tuple[str, ...]
+    sides: Mapping[str, str]
+
+
+def label_set_of(domain: Domain) -> LabelSet:
+    """The labels of a domain."""
+    return LabelSet(domain.title, domain.label_ids, sides_of(domain))
 
 
 def sides_of(domain: Domain) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The answers beside the truth: votes, scores and P(error) of each case."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from inference.uq.types import Bools, Floats, Objects
 
 PROBABILITY_OF = "cold_start"
 NOVELTY = "novelty"
+AGGREGATOR = "aggregator"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Judged:
     `truth`, `predicted` (n,) and `by_member` (n, M) are labels; sides, normal or abnormal, if there
     are `side_votes`; "" where nothing was answered. `probability` (n,): P(error), 1 where unknown;
     `calibrated`: from a calibration, not the share of the vote. `novel` (n,): unlike what the
-    reference holds; None without a reference.
+    reference holds; None without a reference. `own_labels`: the labels (n,) of scores that are
+    about others than `predicted`.
     """
 
     members: tuple[str, ...]
@@ -51,10 +53,16 @@ class Judged:
     sources: Objects
     side_votes: SideVotes | None
     novel: Bools | None
+    own_labels: Mapping[str, Objects] = field(default_factory=dict)
 
     @property
     def wrong(self) -> Bools:
         wrong: Bools = self.predicted != self.truth
+        return wrong
+
+    def wrong_of(self, method: str) -> Bools:
+        """The errors (n,) that a score is about: those of `predicted`, or of its own labels."""
+        wrong: Bools = self.own_labels.get(method, self.predicted) != self.truth
         return wrong
 
     def __len__(self) -> int:

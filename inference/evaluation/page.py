@@ -7,22 +7,26 @@ from string import Template
 from typing import Any
 
 from inference.evaluation.charts import Axis, Line, line_chart
-from inference.evaluation.judging import NOVELTY, PROBABILITY_OF, Judged
+from inference.evaluation.folder import LabelSet
+from inference.evaluation.judging import AGGREGATOR, NOVELTY, PROBABILITY_OF, Judged
+from inference.evaluation.study_page import study_sections
 from inference.evaluation.summary import DEFERRALS
 from inference.evaluation.tables import confusion, percent, sources, table
-from inference.pipeline.domains import Domain
 from inference.uq import metrics
+from inference.uq.promotion import LEARNED, VOTE
 
 TEMPLATE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
 NAMES = {
     "alarm": "ALARM: S1, S2, S3 combined",
+    AGGREGATOR: "P(error) of whoever decides",
     "analysis_level": "reasonings differ",
     "cold_start": "vote entropy + 0.1 × von Neumann",
     "comprehension_level": "descriptions differ",
     "degree": "degree of the reasonings",
     "eccentricity": "eccentricity of the reasonings",
     "eigv": "groups among the reasonings",
+    LEARNED: "P(error) of the learned aggregator",
     "lexical": "reasonings differ in their words",
     "logprob": "sequence log-probability",
     NOVELTY: "unlike the training pictures",
@@ -36,20 +40,27 @@ NAMES = {
     "vote_entropy": "vote entropy",
 }
 DRAWN = {
+    LEARNED: "f",
     "cold_start": "a",
     "vote_entropy": "b",
     "alarm": "c",
     "logprob": "d",
+    AGGREGATOR: "P(error) of whoever decides",
     "analysis_level": "e",
 }
 _MOST_DEFERRED = 0.5
 
 
-def render(domain: Domain, judged: Judged, summary: Mapping[str, Any]) -> str:
-    """The whole page."""
+def render(
+    labels: LabelSet,
+    judged: Judged,
+    summary: Mapping[str, Any],
+    study: Mapping[str, Any] | None = None,
+) -> str:
+    """The whole page; `study` is what `study.study` returned, if it was made."""
     drawn = {method: style for method, style in DRAWN.items() if method in judged.scores}
     return TEMPLATE.substitute(
-        title=escape(f"{domain.title}: evaluation"),
+        title=escape(f"{labels.title}: evaluation"),
         subtitle=escape(f"{len(judged)} labelled cases, members {', '.join(judged.members)}"),
         judged=_what_is_judged(judged),
         tiles=_tiles(summary),
@@ -59,7 +70,8 @@ def render(domain: Domain, judged: Judged, summary: Mapping[str, Any]) -> str:
         probability=_stated(judged),
         reliability=_reliability(judged),
         sources=sources(summary),
-        confusion=confusion(domain, judged),
+        confusion=confusion(labels, judged),
+        study=study_sections(study) if study else "",
         members=_members(summary),
     )
 
@@ -71,17 +83,18 @@ def _what_is_judged(judged: Judged) -> str:
 
 
 def _tiles(summary: Mapping[str, Any]) -> str:
+    main = AGGREGATOR if AGGREGATOR in summary["auroc"] else PROBABILITY_OF
     likely = _within(summary["accuracy_interval"])
     balanced = _within(summary["balanced_accuracy_interval"])
     shown = [
-        (percent(summary["accuracy"]), f"accuracy of the vote{likely}"),
+        (percent(summary["accuracy"]), f"accuracy of {_who(summary)}{likely}"),
         (percent(summary["balanced_accuracy"]), f"balanced accuracy{balanced}"),
-        (percent(summary["kept_accuracy"][PROBABILITY_OF]["20"]), "accuracy with 20 % deferred"),
-        (percent(summary["auroc"][PROBABILITY_OF]), "AUROC: wrong against right"),
+        (percent(summary["kept_accuracy"][main]["20"]), "accuracy with 20 % deferred"),
+        (percent(summary["auroc"][main]), "AUROC: wrong against right"),
         _of_sides_or_labels(summary),
         (percent(summary["json_validity"]), "answers that parsed as they were"),
         (f"{summary['ece']:.3f}", "calibration error (ECE)"),
-        (f"{summary['seconds_per_case']:.2f} s", "a case, all members and stages"),
+        (_seconds(summary["seconds_per_case"]), "a case, all members and stages"),
     ]
     return "".join(f"<li><b>{value}</b><span>{name}</span></li>" for value, name in shown)
 
@@ -92,6 +105,15 @@ def _of_sides_or_labels(summary: Mapping[str, Any]) -> tuple[str, str]:
     return f"{summary['macro_f1']:.3f}", "macro F1"
 
 
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 0.01 else f"{seconds * 1000:.1f} ms"
+
+
+def _who(summary: Mapping[str, Any]) -> str:
+    chosen = summary.get("aggregator", {}).get("chosen", VOTE)
+    return "the learned aggregator" if chosen == LEARNED else "the vote"
+
+
 def _within(interval: Sequence[float] | None) -> str:
     return "" if interval is None else f" ({percent(interval[0])} to {percent(interval[1])})"
 
@@ -100,7 +122,7 @@ def _curves(judged: Judged, drawn: Mapping[str, str]) -> str:
     accuracy = 1 - float(judged.wrong.mean())
     lines = [Line("deferring at random", [(0, accuracy), (_MOST_DEFERRED, accuracy)], "plain")]
     for method, style in drawn.items():
-        kept = 1 - metrics.rc_curve(judged.scores[method], judged.wrong)[::-1]
+        kept = 1 - metrics.rc_curve(judged.scores[method], judged.wrong_of(method))[::-1]
         points = [
             (place / len(kept), float(value))
             for place, value in enumerate(kept)
@@ -137,6 +159,8 @@ def _scores(summary: Mapping[str, Any]) -> str:
 
 
 def _stated(judged: Judged) -> str:
+    if AGGREGATOR in judged.scores:
+        return "P(error) of whoever decides, fitted on other cases."
     if judged.calibrated:
         return f"P(error) of the calibration that ships, from {NAMES[PROBABILITY_OF]}."
     return "There is no calibration for these members: 1 − the winner's share of the vote."

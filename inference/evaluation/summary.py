@@ -52,9 +52,9 @@ def summarise(judged: Judged, seconds_per_case: float) -> dict[str, object]:
             name: _rounded((judged.by_member[:, index] == judged.truth).mean())
             for index, name in enumerate(judged.members)
         },
-        "kept_accuracy": {method: _kept(values, wrong) for method, values in scores.items()},
-        "aurc": {m: _rounded(metrics.aurc(values, wrong)) for m, values in scores.items()},
-        "auroc": {m: _rounded(metrics.auroc(values, wrong)) for m, values in scores.items()},
+        "kept_accuracy": {m: _kept(s, judged.wrong_of(m)) for m, s in scores.items()},
+        "aurc": {m: _rounded(metrics.aurc(s, judged.wrong_of(m))) for m, s in scores.items()},
+        "auroc": {m: _rounded(metrics.auroc(s, judged.wrong_of(m))) for m, s in scores.items()},
         "ece": _rounded(metrics.ece(judged.probability, wrong)),
         **({} if judged.novel is None else {"novel": _rounded(judged.novel.mean())}),
         **({"sources": _sources(judged)} if any(judged.sources) else {}),

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from inference.evaluation.folder import SIDES, sides_of
+from inference.evaluation.folder import SIDES, LabelSet
 from inference.evaluation.judging import Judged
-from inference.pipeline.domains import Domain
 from inference.uq.types import Objects
 
 NOTHING = "none"
@@ -54,15 +53,15 @@ def sources(summary: Mapping[str, Any]) -> str:
     return f'<h2>Source by source</h2><p class="soft">{meaning}</p>{drawn}'
 
 
-def confusion(domain: Domain, judged: Judged) -> str:
+def confusion(labels: LabelSet, judged: Judged) -> str:
     """A section: which label is taken for which, or else which side, and by which labels."""
     if judged.side_votes is None:
         axes = "Rows: what the picture shows. Columns: what the ensemble says."
-        drawn = _labels_taken(domain.label_ids, judged)
+        drawn = _labels_taken(labels.ids, judged)
     else:
         axes = "Columns: what there was. Rows: the side that is said, and the label behind it."
         by_side = _said_of_sides(judged.truth, judged.predicted, {side: side for side in SIDES})
-        by_label = _said_of_sides(judged.truth, judged.side_votes.labels, sides_of(domain))
+        by_label = _said_of_sides(judged.truth, judged.side_votes.labels, labels.sides)
         drawn = f'<div class="pair"><div>{by_side}</div><div>{by_label}</div></div>'
     return f'<h2>What is taken for what</h2><p class="soft">{axes}</p>{drawn}'
 

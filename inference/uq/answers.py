@@ -1,7 +1,7 @@
 """What an ensemble said about a batch of cases, as arrays, and the label it votes for."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -118,6 +118,15 @@ class Answers:
         """What these members said, in this order."""
         order = [self.members.index(name) for name in members]
         return self._each(lambda array: array[:, order], members)
+
+    def renamed(self, names: Mapping[str, str]) -> "Answers":
+        """The same answers with other names for the labels; one without a new name is missing."""
+        again: dict[str, Any] = {}
+        for kind in ("labels", "reflected", "samples"):
+            array = getattr(self, kind)
+            flat = [names.get(label, "") for label in array.ravel()]
+            again[kind] = np.array(flat, dtype=object).reshape(array.shape)
+        return replace(self, **again)
 
     def _each(
         self, change: Callable[[Any], Any], members: Sequence[str] | None = None

@@ -11,11 +11,12 @@ from inference.uq.types import Bools, Floats, Marks, Numbers
 MIN_CASES = 20
 MOST_CASES = 500  # of a side, in the comparison of texts: enough to tell, and quick
 SHUFFLES = 999
+FEWEST_TEXTS = 10
 
 
 @dataclass(frozen=True)
 class DriftSignal:
-    """One comparison with the calibration window. `p_value` is NaN below 20 cases on a side."""
+    """One comparison with the calibration window. `p_value` is NaN with too few cases on a side."""
 
     name: str
     statistic: float
@@ -90,8 +91,8 @@ def embedding_drift(
     """
     rng = np.random.default_rng(seed)
     before, after = (_unit_rows(side, rng) for side in (window, recent))
-    if min(len(before), len(after)) < MIN_CASES:
-        return _too_few(name, len(before), len(after))
+    if min(len(before), len(after)) < FEWEST_TEXTS:
+        return _too_few(name, len(before), len(after), FEWEST_TEXTS)
     inner = np.vstack([before, after]) @ np.vstack([before, after]).T
     is_new = np.arange(len(inner)) >= len(before)
     seen = _squared_distance(inner, is_new[None, :])[0]
@@ -134,7 +135,7 @@ def _largest_change(before: Counter[str], after: Counter[str], labels: Sequence[
     return f"{name} went from {old[label]:.0%} of the cases in calibration to {new[label]:.0%}"
 
 
-def _too_few(name: str, window: int, recent: int) -> DriftSignal:
-    side, count = ("calibration", window) if window < MIN_CASES else ("the recent past", recent)
-    text = f"Drift of the {name} is not judged yet: {count} of {MIN_CASES} cases in {side}."
+def _too_few(name: str, window: int, recent: int, fewest: int = MIN_CASES) -> DriftSignal:
+    side, count = ("calibration", window) if window < fewest else ("the recent past", recent)
+    text = f"Drift of the {name} is not judged yet: {count} of {fewest} cases in {side}."
     return DriftSignal(name, float("nan"), float("nan"), False, text)

@@ -17,6 +17,7 @@ from inference.evaluation.charts import (
     Line,
     line_chart,
 )
+from inference.evaluation.folder import label_set_of
 from inference.evaluation.page import NAMES, render
 from inference.evaluation.summary import summarise
 from inference.pipeline.domains import load_domain
@@ -24,7 +25,7 @@ from inference.uq.ensemble import label_free_scores
 from tests.evaluation.test_judging import case, judged, novel_rooms, room
 from tests.uq.simulated import ensemble
 
-WOUND, HOME = load_domain("wound"), load_domain("home")
+WOUND, HOME = label_set_of(load_domain("wound")), label_set_of(load_domain("home"))
 CASES = (
     case("Burns", "Burns", "Burns", "Burns"),
     case("Cut", "Burns", "Cut", "Cut"),
@@ -89,7 +90,9 @@ def test_each_case_stands_once_in_the_confusion_table() -> None:
 
 
 def home_page() -> str:
-    sides = {label.id: "normal" if label.normal else "abnormal" for label in HOME.labels}
+    sides = {
+        label.id: "normal" if label.normal else "abnormal" for label in load_domain("home").labels
+    }
     result = judged(
         room("abnormal", "x", *[("fall", -0.1)] * 3),
         room("abnormal", "x", *[("pet", -0.1)] * 3),
@@ -117,7 +120,7 @@ def test_sides_stand_beside_the_labels_that_they_are_of() -> None:
         "abnormal": ["1", "1"],
         "none": ["1", ""],
     }
-    assert list(labels) == ["", *HOME.label_ids, "none"]
+    assert list(labels) == ["", *HOME.ids, "none"]
     assert labels["fall"] == ["", "1"]
     assert labels["pet"] == ["", "2"]
     assert labels["wild animal"] == labels["person"] == labels["none"] == ["1", ""]
@@ -175,7 +178,16 @@ def test_names_from_outside_cannot_become_markup() -> None:
 
 
 def test_every_score_has_a_name_in_words() -> None:
-    assert {*label_free_scores(ensemble(5)[0]), "s1", "s2", "s3", "alarm", "novelty"} == set(NAMES)
+    assert {
+        *label_free_scores(ensemble(5)[0]),
+        "s1",
+        "s2",
+        "s3",
+        "alarm",
+        "novelty",
+        "learned",
+        "aggregator",
+    } == set(NAMES)
 
 
 def test_a_single_case_makes_a_page() -> None:

@@ -87,13 +87,15 @@ BY_VOTE = "cold_start"
 """The score that decides where the vote does."""
 
 
-def fit(labelled: Labelled, seed: int = 0) -> Fitted:
-    """Learn all that there is to learn; unsound cases teach nothing."""
+def fit(labelled: Labelled, seed: int = 0, *, learn: bool = True) -> Fitted:
+    """Learn all that there is to learn, or only the scores; unsound cases teach nothing."""
     labelled = labelled.take(labelled.sound)
     answers, truth = labelled.answers, labelled.truth
     wrong = (vote(answers)[0] != truth).astype(np.float64)
     calibration = Calibration(seed=seed).fit(answers, 1 - wrong)
     texts = spoken_mean(answers.descriptions)
+    if not learn:
+        return Fitted(calibration, None, None, texts)
     try:
         learned = LearnedAggregator(seed=seed).fit(answers, truth)
     except ValueError:
