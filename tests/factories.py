@@ -90,8 +90,11 @@ def make_case(
     subject: str = "",
     camera: DeviceToken | None = None,
     visual: Numbers | None = None,
+    described: str = "",
 ) -> Case:
     """A case whose members have answered these labels; None is a member that failed.
+
+    `described`: what all of them see; something of its own in each case where it is left out.
 
     The run is finished, and so the case decided, unless `finish` is False.
     """
@@ -116,7 +119,7 @@ def make_case(
     )
     run = make_run(observation, len(labels))
     for member, label, second in zip(MEMBERS, labels, reflected or labels, strict=False):
-        add_answer(run, member, label, second, disagreement)
+        add_answer(run, member, label, second, disagreement, described)
     if finish:
         finish_run(run_id=run.id)
         case.refresh_from_db()
@@ -138,7 +141,12 @@ def make_run(observation: Observation, members: int = 3) -> Run:
 
 
 def add_answer(
-    run: Run, member: str, label: str | None, reflected: str | None, disagreement: float
+    run: Run,
+    member: str,
+    label: str | None,
+    reflected: str | None,
+    disagreement: float,
+    described: str = "",
 ) -> None:
     """Mark a member's job as done and store its three traces, or as failed without a label."""
     job = run.jobs.get(member=member)
@@ -149,11 +157,11 @@ def add_answer(
         return
     picture = str(run.observation_id)
     said = {
-        Stage.COMPREHENSION: {"description": f"{member} sees {picture}"},
+        Stage.COMPREHENSION: {"description": f"{member} sees {described or picture}"},
         Stage.ANALYSIS: {"reasoning": f"{member} thinks {label}", "label": label},
         Stage.REFLECTION: {"reflection": "kept", "label": reflected or label},
     }
-    near = {Stage.COMPREHENSION: picture, Stage.ANALYSIS: label}
+    near = {Stage.COMPREHENSION: described or picture, Stage.ANALYSIS: label}
     for stage, fields in said.items():
         text = f"{member} {picture}"
         row = vector(text, near[stage], disagreement) if stage in near else None

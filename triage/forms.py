@@ -4,6 +4,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from inference.pipeline.domains import Domain
+from inference.uq.promotion import LEARNED
 from triage.choices import PolicyMode
 from triage.services.reviews import MAX_COMMENT
 
@@ -34,6 +35,7 @@ class ProposeForm(forms.Form):
         ("cold_start", _("votes and reasonings (needs no labels)")),
         ("alarm", _("the three stages combined (ALARM)")),
         ("vote_entropy", _("votes alone")),
+        (LEARNED, _("the learned aggregator, with a label of its own")),
     )
 
     mode = forms.ChoiceField(label=_("Choose the threshold by"), choices=MODES)

@@ -226,6 +226,9 @@ class Calibration(AppendOnly):
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="calibrations")
     domain = models.CharField(max_length=40)
     parameters = models.JSONField()
+    aggregator = models.JSONField(
+        null=True, help_text="inference.uq's LearnedAggregator; None with too few labels."
+    )
     ensemble = models.CharField(max_length=64, help_text="Signature of the runs it was fitted on.")
     window = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -253,6 +256,10 @@ class Policy(models.Model):
     mode = models.CharField(max_length=12, choices=PolicyMode)
     threshold = models.FloatField(null=True, help_text="Accept at or below; None accepts nothing.")
     choice = models.JSONField(default=dict, help_text="How the threshold was chosen, with bounds.")
+    fallback = models.JSONField(
+        default=dict,
+        help_text="Method and threshold by which the vote decides once `learned` is withdrawn.",
+    )
     replay = models.JSONField(default=dict, help_text="What it would have done with past cases.")
     audit_share = models.FloatField()
     proposed_by = models.ForeignKey(
@@ -294,6 +301,18 @@ class Policy(models.Model):
         super().save(*args, **kwargs)  # type: ignore[arg-type]
 
 
+class Withdrawal(AppendOnly):
+    """A learned aggregator stopped beating the vote: from here on the vote decides, by fallback."""
+
+    policy = models.OneToOneField(Policy, on_delete=models.CASCADE, related_name="withdrawal")
+    reason = models.TextField()
+    evidence = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"withdrawal from {self.policy}"
+
+
 class Decision(AppendOnly):
     """A policy applied to a run.
 
@@ -311,6 +330,10 @@ class Decision(AppendOnly):
     threshold = models.FloatField(null=True)
     reasons = models.JSONField(default=list, help_text="Codes; triage.reasons has the words.")
     explanation = models.JSONField(default=dict, help_text="Levels a stage and P(error).")
+    learned_label = models.CharField(
+        max_length=80, blank=True, help_text="What the learned aggregator said, deciding or not."
+    )
+    learned_error = models.FloatField(null=True, help_text="The P(error) that it stated.")
     label_probability = models.FloatField()
     audited = models.BooleanField(default=False)
     decided_at = models.DateTimeField(auto_now_add=True)

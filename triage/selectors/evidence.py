@@ -8,7 +8,7 @@ from django.db.models import Q
 from inference.models import Run
 from inference.services.answers import answers_of
 from inference.uq.answers import Answers
-from inference.uq.types import Bools, Floats
+from inference.uq.types import Bools, Floats, Ints, Objects
 from triage.choices import CaseStatus, Outcome
 from triage.models import Decision, Site
 from triage.reasons import LEARNING, UNFAMILIAR, kinds
@@ -29,7 +29,8 @@ class Evidence:
         labelled: (n,) an expert has answered, in a way whose probability is known: because it was
             deferred, or drawn for audit. An accepted case that somebody opened out of curiosity is
             not labelled in this sense.
-        wrong: (n,) 1.0 where the ensemble's label differs from the expert's, NaN where unlabelled.
+        truth: (n,) the expert's label, "" where unlabelled.
+        wrong: (n,) 1.0 where the vote differs from the expert's label, NaN where unlabelled.
         probability: (n,) in (0, 1], with which the case was to be labelled.
         trusted: (n,) nothing was missing, unreadable or unfamiliar, so that it may be accepted at
             all.
@@ -40,6 +41,7 @@ class Evidence:
     decisions: list[Decision]
     answers: Answers
     labelled: Bools
+    truth: Objects
     wrong: Floats
     probability: Floats
     trusted: Bools
@@ -49,18 +51,23 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.decisions)
 
-    def take(self, rows: Bools) -> "Evidence":
-        """The cases of a mask (n,)."""
+    def take(self, rows: Bools | Ints) -> "Evidence":
+        """The cases at `rows` (indices or mask)."""
         return Evidence(
-            decisions=[row for row, kept in zip(self.decisions, rows, strict=True) if kept],
+            decisions=[self.decisions[row] for row in np.arange(len(self))[rows]],
             answers=self.answers.take(rows),
             labelled=self.labelled[rows],
+            truth=self.truth[rows],
             wrong=self.wrong[rows],
             probability=self.probability[rows],
             trusted=self.trusted[rows],
             learning=self.learning[rows],
             accepted=self.accepted[rows],
         )
+
+    def wrong_of(self, labels: Objects) -> Floats:
+        """1.0 where these labels (n,) differ from the expert's, NaN where unlabelled."""
+        return np.where(self.labelled, (labels != self.truth).astype(np.float64), np.nan)
 
     @property
     def weights(self) -> Floats:
@@ -88,11 +95,13 @@ def gather(
     if not decisions:
         return None
     labelled = np.array([_is_labelled(row) for row in decisions])
-    differs = np.array([float(row.case.label != row.label) for row in decisions])
+    truth = np.array([row.case.label for row in decisions], dtype=object)
+    differs = np.array([float(row.case.label != row.run.prediction) for row in decisions])
     return Evidence(
         decisions=decisions,
         answers=answers_of([row.run for row in decisions]),
         labelled=labelled,
+        truth=np.where(labelled, truth, ""),
         wrong=np.where(labelled, differs, np.nan),
         probability=np.array([row.label_probability for row in decisions]),
         trusted=np.array([_is_trusted(row) for row in decisions]),

@@ -125,7 +125,9 @@ def standing(source: Source, since: datetime | None) -> Standing:
     rule = rule_of(active_policy(source.site, source.domain), evidence)
     if rule is None:
         return Standing(checked, checked - int(wrong.sum()))
-    acceptable = rule.apply(evidence)[0] & evidence.labelled
+    applied = rule.apply(evidence)
+    acceptable = applied.accepted & evidence.labelled
+    wrong = evidence.labelled & (evidence.wrong_of(applied.labels) > 0)
     return Standing(
         checked=checked,
         right=checked - int(wrong.sum()),

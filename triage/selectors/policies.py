@@ -13,13 +13,16 @@ from django.utils.translation import gettext_lazy as _lazy
 
 from inference.pipeline.domains import load_domain
 from inference.uq.drift import MIN_CASES, label_drift, score_drift
+from inference.uq.promotion import LEARNED
 from inference.uq.types import Floats
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
 from triage.models import Case, Decision, Policy, Site
+from triage.selectors.aggregators import AggregatorView, aggregator_view
 from triage.selectors.audits import audit_estimate
 from triage.selectors.fitted import fitted_of
 from triage.selectors.learning import SourceRow, source_rows
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
+from triage.selectors.rules import in_force_of
 
 RECENT = 200
 VOID = _lazy(
@@ -61,6 +64,7 @@ class PoliciesPage:
     decided: int
     drift: list[str]
     sources: list[SourceRow]
+    aggregator: AggregatorView
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
         decided=len(decided),
         drift=drift,
         sources=source_rows(site),
+        aggregator=aggregator_view(site),
     )
 
 
@@ -140,6 +145,12 @@ def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
 
 def in_a_sentence(policy: Policy) -> str:
     """What a policy does and what it promises."""
+    if policy.method == LEARNED and policy.mode != PolicyMode.DEFER_ALL:
+        return _("The learned aggregator decides on the label. ") + _promise(policy)
+    return _promise(policy)
+
+
+def _promise(policy: Policy) -> str:
     if policy.mode == PolicyMode.DEFER_ALL:
         return _("Every case goes to a person.")
     if policy.threshold is None:
@@ -215,7 +226,7 @@ def _drift(site: Site) -> list[str]:
     rows = Decision.objects.filter(
         case__site=site,
         case__domain=site.domain,
-        method=policy.method,
+        method=in_force_of(policy).method,
         score__isnull=False,
         run__ensemble=policy.calibration.ensemble,
     ).order_by("-pk")
@@ -223,7 +234,7 @@ def _drift(site: Site) -> list[str]:
     scores, labels = _scores_and_labels(rows.filter(decided_at__gt=since))
     old_scores, old_labels = _scores_and_labels(rows.filter(decided_at__lte=since))
     window = fitted_of(policy.calibration).window_
-    if len(old_scores) < MIN_CASES and window is not None:
+    if len(old_scores) < MIN_CASES and window is not None and policy.method in window.scores:
         old_scores, old_labels = window.scores[policy.method], list(window.labels)
     signals = (score_drift(old_scores, scores), label_drift(old_labels, labels))
     return [signal.sentence for signal in signals if signal.drifted]

@@ -10,8 +10,8 @@ def active_policy(site: Site, domain: str) -> Policy | None:
     """The policy in force, if any."""
     return (
         Policy.objects.filter(site=site, domain=domain, status=PolicyStatus.ACTIVE)
-        .select_related("calibration", "site")
-        .defer("calibration__parameters", "replay")
+        .select_related("calibration", "site", "withdrawal")
+        .defer("calibration__parameters", "calibration__aggregator", "replay")
         .first()
     )
 

@@ -1,6 +1,6 @@
 """What experts said becomes the next threshold: a refitted calibration and a draft policy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from django.conf import settings
@@ -9,9 +9,14 @@ from django.db import transaction
 
 from inference.ensemble import current_signature
 from inference.pipeline.domains import load_domain
+from inference.uq.aggregator import LearnedAggregator
 from inference.uq.calibration import ErrorCalibrator
+from inference.uq.drift import embedding_drift
 from inference.uq.ensemble import MIN_CASES
 from inference.uq.ensemble import Calibration as FittedCalibration
+from inference.uq.features import spoken_mean
+from inference.uq.promotion import LEARNED, Choice, Comparison, compare
+from inference.uq.promotion import choose as choose_aggregator
 from inference.uq.thresholds import ThresholdChoice, by_cost, by_percentile, guaranteed_risk
 from inference.uq.types import Bools, Floats
 from triage.choices import PolicyMode, PolicyStatus
@@ -20,7 +25,7 @@ from triage.models import Calibration, Policy, Site
 from triage.selectors.evidence import Evidence, gather
 from triage.selectors.fitted import fitted_of, rebuilt
 from triage.selectors.policy_state import active_policy, new_labels
-from triage.selectors.rules import Rule
+from triage.selectors.rules import Rule, rule_with
 from triage.services.policies import drop_policy, propose_policy
 
 FEWEST_LABELS = 5
@@ -31,6 +36,8 @@ PRIOR_CASES = 50.0
 DEFAULT_RISK, DEFAULT_DELTA = 0.10, 0.10
 DEFAULT_REVIEW_COST = 0.25
 STARTING_METHOD = "cold_start"
+# The newest cases, whose texts must resemble those that were learned from.
+RECENT = 200
 # Scores that no label has shaped: only on these can labels of the same cases prove something.
 UNFITTED = frozenset({"cold_start", "vote_entropy"})
 
@@ -73,19 +80,26 @@ def refit(*, site: Site, domain: str, actor: AbstractBaseUser | None = None) -> 
             f"There are {labels} expert labels; {FEWEST_LABELS} are needed to refit.", "few_labels"
         )
     fitted, own = _fit(site, domain, evidence)
-    active = active_policy(site, domain)
-    method = active.method if active else STARTING_METHOD
-    mode, choice, details = choose(
-        labelled_rows(fitted, method, evidence, own, _look(site, domain))
-    )
-    rule = Rule(fitted, method, choice.threshold if choice.qualifies else None)
+    learned = learn(evidence)
+    method, look = _voting_method(site, domain), _look(site, domain)
+    mode, choice, details = choose(labelled_rows(fitted, method, evidence, own, look))
+    rule, fallback = _rule(fitted, method, choice), None
+    if learned and learned.choice.chosen == LEARNED:
+        fallback = rule
+        mode, choice, details = choose(learned.rows(look))
+        rule = replace(
+            _rule(fitted, LEARNED, choice),
+            learned=learned.model,
+            learned_from=tuple(learned.learned_from),
+        )
     with transaction.atomic():
         calibration = Calibration.objects.create(
             site=site,
             domain=domain,
             parameters=fitted.to_dict(),
+            aggregator=learned.model.to_dict() if learned else None,
             ensemble=evidence.decisions[0].run.ensemble,
-            window=_window(evidence, own),
+            window=_window(evidence, own) | (learned.to_dict() if learned else {}),
         )
         _drop_older_refits(site, domain, actor)
         return propose_policy(
@@ -93,12 +107,26 @@ def refit(*, site: Site, domain: str, actor: AbstractBaseUser | None = None) -> 
             domain=domain,
             calibration=calibration,
             rule=rule,
+            fallback=fallback,
             evidence=evidence,
             mode=mode,
             choice=choice,
             actor=actor,
             details=details | {"labels": labels, "refit": True},
         )
+
+
+def _voting_method(site: Site, domain: str) -> str:
+    """The score that decides where the vote does: of the policy in force, or of its fallback."""
+    active = active_policy(site, domain)
+    method = active.method if active else ""
+    if active and method == LEARNED:
+        method = active.fallback.get("method", "")
+    return method or STARTING_METHOD
+
+
+def _rule(fitted: FittedCalibration, method: str, choice: ThresholdChoice) -> Rule:
+    return Rule(fitted, method, choice.threshold if choice.qualifies else None)
 
 
 def refit_when_due(*, site: Site, domain: str) -> Policy | None:
@@ -134,10 +162,8 @@ def propose_by_hand(
     calibration = Calibration.objects.filter(site=site, domain=domain).order_by("-pk").first()
     if calibration is None:
         raise Refused("There is no calibration here yet: every case is deferred.", "no_calibration")
-    fitted = fitted_of(calibration)
     evidence = gather(site=site, domain=domain, ensemble=calibration.ensemble)
-    own = bool(calibration.window.get("own"))
-    rows = labelled_rows(fitted, method, evidence, own, _look(site, domain))
+    rows = _rows_of(calibration, method, evidence, _look(site, domain))
     if mode == PolicyMode.GUARANTEED and not rows.provable:
         raise Refused(
             "These labels have shaped this score, so they cannot prove an error rate on it. "
@@ -151,12 +177,120 @@ def propose_by_hand(
         site=site,
         domain=domain,
         calibration=calibration,
-        rule=Rule(fitted, method, choice.threshold),
+        rule=rule_with(calibration, method, choice.threshold),
+        fallback=_fallback(calibration, method, evidence),
         evidence=evidence,
         mode=mode,
         choice=choice,
         actor=actor,
         details={"value": value, "confidence": 1 - DEFAULT_DELTA},
+    )
+
+
+def _rows_of(
+    calibration: Calibration, method: str, evidence: Evidence | None, look: int
+) -> Labelled:
+    """The labelled cases to choose a threshold on, for a score of a stored calibration.
+
+    Raises:
+        Refused: the learned aggregator is asked for, and there is none or it has shown no gain.
+    """
+    own = bool(calibration.window.get("own"))
+    if method != LEARNED:
+        return labelled_rows(fitted_of(calibration), method, evidence, own, look)
+    chosen = calibration.window.get("learned", {})
+    if chosen.get("chosen") != LEARNED:
+        raise Refused(
+            chosen.get("why") or "There are too few labels to learn from: the vote decides.",
+            "not_learned",
+        )
+    rule = rule_with(calibration, LEARNED, None)
+    assert evidence is not None and rule.learned is not None  # it was learned from evidence
+    return _learned_rows(rule, evidence, look)
+
+
+def _learned_rows(rule: Rule, evidence: Evidence, look: int) -> Labelled:
+    """Opinions on labelled cases: held out where it learned from them, fresh where it did not.
+
+    Only fresh ones can prove an error rate, and only once there are enough of them.
+    """
+    applied = rule.apply(evidence)
+    known = evidence.labelled & evidence.trusted & np.isfinite(applied.scores)
+    fresh = known & ~np.isin([row.pk for row in evidence.decisions], rule.learned_from)
+    provable = int(fresh.sum()) >= OWN_LABELS
+    rows = fresh if provable else known
+    return Labelled(
+        scores=applied.scores[rows],
+        wrong=evidence.wrong_of(applied.labels)[rows],
+        weights=evidence.weights[rows],
+        own=np.ones(int(rows.sum()), bool),
+        provable=provable,
+        look=look,
+        all_scores=applied.scores[evidence.trusted & np.isfinite(applied.scores)],
+    )
+
+
+def _fallback(calibration: Calibration, method: str, evidence: Evidence | None) -> Rule | None:
+    """How the vote decides once the learned aggregator is withdrawn: at the least expected cost."""
+    if method != LEARNED:
+        return None
+    own = bool(calibration.window.get("own"))
+    rows = labelled_rows(fitted_of(calibration), STARTING_METHOD, evidence, own)
+    choice = _by_mode(rows, PolicyMode.COST, DEFAULT_REVIEW_COST)
+    return _rule(fitted_of(calibration), STARTING_METHOD, choice)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A learned aggregator, what it learned from, and whether it may decide."""
+
+    model: LearnedAggregator
+    evidence: Evidence
+    learned_from: list[int]
+    comparison: Comparison
+    choice: Choice
+
+    def rows(self, look: int) -> Labelled:
+        """Its held-out opinions, to choose a threshold on; they prove nothing."""
+        rule = Rule(FittedCalibration(), LEARNED, None, self.model, tuple(self.learned_from))
+        return _learned_rows(rule, self.evidence, look)
+
+    def to_dict(self) -> dict[str, object]:
+        """What a calibration's window keeps of it."""
+        return {
+            "learned": {
+                "chosen": self.choice.chosen,
+                "why": self.choice.why,
+                "comparison": self.comparison.to_dict(),
+            },
+            "learned_from": self.learned_from,
+        }
+
+
+def learn(evidence: Evidence) -> Learned | None:
+    """Learn from all trusted cases that experts labelled; None with too few.
+
+    Labels enter unweighted; the comparison with the vote is weighted by 1 / the probability of
+    each label, so that it speaks of all cases and not only of the deferred.
+    """
+    trusted = evidence.take(evidence.trusted)
+    try:
+        model = LearnedAggregator().fit(trusted.answers, trusted.truth)
+    except ValueError:
+        return None
+    rows = model.rows_
+    labelled = trusted.take(rows)
+    comparison = compare(
+        labelled.wrong, labelled.wrong_of(model.held_out_.labels), labelled.weights
+    )
+    texts = spoken_mean(trusted.answers.descriptions)
+    drift = embedding_drift(texts[rows], texts[:RECENT])
+    return Learned(
+        model=model,
+        evidence=evidence,
+        learned_from=[row.pk for row in labelled.decisions],
+        comparison=comparison,
+        choice=choose_aggregator(comparison, drift),
     )
 
 
@@ -270,7 +404,8 @@ def _with_own_errors(fitted: FittedCalibration, evidence: Evidence) -> FittedCal
     """The shipped stages, with P(error) fitted on the shipped window and the site's own labels."""
     for method in fitted.cuts_:
         rows = labelled_rows(fitted, method, evidence, own=False)
-        fitted.errors_[method] = ErrorCalibrator().fit(rows.scores, rows.wrong, rows.weights)
+        if len(rows.scores):
+            fitted.errors_[method] = ErrorCalibrator().fit(rows.scores, rows.wrong, rows.weights)
     return fitted
 
 

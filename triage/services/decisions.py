@@ -17,13 +17,15 @@ from inference.services.answers import answers_of
 from inference.services.runs import finite, store_scores
 from inference.services.sweep import each
 from inference.uq.ensemble import STAGE_METHODS
+from inference.uq.promotion import LEARNED
 from triage.choices import CaseStatus, Outcome, PolicyMode
 from triage.models import Case, Decision, Policy
 from triage.reasons import UNFAMILIAR, kinds
 from triage.selectors.familiarity import familiarity
-from triage.selectors.fitted import fitted_of
+from triage.selectors.fitted import fitted_of, learned_of
 from triage.selectors.learning import source_of
 from triage.selectors.policy_state import active_policy
+from triage.selectors.rules import InForce, in_force_of
 from triage.services import learning
 from triage.services.history import record
 from triage.services.states import move
@@ -34,10 +36,19 @@ WEIGHT = {"high": 3.0, "unknown": 3.0, "medium": 2.0, "low": 1.0}
 
 
 @dataclass(frozen=True)
+class Learned:
+    """What a learned aggregator says of a run, deciding or in the shadow; nothing without one."""
+
+    label: str = ""
+    error: float | None = None
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a policy says of a run, before it is written down.
 
-    `score` and `threshold` are None where there is none; `reasons` are codes of triage.reasons.
+    `score` and `threshold` are None where there is none; `reasons` are codes of triage.reasons;
+    `label` is that of whoever decides, the vote or the learned aggregator.
     """
 
     outcome: Outcome
@@ -45,6 +56,8 @@ class Verdict:
     score: float | None = None
     threshold: float | None = None
     method: str = ""
+    label: str = ""
+    learned: Learned = Learned()
     scores: dict[str, float] = field(default_factory=dict)
     explanation: dict[str, Any] = field(default_factory=dict)
 
@@ -80,7 +93,7 @@ def _safe_verdict(run: Run, policy: Policy | None) -> Verdict:
             return judge(run, policy)
     except Exception:
         log.exception("no verdict on %s: it is deferred", run)
-        return Verdict(Outcome.DEFER, ["decision_failed"])
+        return Verdict(Outcome.DEFER, ["decision_failed"], label=run.prediction)
 
 
 def judge(run: Run, policy: Policy | None) -> Verdict:
@@ -90,30 +103,47 @@ def judge(run: Run, policy: Policy | None) -> Verdict:
     """
     case: Case = run.observation.case
     found = familiarity(case, run)
-    scores = scores_of(run, policy)
-    method = policy.method if policy else ""
+    learned = _learned(run, policy)
+    scores = scores_of(run, policy) | ({LEARNED: learned.error} if learned.error else {})
+    in_force = in_force_of(policy) if policy else InForce("", None)
+    method, threshold = in_force.method, in_force.threshold
     score = scores.get(method)
     score = float(score) if score is not None and math.isfinite(score) else None
-    threshold = policy.threshold if policy else None
     reasons = [
         *run.problems,
-        *_objections(run, policy, score),
+        *_objections(run, policy, score, threshold),
         *(found.objections if found else []),
         *learning.objections(source_of(case)),
     ]
-    explanation = explain(policy, scores, score)
+    explanation = explain(policy, method, scores, score)
     return Verdict(
         outcome=Outcome.DEFER if reasons else Outcome.ACCEPT,
         reasons=reasons or ["certain"],
         score=score,
         threshold=threshold,
         method=method,
+        label=learned.label if method == LEARNED and learned.label else run.prediction,
+        learned=learned,
         scores=scores,
         explanation=explanation | (found.to_dict() if found else {}),
     )
 
 
-def _objections(run: Run, policy: Policy | None, score: float | None) -> list[str]:
+def _learned(run: Run, policy: Policy | None) -> Learned:
+    """The opinion of the policy's learned aggregator, if it has one for this ensemble."""
+    calibration = policy.calibration if policy else None
+    if calibration is None or calibration.ensemble != run.ensemble:
+        return Learned()
+    model = learned_of(calibration)
+    if model is None or run.status != Run.Status.SCORED:
+        return Learned()
+    opinion = model.predict(answers_of([run], model.members_))
+    return Learned(str(opinion.labels[0]), finite(float(opinion.error[0])))
+
+
+def _objections(
+    run: Run, policy: Policy | None, score: float | None, threshold: float | None
+) -> list[str]:
     """Why the policy does not accept; empty only if everything that acceptance needs is there."""
     if run.status != Run.Status.SCORED or not run.prediction:
         return ["no_prediction"]
@@ -123,11 +153,11 @@ def _objections(run: Run, policy: Policy | None, score: float | None) -> list[st
         return ["defer_all"]
     if policy.calibration is None or policy.calibration.ensemble != run.ensemble:
         return ["other_ensemble"]
-    if policy.threshold is None or not math.isfinite(policy.threshold):
+    if threshold is None or not math.isfinite(threshold):
         return ["policy_accepts_nothing"]
     if score is None:
         return ["no_score"]
-    return [] if score <= policy.threshold else ["above_threshold"]
+    return [] if score <= threshold else ["above_threshold"]
 
 
 def scores_of(run: Run, policy: Policy | None) -> dict[str, float]:
@@ -141,18 +171,29 @@ def scores_of(run: Run, policy: Policy | None) -> dict[str, float]:
     return scores
 
 
-def explain(policy: Policy | None, scores: dict[str, float], score: float | None) -> dict[str, Any]:
+def explain(
+    policy: Policy | None, method: str, scores: dict[str, float], score: float | None
+) -> dict[str, Any]:
     """Levels (low, medium, high, unknown) a stage and overall, and P(error), for people."""
     if not (policy and policy.calibration):
         return {"levels": {}, "error_probability": None}
     fitted = fitted_of(policy.calibration)
     known = {name: np.array([value]) for name, value in scores.items() if name in fitted.cuts_}
     levels = {name: str(values[0]) for name, values in fitted.levels(known).items()}
-    for stage, method in STAGE_METHODS.items():
-        levels[stage] = levels.get(method, "unknown")
-    levels["overall"] = levels.get(policy.method, "unknown")
-    chance = fitted.error_probability(policy.method, np.array([np.nan if score is None else score]))
+    levels |= {stage: levels.get(one, "unknown") for stage, one in STAGE_METHODS.items()}
+    if method == LEARNED:
+        levels["overall"] = "unknown" if score is None else _level_of(score)
+        return {"levels": levels, "error_probability": score}
+    levels["overall"] = levels.get(method, "unknown")
+    if method not in fitted.cuts_:
+        return {"levels": levels, "error_probability": None}
+    chance = fitted.error_probability(method, np.array([np.nan if score is None else score]))
     return {"levels": levels, "error_probability": finite(float(chance[0]))}
+
+
+def _level_of(error: float) -> str:
+    """low up to 10 % chance of an error, medium up to 30 %, else high."""
+    return "low" if error <= 0.1 else "medium" if error <= 0.3 else "high"
 
 
 def _write_down(case: Case, run: Run, policy: Policy | None, verdict: Verdict) -> Decision:
@@ -165,7 +206,9 @@ def _write_down(case: Case, run: Run, policy: Policy | None, verdict: Verdict) -
         run=run,
         policy=policy,
         outcome=verdict.outcome,
-        label=run.prediction,
+        label=verdict.label,
+        learned_label=verdict.learned.label,
+        learned_error=verdict.learned.error,
         method=verdict.method,
         score=verdict.score,
         threshold=verdict.threshold,
@@ -174,7 +217,7 @@ def _write_down(case: Case, run: Run, policy: Policy | None, verdict: Verdict) -
         label_probability=share,
         audited=audited,
     )
-    _move_on(case, run, decision)
+    _move_on(case, decision)
     record(
         "decided",
         site=case.site,
@@ -186,16 +229,16 @@ def _write_down(case: Case, run: Run, policy: Policy | None, verdict: Verdict) -
     return decision
 
 
-def _move_on(case: Case, run: Run, decision: Decision) -> None:
+def _move_on(case: Case, decision: Decision) -> None:
     if decision.outcome == Outcome.DEFER:
-        move(case, CaseStatus.DEFERRED, due_at=due(case, run, decision))
+        move(case, CaseStatus.DEFERRED, due_at=due(case, decision))
     elif decision.audited:
-        move(case, CaseStatus.AUDIT, label=run.prediction, due_at=due(case, run, decision))
+        move(case, CaseStatus.AUDIT, label=decision.label, due_at=due(case, decision))
     else:
-        move(case, CaseStatus.ACCEPTED, label=run.prediction)
+        move(case, CaseStatus.ACCEPTED, label=decision.label)
 
 
-def due(case: Case, run: Run, decision: Decision) -> datetime:
+def due(case: Case, decision: Decision) -> datetime:
     """When a person should have seen the case: the severer and the less sure, the sooner.
 
     24 hours divided by severity (1 to 3; unknown counts 3) and by uncertainty (1 to 3; an
@@ -207,5 +250,5 @@ def due(case: Case, run: Run, decision: Decision) -> datetime:
     level = decision.explanation.get("levels", {}).get("overall", "unknown")
     if kinds(decision.reasons) & UNFAMILIAR:
         level = "unknown"
-    weight = severity.get(run.prediction, 3) * WEIGHT.get(level, 3.0)
+    weight = severity.get(decision.label, 3) * WEIGHT.get(level, 3.0)
     return case.created_at + timedelta(hours=HOURS_AT_MOST / weight)

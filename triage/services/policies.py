@@ -30,6 +30,7 @@ def propose_policy(
     mode: PolicyMode,
     choice: ThresholdChoice,
     actor: AbstractBaseUser | None = None,
+    fallback: Rule | None = None,
     details: dict[str, Any] | None = None,
 ) -> Policy:
     """Write a draft with its replay over past cases; nothing is decided by it yet.
@@ -37,6 +38,7 @@ def propose_policy(
     Args:
         rule: what it will decide by, fitted as `calibration` holds it.
         evidence: the past cases to replay; None if there are none.
+        fallback: how the vote decides, should the learned aggregator be withdrawn.
         actor: the proposer; None when the system proposes by itself.
         details: what else should be remembered of how the threshold was chosen.
     """
@@ -48,6 +50,7 @@ def propose_policy(
         mode=mode,
         threshold=rule.threshold,
         choice=choice.to_dict() | (details or {}),
+        fallback={"method": fallback.method, "threshold": fallback.threshold} if fallback else {},
         replay=replay(rule=rule, current=active_policy(site, domain), evidence=evidence),
         audit_share=settings.ALARM_AUDIT_SHARE,
         proposed_by_id=actor.pk if actor else None,

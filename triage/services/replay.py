@@ -1,15 +1,16 @@
 """What a policy would have done with past cases, before it counts."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from inference.uq.audit import AcceptedError, accepted_error
-from inference.uq.types import Bools, Floats
+from inference.uq.types import Bools
 from triage.choices import CaseStatus
 from triage.models import Policy
 from triage.selectors.evidence import Evidence
-from triage.selectors.rules import Rule, rule_of
+from triage.selectors.rules import Applied, Rule, rule_of
 
 DEFERRALS = range(0, 65, 5)
 FLIPS_AT_MOST = 200
@@ -24,35 +25,41 @@ def replay(*, rule: Rule, current: Policy | None, evidence: Evidence | None) -> 
     """
     if evidence is None:
         return {"n": 0, "labelled": 0, "learning": 0, "flips": [], "flip_count": 0, "curve": []}
-    proposed, scores = rule.apply(evidence)
-    proposed &= ~evidence.learning
-    before = np.zeros(len(evidence), bool)
+    proposed = _outside_learning(rule.apply(evidence), evidence)
+    before = _nothing(proposed)
     if in_force := rule_of(current, evidence):
-        before = in_force.apply(evidence)[0] & ~evidence.learning
-    changed = np.flatnonzero(proposed != before)
+        before = _outside_learning(in_force.apply(evidence), evidence)
+    changed = np.flatnonzero(proposed.accepted != before.accepted)
     return {
         "n": len(evidence),
         "labelled": int(evidence.labelled.sum()),
         "learning": int(evidence.learning.sum()),
         "current": _summary(before, evidence),
         "proposed": _summary(proposed, evidence),
-        "flips": [_flip(i, proposed, scores, evidence) for i in changed[:FLIPS_AT_MOST]],
+        "flips": [_flip(i, proposed, evidence) for i in changed[:FLIPS_AT_MOST]],
         "flip_count": len(changed),
-        "curve": _curve(scores, evidence),
+        "curve": _curve(proposed, evidence),
     }
 
 
-def _error_among(accepted: Bools, evidence: Evidence) -> AcceptedError:
-    return accepted_error(
-        np.nan_to_num(evidence.wrong), accepted, evidence.labelled, evidence.probability
-    )
+def _outside_learning(applied: Applied, evidence: Evidence) -> Applied:
+    return replace(applied, accepted=applied.accepted & ~evidence.learning)
 
 
-def _summary(accepted: Bools, evidence: Evidence) -> dict[str, Any]:
-    error = _error_among(accepted, evidence)
+def _nothing(applied: Applied) -> Applied:
+    return replace(applied, accepted=np.zeros_like(applied.accepted))
+
+
+def _error_among(applied: Applied, accepted: Bools, evidence: Evidence) -> AcceptedError:
+    wrong = np.nan_to_num(evidence.wrong_of(applied.labels))
+    return accepted_error(wrong, accepted, evidence.labelled, evidence.probability)
+
+
+def _summary(applied: Applied, evidence: Evidence) -> dict[str, Any]:
+    error = _error_among(applied, applied.accepted, evidence)
     known = error.audited > 0
     return {
-        "deferral": float(1 - accepted.mean()),
+        "deferral": float(1 - applied.accepted.mean()),
         "kept_accuracy": 1 - error.estimate if known else None,
         "low": 1 - error.high if known else None,
         "high": 1 - error.low if known else None,
@@ -60,23 +67,24 @@ def _summary(accepted: Bools, evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _flip(index: int, proposed: Bools, scores: Floats, evidence: Evidence) -> dict[str, Any]:
+def _flip(index: int, proposed: Applied, evidence: Evidence) -> dict[str, Any]:
     """One case that would be decided otherwise; an audit that is still open keeps its secret."""
     decision = evidence.decisions[index]
-    score = float(scores[index])
+    score, accepted = float(proposed.scores[index]), proposed.accepted[index]
     secret = decision.audited and decision.case.status != CaseStatus.RESOLVED
     return {
         "case": str(decision.case_id),
-        "from": "defer" if proposed[index] else "accept",
-        "to": "accept" if proposed[index] else "defer",
+        "from": "defer" if accepted else "accept",
+        "to": "accept" if accepted else "defer",
         "score": score if np.isfinite(score) else None,
-        "label": "" if secret else decision.label,
+        "label": "" if secret else str(proposed.labels[index]),
         "truth": decision.case.label if evidence.labelled[index] else "",
     }
 
 
-def _curve(scores: Floats, evidence: Evidence) -> list[tuple[float, float]]:
+def _curve(applied: Applied, evidence: Evidence) -> list[tuple[float, float]]:
     """(share deferred, kept accuracy) for thresholds from accepting all to deferring most."""
+    scores = applied.scores
     acceptable = np.isfinite(scores) & evidence.trusted & ~evidence.learning
     known = np.where(acceptable, scores, np.inf)
     if not np.isfinite(known).any():
@@ -85,7 +93,7 @@ def _curve(scores: Floats, evidence: Evidence) -> list[tuple[float, float]]:
     for percent in DEFERRALS:
         threshold = np.quantile(known, 1 - percent / 100, method="lower")
         accepted = np.isfinite(known) & (known <= threshold)
-        error = _error_among(accepted, evidence)
+        error = _error_among(applied, accepted, evidence)
         if error.audited:
             points.append((float(1 - accepted.mean()), float(1 - error.estimate)))
     return points

@@ -20,6 +20,7 @@ from triage.services.states import move
 MAX_COMMENT = 2000
 REFIT_WHEN_DUE = "triage.tasks.refit_when_due"
 END_LEARNING = "triage.tasks.end_learning_where_earned"
+WITHDRAW = "triage.tasks.withdraw_where_lost"
 TRIAGE_QUEUE = "triage"
 
 
@@ -103,5 +104,5 @@ def _check(case: Case, *, label: str, version: int, comment: str) -> None:
 
 
 def _tell_worker(site_id: int, domain: str) -> None:
-    for task in (REFIT_WHEN_DUE, END_LEARNING):
+    for task in (REFIT_WHEN_DUE, END_LEARNING, WITHDRAW):
         dispatch.hint(task, site_id, domain, queue=TRIAGE_QUEUE)

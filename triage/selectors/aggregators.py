@@ -1,0 +1,134 @@
+"""Vote or learned aggregator: which decides at a site, why, and how the other would have done."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+
+from inference.uq.drift import DriftSignal, embedding_drift
+from inference.uq.features import spoken_mean
+from inference.uq.promotion import LEARNED, Comparison, compare
+from triage.models import Calibration, Decision, Policy, Site
+from triage.selectors.evidence import LABELLED, gather
+from triage.selectors.policy_state import active_policy
+
+# The newest labelled cases that a learned aggregator has to be ahead on, to go on deciding, and how
+# many labels it takes to judge: with fewer differences than this, one unlucky day would decide.
+WATCHED = 200
+FEWEST_WATCHED = 30
+FEWEST_APART = 5
+# Cases of each side whose texts are compared.
+NEWEST = 300
+
+
+@dataclass(frozen=True)
+class AggregatorView:
+    """`learned`: it decides. `sentence` says why, `shadow` how the two compare since the fit."""
+
+    learned: bool
+    withdrawn: bool
+    sentence: str
+    shadow: str
+
+
+def aggregator_view(site: Site) -> AggregatorView:
+    """Who decides on the label at a site, in words."""
+    policy = active_policy(site, site.domain)
+    newest = Calibration.objects.filter(site=site, domain=site.domain).order_by("-pk").first()
+    told = newest.window.get("learned", {}) if newest else {}
+    learned = bool(policy and policy.method == LEARNED)
+    withdrawal = getattr(policy, "withdrawal", None) if learned else None
+    if withdrawal:
+        sentence = withdrawal.reason
+    elif learned:
+        sentence = _("The learned aggregator decides: policy {version} says so.").format(
+            version=policy.version if policy else ""
+        )
+    else:
+        sentence = _("The vote decides.")
+    if told.get("why"):
+        sentence += " " + _("At the last refit: {why}").format(why=told["why"])
+    return AggregatorView(
+        learned=learned and withdrawal is None,
+        withdrawn=withdrawal is not None,
+        sentence=sentence,
+        shadow=_in_a_sentence(since_fit(policy)) if policy else "",
+    )
+
+
+def since_fit(policy: Policy) -> Comparison:
+    """Vote and learned aggregator on the newest labelled cases since the aggregator was fitted.
+
+    Both opinions were written down when the case was decided, before anybody had answered it.
+    """
+    rows = _opinions(policy).filter(LABELLED).order_by("-pk")
+    table = list(
+        rows.values_list("run__prediction", "learned_label", "case__label", "label_probability")[
+            :WATCHED
+        ]
+    )
+    return compare(
+        np.array([float(row[0] != row[2]) for row in table]),
+        np.array([float(row[1] != row[2]) for row in table]),
+        np.array([1 / row[3] for row in table]),
+    )
+
+
+def _opinions(policy: Policy) -> QuerySet[Decision]:
+    """Decisions with an opinion of the policy's own aggregator."""
+    return Decision.objects.filter(
+        policy__calibration=policy.calibration, case__site=policy.site
+    ).exclude(learned_label="")
+
+
+def why_withdraw(policy: Policy) -> tuple[str, Comparison] | None:
+    """Why a learned aggregator in force should no longer decide; None while it may."""
+    found = since_fit(policy)
+    apart = found.gained + found.lost
+    if found.cases >= FEWEST_WATCHED and apart >= FEWEST_APART and not found.ahead:
+        reason = _(
+            "The learned aggregator was withdrawn, the vote decides: of the last {n} cases that "
+            "people checked, it was right {gained:.0f} times where the vote was wrong, and wrong "
+            "{lost:.0f} times where the vote was right."
+        )
+        return reason.format(n=found.cases, gained=found.gained, lost=found.lost), found
+    drift = texts_drift(policy)
+    if drift is not None and drift.drifted:
+        reason = _("The learned aggregator was withdrawn, the vote decides. {drift}")
+        return reason.format(drift=drift.sentence), found
+    return None
+
+
+def texts_drift(policy: Policy) -> DriftSignal | None:
+    """Whether cases since the fit are described as those were that it learned from."""
+    calibration = policy.calibration
+    if calibration is None:
+        return None
+    after, before = (
+        gather(
+            site=policy.site,
+            domain=policy.domain,
+            ensemble=calibration.ensemble,
+            newest=NEWEST,
+            only=only,
+        )
+        for only in (
+            Q(decided_at__gt=calibration.created_at),
+            Q(pk__in=calibration.window.get("learned_from", [])),
+        )
+    )
+    if before is None or after is None:
+        return None
+    return embedding_drift(
+        spoken_mean(before.answers.descriptions), spoken_mean(after.answers.descriptions)
+    )
+
+
+def _in_a_sentence(found: Comparison) -> str:
+    if not found.cases:
+        return ""
+    return _(
+        "Of {n} cases checked since it was fitted, the learned aggregator was right {gained:.0f} "
+        "times where the vote was wrong, and wrong {lost:.0f} times where the vote was right."
+    ).format(n=found.cases, gained=found.gained, lost=found.lost)
