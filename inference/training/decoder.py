@@ -35,7 +35,7 @@ class DecoderSettings:
     emphasis   weight of the words that depend on the picture, against 1 of all others
     """
 
-    language_steps: int = 500
+    language_steps: int = 2000
     language_rate: float = 2e-3
     passes: float = 2.5
     later: float = 1.0

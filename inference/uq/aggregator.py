@@ -75,7 +75,7 @@ class LearnedAggregator:
         known, shares = encode(truth, self.classes_), vote_shares(answers, self.classes_)
         with threadpool_limits(1):
             self.features_ = CaseFeatures(self.classes_).fit(answers)
-            seen = self.features_.transform(answers)
+            seen = self.features_.transform(answers).matrix()
             self.regression_ = self._regress(seen, known)
             self._judge(seen, shares, known)
         return self
@@ -84,7 +84,8 @@ class LearnedAggregator:
         """Chooses the blend and calibrates P(error) on held-out chances."""
 
         def regress(train: Bools, test: Bools) -> Floats:
-            return self._regress(seen[train], known[train]).predict(seen[test])
+            model = self._regress(seen[train], known[train])
+            return model.chances(seen[test] @ model.weights_.T)
 
         def calibrate(train: Bools, test: Bools) -> Floats:
             model = ErrorCalibrator(kind=self.error_.kind_)
@@ -104,16 +105,18 @@ class LearnedAggregator:
 
     def predict(self, answers: Answers) -> Opinion:
         """Label and P(error) of n cases; the members may come in any order."""
-        chances = self.chances(answers)
         shares = vote_shares(answers, self.classes_)
+        chances = self._mixed(answers.ordered(self.members_), shares)
         error = self.error_.predict(_doubt(chances, shares))
         return Opinion(np.where(np.isfinite(error), _named(chances, self.classes_), ""), error)
 
     def chances(self, answers: Answers) -> Floats:
         """The labels' chances (n, classes), rows summing to 1, before P(error) is calibrated."""
-        answers = answers.ordered(self.members_)
-        shares = vote_shares(answers, self.classes_)
-        learned = self.regression_.predict(self.features_.transform(answers))
+        return self._mixed(answers.ordered(self.members_), vote_shares(answers, self.classes_))
+
+    def _mixed(self, answers: Answers, shares: Floats) -> Floats:
+        seen = self.features_.transform(answers)
+        learned = self.regression_.chances(seen.times(self.regression_.weights_))
         return _mix(learned, shares, self.blend_)
 
     def to_dict(self, *, held_out: bool = True) -> Json:
@@ -225,9 +228,9 @@ class _Regression:
         self.offsets_[model.classes_] = halves[:, 0] * model.intercept_ if two else model.intercept_
         return self
 
-    def predict(self, features: csr_matrix) -> Floats:
-        """Chances (n, classes)."""
-        chances: Floats = softmax(features @ self.weights_.T + self.offsets_, axis=1)
+    def chances(self, products: Floats) -> Floats:
+        """Chances (n, classes) from features times `weights_` (n, classes)."""
+        chances: Floats = softmax(products + self.offsets_, axis=1)
         return chances
 
     def to_dict(self) -> Json:

@@ -66,12 +66,19 @@ class Calibration:
     """
 
     def __init__(
-        self, rank: int = 1, deferral: float = 20, *, folds: int = 5, seed: int = 0
+        self,
+        rank: int = 1,
+        deferral: float = 20,
+        *,
+        folds: int = 5,
+        seed: int = 0,
+        most: int = 20_000,
     ) -> None:
         self.rank = rank
         self.deferral = deferral
         self.folds = folds
         self.seed = seed
+        self.most = most
 
     def fit(
         self, answers: Answers, correct: Floats | None = None, weights: Floats | None = None
@@ -81,12 +88,16 @@ class Calibration:
         `weights` (n,): 1 / probability with which a case was labelled; they enter P(error), not
         the combination. Below 30 labels, or with none right or none wrong, the stages weigh the
         same and P(error) stays unknown. Raises ValueError for fewer than 10 cases, K >= J, or odd
-        input.
+        input. Of more than `most` cases that many are drawn with the seed.
         """
         n = len(answers)
         correct = np.full(n, np.nan) if correct is None else np.asarray(correct, np.float64)
         weights = np.ones(n) if weights is None else np.asarray(weights, np.float64)
         _check(n, correct, weights)
+        if n > self.most:
+            drawn = np.random.default_rng(self.seed).choice(n, self.most, replace=False)
+            rows = np.sort(drawn)
+            answers, correct, weights = answers.take(rows), correct[rows], weights[rows]
         # Thousands of small products: threads would only wait for one another.
         with threadpool_limits(1):
             return self._fit(answers, correct, weights)

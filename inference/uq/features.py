@@ -1,6 +1,7 @@
 """A case as numbers that a label can be learned from: votes, signals, and what the texts say."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self, cast
 
 import numpy as np
@@ -12,6 +13,27 @@ from inference.uq.terms import Terms
 from inference.uq.types import Bools, Floats, Json, Numbers
 
 _SCALE = 0.2  # of votes and signals in standard deviations, beside texts of length 1
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Features of n cases: dense ones first, then terms, which are few a case."""
+
+    dense: Floats
+    terms: tuple[csr_matrix, ...]
+
+    def matrix(self) -> csr_matrix:
+        """All in one matrix (n, width)."""
+        return hstack([csr_matrix(self.dense), *self.terms], "csr")
+
+    def times(self, weights: Floats) -> Floats:
+        """matrix() @ weights.T for weights (k, width), without putting the matrix together."""
+        at = self.dense.shape[1]
+        product: Floats = self.dense @ weights[:, :at].T
+        for part in self.terms:
+            product = product + part @ weights[:, at : at + part.shape[1]].T
+            at += part.shape[1]
+        return product
 
 
 class CaseFeatures:
@@ -32,7 +54,7 @@ class CaseFeatures:
         self.terms_ = [Terms().fit(texts) for texts in _texts(answers)]
         return self
 
-    def transform(self, answers: Answers) -> csr_matrix:
+    def transform(self, answers: Answers) -> "Seen":
         """One row a case."""
         plain = (self._plain(answers) - self.mean_) / self.std_ * _SCALE
         centred = [
@@ -42,7 +64,7 @@ class CaseFeatures:
         said = [
             one.transform(texts) for one, texts in zip(self.terms_, _texts(answers), strict=True)
         ]
-        return hstack([csr_matrix(np.nan_to_num(np.hstack([plain, *centred]))), *said], "csr")
+        return Seen(np.nan_to_num(np.hstack([plain, *centred])), tuple(said))
 
     def to_dict(self) -> Json:
         """Plain JSON, exact."""

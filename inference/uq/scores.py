@@ -17,6 +17,7 @@ from inference.uq.types import Bools, Floats, Ints, Json, Numbers
 
 COLD_START_WEIGHT = 0.1
 SAME_MEANING = 0.8
+MOST_ANSWERS = 5000
 _EIGENVALUE_CUT = 0.9
 
 
@@ -68,7 +69,8 @@ class ReflectionFlip:
 
     One logistic regression a member on [reasoning embedding, one-hot label]; the target is
     label != reflected label. A member seen to do only one thing gets the Laplace rate instead.
-    Needs no truth. Always P(flip), never P(match).
+    Learns from at most MOST_ANSWERS answers of a member, evenly spread over those given. Needs no
+    truth. Always P(flip), never P(match).
     """
 
     def __init__(self, classes: int, penalty: float = 1.0) -> None:
@@ -81,7 +83,7 @@ class ReflectionFlip:
         self.coef_ = np.zeros((members, width))
         self.intercept_ = np.zeros(members)
         for member in range(members):
-            known = self._known(reasonings, labels, member) & (reflected[:, member] >= 0)
+            known = _thinned(self._known(reasonings, labels, member) & (reflected[:, member] >= 0))
             flips = labels[known, member] != reflected[known, member]
             if len(np.unique(flips)) < 2:
                 self.intercept_[member] = logit((flips.sum() + 1) / (len(flips) + 2))
@@ -128,6 +130,16 @@ class ReflectionFlip:
     def _features(self, reasonings: Numbers, labels: Ints, member: int, rows: Bools) -> Floats:
         one_hot = labels[rows, member, None] == np.arange(self.classes)
         return np.hstack([reasonings[rows, member], one_hot]).astype(np.float64)
+
+
+def _thinned(rows: Bools) -> Bools:
+    """The same mask (n,), or MOST_ANSWERS of its rows at even distances."""
+    places = np.flatnonzero(rows)
+    if len(places) <= MOST_ANSWERS:
+        return rows
+    kept = np.zeros_like(rows)
+    kept[places[np.linspace(0, len(places) - 1, MOST_ANSWERS).astype(np.int64)]] = True
+    return kept
 
 
 def vote_entropy(labels: Ints) -> Floats:

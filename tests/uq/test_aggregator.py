@@ -117,7 +117,8 @@ def test_the_vote_has_its_share_where_the_answers_tell_little_else() -> None:
     truth = np.where(correct == 1, vote(answers)[0], "burn")
     model = LearnedAggregator().fit(answers, truth)
     assert 0.1 <= model.blend_ <= 1
-    learned = model.regression_.predict(model.features_.transform(answers))
+    matrix = model.features_.transform(answers).matrix()
+    learned = model.regression_.chances(matrix @ model.regression_.weights_.T)
     shares = vote_shares(answers, model.classes_)
     np.testing.assert_allclose(
         model.chances(answers), (1 - model.blend_) * learned + model.blend_ * shares
