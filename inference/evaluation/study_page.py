@@ -20,6 +20,7 @@ SHORT = {
     LEARNED: "learned aggregator",
 }
 STYLES = {"vote_entropy": "b", "cold_start": "a", "alarm": "c", LEARNED: "f"}
+STAGE_STYLES = {"s1": "d", "s2": "e", "s3": "b"}
 KEPT = ("0 %", "20 %", "40 %", "AURC")
 
 
@@ -72,16 +73,16 @@ def _curves(study: Numbers) -> str:
         Axis("right", ticks),
     )
     text = "Accuracy among the accepted; the bands hold 90 % of bootstrap draws."
-    return _section("How sure is that?", text, chart + _legend(curves))
+    return _section("How sure is that?", text, chart + _legend(curves, STYLES))
 
 
-def _legend(methods: Mapping[str, Any]) -> str:
+def _legend(methods: Mapping[str, Any], styles: Mapping[str, str]) -> str:
     line = '<polyline points="0,6 44,6"/>'
     return "".join(
         (
             '<ul class="legend">',
             *(
-                f'<li><svg viewBox="0 0 44 12" aria-hidden="true"><g class="{STYLES[one]}">{line}'
+                f'<li><svg viewBox="0 0 44 12" aria-hidden="true"><g class="{styles[one]}">{line}'
                 f"</g></svg><span>{escape(SHORT[one])}</span></li>"
                 for one in methods
             ),
@@ -135,9 +136,10 @@ def _budgets(study: Numbers) -> str:
 
 def _reliability(study: Numbers) -> str:
     stages = study["stages"]
-    ticks = [0, 0.25, 0.5, 0.75, 1]
-    lines = [Line("as many as was said", [(0, 0), (1, 1)], "plain")]
-    styles = {"s1": "a", "s2": "d", "s3": "e"} | STYLES
+    most = max(value for found in stages.values() for point in found["points"] for value in point)
+    ticks = [at / 10 for at in range(0, min(int(most * 10) + 2, 11))]
+    lines = [Line("as many as was said", [(0, 0), (ticks[-1], ticks[-1])], "plain")]
+    styles = STYLES | STAGE_STYLES
     lines += [
         Line(SHORT[method], found["points"], f"{styles[method]} tight", dots=True)
         for method, found in stages.items()
@@ -150,7 +152,7 @@ def _reliability(study: Numbers) -> str:
     )
     rows = [[SHORT[one], _number(f["ece"]), _number(f["brier"])] for one, f in stages.items()]
     text = "P(error) from each stage's score alone, calibrated on other cases."
-    drawn = chart + table(["score", "ECE", "Brier"], rows)
+    drawn = chart + _legend(stages, styles) + table(["score", "ECE", "Brier"], rows)
     return _section("Is each stage honest?", text, drawn)
 
 

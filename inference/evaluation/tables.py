@@ -62,7 +62,8 @@ def confusion(labels: LabelSet, judged: Judged) -> str:
         axes = "Columns: what there was. Rows: the side that is said, and the label behind it."
         by_side = _said_of_sides(judged.truth, judged.predicted, {side: side for side in SIDES})
         by_label = _said_of_sides(judged.truth, judged.side_votes.labels, labels.sides)
-        drawn = f'<div class="pair"><div>{by_side}</div><div>{by_label}</div></div>'
+        both = f'<div class="pair"><div>{by_side}</div><div>{by_label}</div></div>'
+        drawn = by_side if set(labels.sides) == set(SIDES) else both
     return f'<h2>What is taken for what</h2><p class="soft">{axes}</p>{drawn}'
 
 

@@ -4,6 +4,7 @@ from unittest.mock import patch
 
 import pytest
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from inference.uq.promotion import LEARNED
 from tests.factories import SIGNATURE, make_case, make_policy
@@ -24,8 +25,9 @@ TELLS = {"Burns": "blisters that peel", "Cut": "one clean line"}
 
 
 @pytest.fixture(autouse=True)
-def this_ensemble(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The members that the factories' runs are of are configured."""
+def this_ensemble(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    """The members that the factories' runs are of are configured, and audits as good as off."""
+    settings.ALARM_AUDIT_SHARE = 0.000001
     monkeypatch.setattr(calibration, "current_signature", lambda _domain: SIGNATURE)
 
 
