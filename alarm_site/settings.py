@@ -172,6 +172,7 @@ X_FRAME_OPTIONS = "DENY"
 
 # Broker, sockets, API ---------------------------------------------------------------------------
 
+# memory://localhost keeps messages in the process that sends them: for commands, and for tests.
 REDIS_URL = env.text("REDIS_URL", f"unix://{DATA_DIR / 'run' / 'valkey.sock'}")
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
@@ -183,12 +184,22 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A dead broker must not hold up a page: the sweep re-sends what could not be sent.
 CELERY_TASK_PUBLISH_RETRY = False
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 10}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_connect_timeout": 2,
+    "socket_timeout": 10,
+    # One more try, at once: kombu's own ones take six seconds.
+    "max_retries": 1,
+    "interval_start": 0,
+}
 CELERY_TASK_ALWAYS_EAGER = False
 CELERY_TIMEZONE = "UTC"
 
+IN_MEMORY = REDIS_URL.startswith("memory://")
+
 CHANNEL_LAYERS: dict[str, Any] = {
-    "default": {
+    "default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+    if IN_MEMORY
+    else {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
         # The layer waits in blocking reads of 5 s, which redis-py would cut off after 5 s.
         "CONFIG": {

@@ -18,7 +18,7 @@ clip in one prompt; "each" asks about every frame alone and sums its answers up.
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache, lru_cache
@@ -36,10 +36,14 @@ BACKENDS: Mapping[str, str] = MappingProxyType(
     {
         "huggingface": "inference.backends.huggingface.HuggingFaceBackend",
         "openai_compatible": "inference.backends.openai_compatible.OpenAICompatibleBackend",
+        "replay": "inference.backends.replay.ReplayBackend",
         "scripted": "inference.backends.scripted.ScriptedBackend",
     }
 )
 """Short name -> dotted name of a class that is made with a MemberSpec and is a Backend."""
+
+ON_DISK = frozenset({"huggingface", "replay"})
+"""The backends whose model may be a folder or file beside the members' file."""
 
 MEMBERS_FILE = Path(__file__).parents[1] / "members" / "members.toml"
 
@@ -62,7 +66,7 @@ class MemberSpec:
     """One member of an ensemble, as configured.
 
     backend  a short name of BACKENDS or a dotted name
-    model    a folder, a hub id, or the model's name on a server
+    model    a folder, a file, a hub id, or the model's name on a server
     options  what the backend makes of them
     frames   how it is asked about clips
     """
@@ -117,7 +121,7 @@ def _read_member(path: Path, name: str, content: object) -> MemberSpec:
         known = ", ".join(BACKENDS)
         raise MembersError(f"{path}: member {name!r}: backend {entry.backend!r} is none of {known}")
     model = entry.model
-    if entry.backend == "huggingface" and model and (path.parent / model).is_dir():
+    if entry.backend in ON_DISK and model and (path.parent / model).exists():
         model = str((path.parent / model).resolve())
     frames = _frame_mode(path, name, entry.options.pop("frames", FrameMode.TOGETHER))
     return MemberSpec(name=name, **entry.model_dump(exclude={"model"}), model=model, frames=frames)
@@ -145,9 +149,11 @@ def load_backend(spec: MemberSpec) -> Backend:
 
 
 def fingerprint(spec: MemberSpec) -> str:
-    """What a Run pins of a member's model: that of its folder, else its revision."""
-    folder = Path(spec.model)
-    return folder_fingerprint(folder) if spec.model and folder.is_dir() else spec.revision
+    """What a Run pins of a member's model: that of its folder or file, else its revision."""
+    path = Path(spec.model)
+    if not spec.model or not path.exists():
+        return spec.revision
+    return _digest([path]) if path.is_file() else folder_fingerprint(path)
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -163,7 +169,11 @@ def folder_fingerprint(folder: Path) -> str:
         for path in folder.iterdir()
         if path.is_file() and path.suffix != ".md" and not path.name.startswith(".")
     )
-    return _folder_digest(tuple((path, _stamp(path)) for path in paths))
+    return _digest(paths)
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    return _stamped_digest(tuple((path, _stamp(path)) for path in paths))
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -172,7 +182,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=64)
-def _folder_digest(stamped: tuple[tuple[Path, tuple[int, int]], ...]) -> str:
+def _stamped_digest(stamped: tuple[tuple[Path, tuple[int, int]], ...]) -> str:
     """The stamps only make the cache notice a change; the digest is of names and contents."""
     digest = hashlib.sha256()
     for path, (size, _) in stamped:

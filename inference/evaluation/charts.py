@@ -1,5 +1,6 @@
 """Charts as inline SVG; the page's CSS colours them, so that dark mode reaches them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -24,15 +25,29 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """A labelled axis; its ticks, shown in percent, run from the first to the last of its range."""
+    """A labelled axis; its ticks run from the first to the last of its range.
+
+    `form` is how a tick is written: in percent unless said.
+    """
 
     label: str
     ticks: Sequence[float]
+    form: str = ".0%"
 
     def place(self, value: float) -> float:
         """0 at the first tick, 1 at the last; values beyond are clipped."""
         share = (value - self.ticks[0]) / (self.ticks[-1] - self.ticks[0])
         return min(max(share, 0.0), 1.0)
+
+
+def round_ticks(highest: float, about: int = 5) -> list[float]:
+    """Ticks from 0 to `highest` (> 0) or a little above: `about` + 1 at most.
+
+    Their steps are 1, 2 or 5 times a power of ten.
+    """
+    power = 10 ** math.floor(math.log10(highest / about))
+    step = next(one * power for one in (1, 2, 5, 10) if one * power * about >= highest * (1 - 1e-9))
+    return [step * at for at in range(math.ceil(highest / step - 1e-9) + 1)]
 
 
 def line_chart(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> str:
@@ -71,10 +86,10 @@ def _grid(x: Axis, y: Axis) -> str:
     for tick in y.ticks:
         across, down = _at(x, y, (x.ticks[0], tick))
         parts.append(f'<path d="M{across} {down}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{across - 6}" y="{down + 4}" class="end">{tick:.0%}</text>')
+        parts.append(f'<text x="{across - 6}" y="{down + 4}" class="end">{tick:{y.form}}</text>')
     for tick in x.ticks:
         across, down = _at(x, y, (tick, y.ticks[0]))
-        parts.append(f'<text x="{across}" y="{down + 18}" class="middle">{tick:.0%}</text>')
+        parts.append(f'<text x="{across}" y="{down + 18}" class="middle">{tick:{x.form}}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 6}" class="middle">{escape(x.label)}</text>')
     upright = (TOP + HEIGHT - BOTTOM) / 2

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no script, no font, no request."""
+"""The report on an evaluation."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -9,6 +9,7 @@ from typing import Any
 from inference.evaluation.charts import Axis, Line, line_chart
 from inference.evaluation.folder import LabelSet
 from inference.evaluation.judging import AGGREGATOR, NOVELTY, PROBABILITY_OF, Judged
+from inference.evaluation.sheet import sheet
 from inference.evaluation.study_page import study_sections
 from inference.evaluation.summary import DEFERRALS
 from inference.evaluation.tables import confusion, percent, sources, table
@@ -59,8 +60,9 @@ def render(
 ) -> str:
     """The whole page; `study` is what `study.study` returned, if it was made."""
     drawn = {method: style for method, style in DRAWN.items() if method in judged.scores}
-    return TEMPLATE.substitute(
-        title=escape(f"{labels.title}: evaluation"),
+    title = f"{labels.title}: evaluation"
+    body = TEMPLATE.substitute(
+        title=escape(title),
         subtitle=escape(f"{len(judged)} labelled cases, members {', '.join(judged.members)}"),
         judged=_what_is_judged(judged),
         tiles=_tiles(summary),
@@ -74,6 +76,7 @@ def render(
         study=study_sections(study) if study else "",
         members=_members(summary),
     )
+    return sheet(title, body)
 
 
 def _what_is_judged(judged: Judged) -> str:

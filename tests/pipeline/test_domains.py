@@ -70,7 +70,7 @@ def test_home_marks_what_is_normal() -> None:
 
 
 def test_every_shipped_domain_loads_with_a_rule_a_label() -> None:
-    assert domain_ids() == ("home", "wound")
+    assert domain_ids() == ("anomaly", "home", "wound")
     for domain_id in domain_ids():
         domain = load_domain(domain_id)
         assert domain.id == domain_id

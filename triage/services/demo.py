@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from inference.drawings import samples
@@ -42,11 +43,17 @@ def create_demonstration() -> bool:
         home = _open(organisation, "Linden household", SiteKind.HOUSEHOLD, "home")
         sites = {site.name: site for site in (clinic, home)}
         for username, role, site_name in ACCOUNTS:
-            user = get_user_model().objects.create_user(username, password=PASSWORD)
-            Membership.objects.create(user=user, site=sites[site_name], role=role)
+            add_account(username, role, sites[site_name])
     for site in (clinic, home):
         _send_samples(site)
     return True
+
+
+def add_account(username: str, role: Role, site: Site) -> User:
+    """An account of the demonstration, with the password that everybody knows."""
+    user = get_user_model().objects.create_user(username, password=PASSWORD)
+    Membership.objects.create(user=user, site=site, role=role)
+    return user
 
 
 def _open(organisation: Organisation, name: str, kind: SiteKind, domain: str) -> Site:

@@ -1,0 +1,1 @@
+"""The feedback loop on recorded answers, policy after policy: what `manage.py simulate` runs."""
