@@ -164,7 +164,10 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["recorded.jsonl"]
 
 
-def test_one_command_makes_an_installation_of_its_own(tmp_path: Path) -> None:
+def test_one_command_makes_an_installation_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "alarm_site.settings")
     path, out = recordings(tmp_path, cases=6), tmp_path / "own"
     call_command("simulate", "--replay", str(path), "--out", str(out), "--per-day", "3")
     assert len(json.loads((out / "simulation.json").read_text())["days"]) == 2

@@ -58,7 +58,7 @@ _ERROR_LINES = {
 }
 _READING = """
 <p>At first the site knows nothing and asks about everything: that is learning mode. It ends once
-the answers show that the members may be trusted here, and the drop in all three charts is that day.</p>
+the answers show that the members may be trusted here: the drop in the charts is that day.</p>
 <p>Each refit learns from all answers so far and sets a threshold anew. Where labels show that a
 learned aggregator beats the members' vote, it decides on the label; else the vote does.</p>
 <p>Nobody at a real site sees the lines "in truth". The estimate and its interval are all there is,
@@ -184,8 +184,9 @@ def _sums(days: Sequence[Day], name: str) -> Numbers:
 
 def _recent(days: Sequence[Day], name: str) -> Numbers:
     """Sums over the last RECENT_DAYS days, (days,)."""
-    sums = np.concatenate([np.zeros(RECENT_DAYS), _sums(days, name)])
-    return sums[RECENT_DAYS:] - sums[:-RECENT_DAYS]
+    sums: Numbers = np.concatenate([np.zeros(RECENT_DAYS), _sums(days, name)])
+    recent: Numbers = sums[RECENT_DAYS:] - sums[:-RECENT_DAYS]
+    return recent
 
 
 def _shares(at: Numbers, parts: Numbers, wholes: Numbers) -> list[tuple[float, float]]:
