@@ -62,29 +62,32 @@ class LearnedAggregator:
         self.folds = folds
         self.seed = seed
 
-    def fit(self, answers: Answers, truth: Objects) -> Self:
+    def fit(self, answers: Answers, truth: Objects, weights: Floats | None = None) -> Self:
         """`truth` (n,): what experts said, "" or None = unlabelled.
 
-        Experts' labels enter unweighted: which cases got one may depend on the answers, which the
-        regression sees. ValueError below 30 labelled cases, or if all have one label.
+        `weights` (n,) > 0 of the labels in the regression, such as `experts.capped_weights`; 1 by
+        default. How likely a label was belongs not into them: which cases got one may depend on the
+        answers, which the regression sees. ValueError below 30 labelled cases, or if all have one
+        label.
         """
         self.rows_ = self._labelled(truth)
         answers, truth = answers.take(self.rows_), truth[self.rows_]
+        weights = np.ones(len(truth)) if weights is None else weights[self.rows_]
         self.members_ = answers.members
         self.classes_ = label_set(truth, answers.labels)
         known, shares = encode(truth, self.classes_), vote_shares(answers, self.classes_)
         with threadpool_limits(1):
             self.features_ = CaseFeatures(self.classes_).fit(answers)
             seen = self.features_.transform(answers).matrix()
-            self.regression_ = self._regress(seen, known)
-            self._judge(seen, shares, known)
+            self.regression_ = self._regress(seen, known, weights)
+            self._judge(seen, shares, known, weights)
         return self
 
-    def _judge(self, seen: csr_matrix, shares: Floats, known: Ints) -> None:
+    def _judge(self, seen: csr_matrix, shares: Floats, known: Ints, weights: Floats) -> None:
         """Chooses the blend and calibrates P(error) on held-out chances."""
 
         def regress(train: Bools, test: Bools) -> Floats:
-            model = self._regress(seen[train], known[train])
+            model = self._regress(seen[train], known[train], weights[train])
             return model.chances(seen[test] @ model.weights_.T)
 
         def calibrate(train: Bools, test: Bools) -> Floats:
@@ -100,8 +103,8 @@ class LearnedAggregator:
         error = out_of_fold(numbers, calibrate)
         self.held_out_ = Opinion(_named(chances, self.classes_), error)
 
-    def _regress(self, seen: csr_matrix, known: Ints) -> "_Regression":
-        return _Regression(len(self.classes_), self.penalty).fit(seen, known)
+    def _regress(self, seen: csr_matrix, known: Ints, weights: Floats) -> "_Regression":
+        return _Regression(len(self.classes_), self.penalty).fit(seen, known, weights)
 
     def predict(self, answers: Answers) -> Opinion:
         """Label and P(error) of n cases; the members may come in any order."""
@@ -216,10 +219,11 @@ class _Regression:
         self.classes = classes
         self.penalty = penalty
 
-    def fit(self, features: csr_matrix, known: Ints) -> Self:
+    def fit(self, features: csr_matrix, known: Ints, weights: Floats) -> Self:
         from sklearn.linear_model import LogisticRegression
 
-        model = LogisticRegression(C=self.penalty, max_iter=500, tol=1e-3).fit(features, known)
+        model = LogisticRegression(C=self.penalty, max_iter=500, tol=1e-3)
+        model.fit(features, known, sample_weight=weights)
         self.weights_ = np.zeros((self.classes, features.shape[1]))
         self.offsets_ = np.full(self.classes, -np.inf)
         two = len(model.classes_) == 2  # scikit-learn then gives the second against the first

@@ -10,6 +10,7 @@ from inference.uq.types import Floats, Ints
 ROUNDS = 50
 SMOOTHING = 1.0  # answers that each reviewer is taken to have given to each label beforehand
 MOST_INFLUENCE = 0.5
+LEAST_WEIGHT = 0.25
 CAPPINGS = 100
 
 
@@ -82,20 +83,24 @@ def judge_experts(answers: Iterable[Answered]) -> Experts:
     return Experts(cases, experts, labels, chances, confusion, right, overlap)
 
 
-def capped_weights(experts: Sequence[str], most: float = MOST_INFLUENCE) -> Floats:
+def capped_weights(
+    experts: Sequence[str], most: float = MOST_INFLUENCE, least: float = LEAST_WEIGHT
+) -> Floats:
     """A weight (n,) in (0, 1] for each label so that no expert holds more than `most` of the whole.
 
-    Who stays below keeps weight 1; who is above is brought down to exactly that share. With so few
-    experts that somebody has to hold more, all hold the same.
+    Who stays below keeps weight 1; who is above is brought down to that share, but no label below
+    `least`: one colleague with a single answer must not void the work of years. With so few experts
+    that somebody has to hold `most`, nobody is brought down.
     """
     names, places, counts = np.unique(
         np.array(experts, dtype=object), return_inverse=True, return_counts=True
     )
-    least = float(counts.min())
-    held = np.minimum(counts, least) if most * len(names) <= 1 else counts.astype(np.float64)
+    if most * len(names) <= 1:
+        return np.ones(len(experts))
+    held = counts.astype(np.float64)
     for _ in range(CAPPINGS):
-        held = np.minimum(held, max(most * held.sum(), least))
-    weights: Floats = (held / counts)[places]
+        held = np.minimum(held, max(most * held.sum(), float(counts.min())))
+    weights: Floats = np.maximum(held / counts, least)[places]
     return weights
 
 

@@ -83,11 +83,15 @@ def test_probabilities_are_probabilities(said: list[Answered]) -> None:
 
 @given(st.lists(NAMES, min_size=1), st.floats(0.1, 0.9))
 def test_nobody_holds_more_than_the_cap(experts: list[str], most: float) -> None:
-    weights = capped_weights(experts, most)
+    weights = capped_weights(experts, most, least=0.0)
     assert ((weights > 0) & (weights <= 1)).all()
     held = {name: weights[[one == name for one in experts]].sum() for name in set(experts)}
-    limit = max(most, 1 / len(held))
-    assert all(share <= limit * weights.sum() * (1 + 1e-6) + 1e-9 for share in held.values())
+    if most * len(held) <= 1:
+        assert (weights == 1).all()
+    else:
+        limit = most * weights.sum() * (1 + 1e-6) + 1e-9
+        assert all(share <= limit for share in held.values())
+    assert (capped_weights(experts, most) == np.maximum(weights, 0.25)).all()
 
 
 @pytest.mark.parametrize(
@@ -95,11 +99,11 @@ def test_nobody_holds_more_than_the_cap(experts: list[str], most: float) -> None
     [
         ("a" * 90 + "b" * 5 + "c" * 5, {"a": 10.0, "b": 5.0, "c": 5.0}),
         ("a" * 3 + "b" * 3, {"a": 3.0, "b": 3.0}),
-        ("a" * 9 + "b", {"a": 1.0, "b": 1.0}),
+        ("a" * 9 + "b", {"a": 9.0, "b": 1.0}),
         ("aaaa", {"a": 4.0}),
     ],
 )
 def test_who_is_above_is_brought_down_to_the_cap(experts: str, expected: dict[str, float]) -> None:
-    weights = capped_weights(list(experts), 0.5)
+    weights = capped_weights(list(experts), 0.5, least=0.0)
     held = {name: weights[[one == name for one in experts]].sum() for name in expected}
     assert held == pytest.approx(expected)

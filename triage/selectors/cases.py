@@ -25,6 +25,7 @@ from triage.selectors.explain import (
     stage_levels,
     stage_title,
 )
+from triage.selectors.neighbours import neighbours_of
 from triage.selectors.rows import is_blind, latest_decision, why_not_undo
 
 KEYS = 9
@@ -136,6 +137,7 @@ class CasePage:
     duration: float
     frames: list[Frame]
     earlier: list[Case]
+    alike: list[Case]
 
 
 def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> CasePage:
@@ -188,6 +190,7 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         duration=case.observation.media.duration_s,
         frames=frames,
         earlier=_earlier(case),
+        alike=neighbours_of(case),
     )
 
 

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 
 from inference.models import Run
 from inference.services.answers import answers_of
 from inference.uq.answers import Answers
+from inference.uq.experts import capped_weights
 from inference.uq.types import Bools, Floats, Ints, Objects
-from triage.choices import CaseStatus, Outcome
-from triage.models import Decision, Site
+from triage.choices import CaseStatus, Outcome, ReviewAction
+from triage.models import Decision, Review, Site
 from triage.reasons import LEARNING, UNFAMILIAR, kinds
 
 NEWEST = 2000
@@ -34,6 +35,7 @@ class Evidence:
         probability: (n,) in (0, 1], with which the case was to be labelled.
         trusted: (n,) nothing was missing, unreadable or unfamiliar, so that it may be accepted at
             all.
+        experts: (n,) who answered last, "" where unlabelled.
         learning: (n,) its camera or site was new: it was deferred, whatever the score.
         accepted: (n,) it was accepted when it was decided.
     """
@@ -45,6 +47,7 @@ class Evidence:
     wrong: Floats
     probability: Floats
     trusted: Bools
+    experts: Objects
     learning: Bools
     accepted: Bools
 
@@ -61,6 +64,7 @@ class Evidence:
             wrong=self.wrong[rows],
             probability=self.probability[rows],
             trusted=self.trusted[rows],
+            experts=self.experts[rows],
             learning=self.learning[rows],
             accepted=self.accepted[rows],
         )
@@ -71,8 +75,16 @@ class Evidence:
 
     @property
     def weights(self) -> Floats:
-        """1 / probability, (n,)."""
-        return 1.0 / self.probability
+        """How much each label counts, (n,): 1 / probability, times its expert's influence."""
+        return self.influence / self.probability
+
+    @property
+    def influence(self) -> Floats:
+        """In (0, 1], (n,): below 1 where one expert would hold more than half of all labels."""
+        influence = np.ones(len(self))
+        if self.labelled.any():
+            influence[self.labelled] = capped_weights(self.experts[self.labelled].tolist())
+        return influence
 
 
 def gather(
@@ -89,9 +101,10 @@ def gather(
         .filter(run__status=Run.Status.SCORED)
         .select_related("case", "run")
         .prefetch_related("run__traces")
+        .annotate(expert=_last_expert())
         .order_by("-pk")[:newest]
     )
-    decisions = list(rows)
+    decisions: list[Decision] = list(rows)
     if not decisions:
         return None
     labelled = np.array([_is_labelled(row) for row in decisions])
@@ -105,9 +118,17 @@ def gather(
         wrong=np.where(labelled, differs, np.nan),
         probability=np.array([row.label_probability for row in decisions]),
         trusted=np.array([_is_trusted(row) for row in decisions]),
+        experts=np.where(
+            labelled, [str(getattr(row, "expert", "")) for row in decisions], ""
+        ).astype(object),
         learning=np.array([bool(kinds(row.reasons) & LEARNING) for row in decisions]),
         accepted=np.array([row.outcome == Outcome.ACCEPT for row in decisions]),
     )
+
+
+def _last_expert() -> Subquery:
+    answers = Review.objects.filter(case=OuterRef("case"), action=ReviewAction.ANSWER)
+    return Subquery(answers.order_by("-pk").values("reviewer")[:1])
 
 
 def _is_trusted(decision: Decision) -> bool:

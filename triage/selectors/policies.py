@@ -4,27 +4,27 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
 from inference.pipeline.domains import load_domain
-from inference.uq.drift import MIN_CASES, label_drift, score_drift
+from inference.uq.audit import audits_needed
 from inference.uq.promotion import LEARNED
-from inference.uq.types import Floats
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
 from triage.models import Case, Decision, Policy, Site
 from triage.selectors.aggregators import AggregatorView, aggregator_view
 from triage.selectors.audits import audit_estimate
-from triage.selectors.fitted import fitted_of
+from triage.selectors.drift import drift_sentences
+from triage.selectors.experts import ExpertRow, expert_rows
 from triage.selectors.learning import SourceRow, source_rows
+from triage.selectors.neighbours import AuditError, audit_errors
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
-from triage.selectors.rules import in_force_of
 
 RECENT = 200
+NEWEST_PAST = 5
+PRECISION = 0.05
 VOID = _lazy(
     "Its promise is void at present: recent cases differ from those it was made on. "
     "Defer everything, or refit."
@@ -33,7 +33,10 @@ VOID = _lazy(
 
 @dataclass(frozen=True)
 class AuditView:
-    """The accepted cases' error rate: None where no audit was answered yet."""
+    """The accepted cases' error rate: None where no audit was answered yet.
+
+    `more_needed` audits would bring its interval to PRECISION on either side.
+    """
 
     rate: float | None
     low: float
@@ -41,6 +44,7 @@ class AuditView:
     audited: int
     accepted: int
     open: int
+    more_needed: int
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,16 @@ class PoliciesPage:
     drift: list[str]
     sources: list[SourceRow]
     aggregator: AggregatorView
+    audit_errors: list[AuditError]
+    experts: list[ExpertRow]
+
+    @property
+    def newest_past(self) -> list[PolicyRow]:
+        return self.past[:NEWEST_PAST]
+
+    @property
+    def older_past(self) -> list[PolicyRow]:
+        return self.past[NEWEST_PAST:]
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,7 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
     policies = Policy.objects.filter(site=site, domain=site.domain).select_related(
         "calibration", "proposed_by", "published_by", "site"
     )
-    drift = _drift(site)
+    drift = drift_sentences(site)
     by_status: dict[str, list[PolicyRow]] = {status: [] for status in PolicyStatus.values}
     for policy in policies:
         by_status[policy.status].append(policy_row(policy, user))
@@ -111,6 +125,8 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
         drift=drift,
         sources=source_rows(site),
         aggregator=aggregator_view(site),
+        audit_errors=audit_errors(site),
+        experts=expert_rows(site),
     )
 
 
@@ -215,31 +231,6 @@ def _audit(site: Site) -> AuditView:
     found = audit_estimate(site=site, domain=site.domain)
     error = found.error
     rate = None if math.isnan(error.estimate) else error.estimate
-    return AuditView(rate, error.low, error.high, error.audited, found.accepted, found.open)
-
-
-def _drift(site: Site) -> list[str]:
-    """In which ways cases since the calibration no longer resemble those before, in sentences."""
-    policy = active_policy(site, site.domain)
-    if policy is None or policy.calibration is None:
-        return []
-    rows = Decision.objects.filter(
-        case__site=site,
-        case__domain=site.domain,
-        method=in_force_of(policy).method,
-        score__isnull=False,
-        run__ensemble=policy.calibration.ensemble,
-    ).order_by("-pk")
-    since = policy.calibration.created_at
-    scores, labels = _scores_and_labels(rows.filter(decided_at__gt=since))
-    old_scores, old_labels = _scores_and_labels(rows.filter(decided_at__lte=since))
-    window = fitted_of(policy.calibration).window_
-    if len(old_scores) < MIN_CASES and window is not None and policy.method in window.scores:
-        old_scores, old_labels = window.scores[policy.method], list(window.labels)
-    signals = (score_drift(old_scores, scores), label_drift(old_labels, labels))
-    return [signal.sentence for signal in signals if signal.drifted]
-
-
-def _scores_and_labels(rows: QuerySet[Decision]) -> tuple[Floats, list[str]]:
-    found = list(rows.values_list("score", "label")[:RECENT])
-    return np.array([row[0] for row in found], dtype=np.float64), [row[1] for row in found]
+    needed = 0 if rate is None else audits_needed(rate, PRECISION)
+    more = max(0, needed - error.audited)
+    return AuditView(rate, error.low, error.high, error.audited, found.accepted, found.open, more)

@@ -270,12 +270,13 @@ class Learned:
 def learn(evidence: Evidence) -> Learned | None:
     """Learn from all trusted cases that experts labelled; None with too few.
 
-    Labels enter unweighted; the comparison with the vote is weighted by 1 / the probability of
-    each label, so that it speaks of all cases and not only of the deferred.
+    The regression weighs labels by their experts' influence alone; the comparison with the vote
+    also by 1 / the probability of each label, so that it speaks of all cases and not only of the
+    deferred.
     """
     trusted = evidence.take(evidence.trusted)
     try:
-        model = LearnedAggregator().fit(trusted.answers, trusted.truth)
+        model = LearnedAggregator().fit(trusted.answers, trusted.truth, trusted.influence)
     except ValueError:
         return None
     rows = model.rows_
