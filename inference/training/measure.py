@@ -24,7 +24,8 @@ class Measurements:
     """Eight numbers of one picture, weighted towards its middle.
 
     area        share that differs from the rim's colour, 0..1
-    elongation  length over width of the ellipse with the same second moments as that share, >= 1
+    length      of the ellipse with that area and with the proportions of that share's second
+                moments, in sides of the picture, >= 0
     edge        mean lightness gradient, >= 0
     texture     mean local standard deviation of lightness, >= 0
     darkness    100 minus mean lightness, 0..100
@@ -34,7 +35,7 @@ class Measurements:
     """
 
     area: float
-    elongation: float
+    length: float
     edge: float
     texture: float
     darkness: float
@@ -60,7 +61,7 @@ def measure(image: Image.Image) -> Measurements:
     spread = np.sqrt(np.maximum(ndimage.uniform_filter(light**2, 5) - local**2, 0.0))
     return Measurements(
         area=float(standing_out.sum()),
-        elongation=_elongation(standing_out),
+        length=_length(standing_out),
         edge=float((gradient * weight).sum()),
         texture=float((spread * weight).sum()),
         darkness=float(100.0 - (light * weight).sum()),
@@ -96,15 +97,16 @@ def _standing_out(lab: FloatArray) -> FloatArray:
     return np.asarray(1.0 / (1.0 + np.exp(-(distance - DIFFERENT) / SOFT)))
 
 
-def _elongation(weight: FloatArray) -> float:
-    share = weight / weight.sum()
+def _length(weight: FloatArray) -> float:
+    area = weight.sum()
+    share = weight / area
     rows, columns = np.mgrid[:SIDE, :SIDE].astype(np.float64)
     rows -= (share * rows).sum()
     columns -= (share * columns).sum()
     cross = (share * rows * columns).sum()
     spread = np.array([[(share * rows**2).sum(), cross], [cross, (share * columns**2).sum()]])
     least, most = np.linalg.eigvalsh(spread + 0.1 * np.eye(2))
-    return float(np.sqrt(most / least))
+    return float(2.0 * np.sqrt(area / np.pi * np.sqrt(most / least)))
 
 
 def thresholds(measured: FloatArray) -> FloatArray:

@@ -89,12 +89,22 @@ def test_darker_and_more_colourful_pictures_are_described_so(
         assert levels[1] >= levels[0] + 0.4, (attribute, levels)
 
 
-def test_larger_patches_are_described_so(backend: HuggingFaceBackend) -> None:
-    """Whatever else is drawn by chance. Longer ones are not: docs/ensemble.md says so."""
+@pytest.mark.parametrize(
+    ("attribute", "small", "large"),
+    [("area", (0.05, 1.5), (0.4, 1.5)), ("length", (0.15, 1.0), (0.3, 4.0))],
+    ids=["larger", "as wide and four times as long"],
+)
+def test_larger_and_longer_patches_are_described_so(
+    backend: HuggingFaceBackend,
+    attribute: str,
+    small: tuple[float, float],
+    large: tuple[float, float],
+) -> None:
+    """Whatever else is drawn by chance. Longer ones of the same area are not: docs/ensemble.md."""
     levels = []
-    for size in (0.05, 0.4):
-        drawn = [draw_patch(DRAWN + at, size=size, length=1.5, darkness=0.5) for at in range(12)]
-        levels.append(stated(backend, load_domain("wound"), "area", drawn))
+    for size, length in (small, large):
+        drawn = [draw_patch(DRAWN + at, size=size, length=length, darkness=0.5) for at in range(12)]
+        levels.append(stated(backend, load_domain("wound"), attribute, drawn))
     assert levels[1] >= levels[0] + 0.25, levels
 
 

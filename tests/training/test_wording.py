@@ -161,9 +161,9 @@ def test_the_phrases_follow_the_evidence_of_the_label() -> None:
     spoken = load_domain("wound"), load_wording("wound")
     at = spoken[0].label_ids.index("Cut")
     levels = [0] * len(NAMES)
-    levels[NAMES.index("elongation")], levels[NAMES.index("edge")] = 2, 1
+    levels[NAMES.index("length")], levels[NAMES.index("edge")] = 2, 1
     answer = said(spoken, at, 0, "sure", levels)
-    assert "a long narrow shape and clear edges" in answer.reasoning
+    assert "a long extent and clear edges" in answer.reasoning
 
 
 @pytest.mark.parametrize(
