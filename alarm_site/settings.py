@@ -194,11 +194,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_ALWAYS_EAGER = False
 CELERY_TIMEZONE = "UTC"
 
-IN_MEMORY = REDIS_URL.startswith("memory://")
-
 CHANNEL_LAYERS: dict[str, Any] = {
     "default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}
-    if IN_MEMORY
+    if REDIS_URL.startswith("memory://")
     else {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
         # The layer waits in blocking reads of 5 s, which redis-py would cut off after 5 s.

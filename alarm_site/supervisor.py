@@ -77,6 +77,8 @@ def read_settings() -> ModuleType:
         raise StartFailed(str(error)) from error
     except OSError as error:
         raise StartFailed(f"The data folder cannot be written: {error}") from error
+    if settings.REDIS_URL.startswith("memory://"):
+        raise StartFailed("REDIS_URL=memory:// is for single commands: nobody else would hear it.")
     return settings
 
 

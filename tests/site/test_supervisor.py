@@ -23,6 +23,7 @@ from alarm_site.supervisor import (
     only_one,
     pongs,
     prepare_data,
+    read_settings,
     reason,
     refuse_port_in_use,
     socket_path,
@@ -211,6 +212,14 @@ def test_a_port_in_use_is_refused_with_another_proposed() -> None:
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(StartFailed, match=r"192\.0\.2\.1"):
         refuse_port_in_use("192.0.2.1", 8000)
+
+
+def test_messages_that_nobody_else_hears_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from alarm_site import settings
+
+    monkeypatch.setattr(settings, "REDIS_URL", "memory://localhost")
+    with pytest.raises(StartFailed, match="single commands"):
+        read_settings()
 
 
 def test_a_data_folder_has_one_supervisor(tmp_path: Path) -> None:
