@@ -389,6 +389,26 @@ class Lease(models.Model):
         return f"{self.holder} holds {self.case}"
 
 
+class Draft(models.Model):
+    """An answer that somebody has begun: seen by its writer alone, and gone with the answer."""
+
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="drafts")
+    writer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="drafts"
+    )
+    label = models.CharField(max_length=80, blank=True)
+    comment = models.TextField(blank=True, max_length=2000)
+    written_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["case", "writer"], name="one_draft_a_case_and_writer"),
+        ]
+
+    def __str__(self) -> str:
+        return f"draft of {self.writer}"
+
+
 class Review(AppendOnly):
     """An expert's answer, or that it was taken back or passed on."""
 

@@ -27,6 +27,7 @@ urlpatterns = [
     path("cases/<uuid:pk>/release/", reviewing.release_view, name="release"),
     path("cases/<uuid:pk>/extend/", reviewing.extend_view, name="extend"),
     path("cases/<uuid:pk>/pass/", reviewing.pass_view, name="pass"),
+    path("cases/<uuid:pk>/draft/", reviewing.draft_view, name="draft"),
     path("cases/<uuid:pk>/review/", reviewing.review_view, name="review"),
     path("cases/<uuid:pk>/undo/", reviewing.undo_view, name="undo"),
     path("upload/", uploading.upload_view, name="upload"),

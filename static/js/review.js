@@ -1,6 +1,11 @@
-// The case page: the time that is left of the hold.
+// The case page: the time that is left of the hold, and what is typed is kept as a draft.
+
+import { csrfToken } from "./app.js";
 
 const SOON_S = 120;
+const PAUSE_MS = 700;
+
+let draft = 0;
 
 function countDown() {
   const lease = document.getElementById("lease");
@@ -18,3 +23,30 @@ function countDown() {
 
 countDown();
 setInterval(countDown, 1000);
+
+async function keep(form) {
+  clearTimeout(draft);
+  draft = 0;
+  const state = form.querySelector("#draft-state");
+  let kept = false;
+  try {
+    // keepalive: also when the page is being left.
+    const sent = { method: "POST", body: new FormData(form), headers: { "X-CSRFToken": csrfToken() }, keepalive: true };
+    kept = (await fetch(form.dataset.draft, sent)).status === 204;
+  } catch {
+    // The network: said below, and tried again with the next change.
+  }
+  state.textContent = kept ? state.dataset.kept : state.dataset.lost;
+}
+
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("[data-draft]");
+  if (!form) return;
+  clearTimeout(draft);
+  draft = setTimeout(keep, PAUSE_MS, form);
+});
+document.addEventListener("submit", () => clearTimeout(draft));
+document.addEventListener("visibilitychange", () => {
+  const form = document.querySelector("[data-draft]");
+  if (document.hidden && draft && form) keep(form);
+});

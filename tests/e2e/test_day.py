@@ -103,6 +103,23 @@ def answer_by_keyboard(page: Page, count: int) -> None:
         page.get_by_role("button", name="Let go").click()
 
 
+def test_what_was_typed_survives_a_reload(sign_in: SignIn) -> None:
+    page = sign_in("clinician")
+    page.goto("/queue/")
+    expect(page.locator("ol.rows > li").first).to_be_visible(timeout=WAIT_MS)
+    page.keyboard.press("n")
+    page.get_by_label("Comment").fill("edges like those of a scald")
+    page.keyboard.press("Escape")
+    page.keyboard.press("2")
+    expect(page.locator("#draft-state")).to_have_text("Draft kept.")
+    page.reload()
+    expect(page.get_by_label("Comment")).to_have_value("edges like those of a scald")
+    expect(page.locator('[data-key="2"]')).to_be_checked()
+    expect(page.locator("#draft-state")).to_have_text("Your draft is back.")
+    page.get_by_role("button", name="Let go").click()
+    expect(page.locator("ol.rows > li").first).to_be_visible()
+
+
 def test_answers_move_the_threshold_and_one_step_moves_it_back(
     sign_in: SignIn, stack: Stack, tmp_path: Path, shoot: Shoot
 ) -> None:

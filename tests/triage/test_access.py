@@ -36,6 +36,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "release": ("post", REVIEWERS),
     "extend": ("post", REVIEWERS),
     "pass": ("post", REVIEWERS),
+    "draft": ("post", REVIEWERS),
     "review": ("post", REVIEWERS),
     "undo": ("post", REVIEWERS),
     "upload": ("get", REVIEWERS),
@@ -73,6 +74,7 @@ ABOUT_A_CASE = {
     "release",
     "extend",
     "pass",
+    "draft",
 } | {
     "review",
     "undo",

@@ -12,7 +12,7 @@ from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
 from triage.choices import CLAIMABLE, CaseStatus
-from triage.models import AuditEvent, Case, Decision, Lease, Policy
+from triage.models import AuditEvent, Case, Decision, Draft, Lease, Policy
 from triage.permissions import allows
 from triage.reasons import UNFAMILIAR, in_words, kinds
 from triage.selectors.explain import (
@@ -138,6 +138,7 @@ class CasePage:
     frames: list[Frame]
     earlier: list[Case]
     alike: list[Case]
+    draft: Draft | None
 
 
 def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> CasePage:
@@ -191,6 +192,7 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         frames=frames,
         earlier=_earlier(case),
         alike=neighbours_of(case),
+        draft=case.drafts.filter(writer_id=user.pk).first() if mine else None,
     )
 
 

@@ -11,7 +11,7 @@ from inference import dispatch
 from inference.pipeline.domains import load_domain
 from triage.choices import CaseStatus, ReviewAction
 from triage.errors import Conflict, Refused
-from triage.models import Case, Lease, Review
+from triage.models import Case, Draft, Lease, Review
 from triage.selectors.rows import why_not_undo
 from triage.services import queue
 from triage.services.history import record
@@ -53,9 +53,30 @@ def submit_review(
         if not queue.end_lease(lease):
             raise Conflict("Your hold on this case has run out. Claim it again.", "lease_over")
         move(case, CaseStatus.RESOLVED, label=label, resolved_at=timezone.now())
+        case.drafts.all().delete()
         record("resolved", site=case.site, actor=user, case=case, label=label)
         transaction.on_commit(partial(_tell_worker, case.site_id, case.domain))
     return review
+
+
+def keep_draft(*, case: Case, user: AbstractBaseUser, label: str, comment: str) -> None:
+    """Keep what this person has typed so far, for when they come back; nothing typed keeps nothing.
+
+    Raises:
+        Refused: the label is not one of the domain's, or the comment is too long.
+        Conflict: this person does not hold the case.
+    """
+    _check_answer(case, label=label, comment=comment, begun=True)
+    with transaction.atomic():
+        lease = queue.held_lease(site=case.site, user=user)
+        if lease is None or lease.case_id != case.pk:
+            raise Conflict("You do not hold this case any more. Claim it again.", "no_lease")
+        if label or comment:
+            Draft.objects.update_or_create(
+                case=case, writer_id=user.pk, defaults={"label": label, "comment": comment}
+            )
+        else:
+            Draft.objects.filter(case=case, writer_id=user.pk).delete()
 
 
 def undo_review(*, case: Case, user: AbstractBaseUser) -> Lease:
@@ -89,12 +110,17 @@ def _valid_lease(case: Case, token: UUID, user: AbstractBaseUser) -> Lease:
     return lease
 
 
-def _check(case: Case, *, label: str, version: int, comment: str) -> None:
+def _check_answer(case: Case, *, label: str, comment: str, begun: bool = False) -> None:
+    """A begun answer may still be without a label."""
     labels = load_domain(case.domain).label_ids
-    if label not in labels:
+    if label not in labels and not (begun and not label):
         raise Refused(f"There is no label {label!r}. Choose one of: {', '.join(labels)}.", "label")
     if len(comment) > MAX_COMMENT:
         raise Refused(f"The comment is longer than {MAX_COMMENT} characters.", "comment")
+
+
+def _check(case: Case, *, label: str, version: int, comment: str) -> None:
+    _check_answer(case, label=label, comment=comment)
     if case.status != CaseStatus.IN_REVIEW or case.version != version:
         raise Conflict(
             f"The case has changed since you opened it (it is {case.get_status_display()}). "

@@ -109,6 +109,19 @@ def extend_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @require_POST
 @member_page("review")
+def draft_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Keep what was typed so far; the page sends it by itself."""
+    label, comment = (_plain(request.POST.get(name, "")) for name in ("label", "comment"))
+    case = case_at(request, pk)
+    try:
+        reviews.keep_draft(case=case, user=person(request), label=label, comment=comment)
+    except (Refused, Conflict) as error:  # for the script to say, not for the next page
+        return HttpResponse(str(error), status=error.status, content_type="text/plain")
+    return HttpResponse(status=204)
+
+
+@require_POST
+@member_page("review")
 def review_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Store the answer; a refused one comes back with all that was typed still in the form."""
     case = case_at(request, pk)
@@ -141,7 +154,11 @@ def _case_context(
     page = case_selectors.case_page(
         case=case_at(request, pk), user=person(request), roles=place(request).roles
     )
-    return {"page": page, "form": form or ReviewForm(domain=page.domain)}
+    if form is None:
+        draft = page.draft
+        begun = {"label": draft.label, "comment": draft.comment} if draft else {}
+        form = ReviewForm(domain=page.domain, initial=begun)
+    return {"page": page, "form": form}
 
 
 def _what_is_missing(form: ReviewForm) -> str:
