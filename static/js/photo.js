@@ -1,4 +1,4 @@
-// The case page of a photo: looking at it closely, with zoom and pan.
+// The case page of a photo: looking at it closely, with zoom, pan and contrast.
 
 const MOST = 8;
 const STEP_PX = 48;
@@ -80,4 +80,16 @@ view.addEventListener("pointercancel", () => {
   grip = null;
   view.classList.remove("moving");
 });
+
+// As it is, more contrast, most, grey, and as it is again: the photo itself stays what it was.
+const looks = stage.querySelector("[data-contrast-step]");
+const looksNow = looks.querySelector("[data-words]");
+looks.addEventListener("click", () => {
+  const words = looksNow.dataset.words.split("|");
+  const next = (Number(stage.dataset.looks ?? 0) + 1) % words.length;
+  if (next) stage.dataset.looks = next;
+  else delete stage.dataset.looks;
+  looksNow.textContent = words[next];
+});
+
 new ResizeObserver(draw).observe(view);

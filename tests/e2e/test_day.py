@@ -116,6 +116,11 @@ def test_what_was_typed_survives_a_reload(sign_in: SignIn) -> None:
     expect(page.get_by_label("Comment")).to_have_value("edges like those of a scald")
     expect(page.locator('[data-key="2"]')).to_be_checked()
     expect(page.locator("#draft-state")).to_have_text("Your draft is back.")
+    for looks in ("more contrast", "most contrast", "grey"):
+        page.keyboard.press("k")
+        expect(page.locator(".contrast-now")).to_have_text(looks)
+    page.keyboard.press("k")
+    expect(page.locator("[data-looks]")).to_have_count(0)
     page.get_by_role("button", name="Let go").click()
     expect(page.locator("ol.rows > li").first).to_be_visible()
 
