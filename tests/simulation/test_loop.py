@@ -14,7 +14,7 @@ from triage.choices import Outcome, PolicyStatus
 from triage.management.commands.simulate import prepare
 from triage.models import Decision, Learning, Policy, Review, Site
 from triage.selectors.audits import audit_estimate
-from triage.simulation.loop import Course, MissingLabel, Plan, check_labels, simulate
+from triage.simulation.loop import MissingLabel, Plan, Simulation, check_labels, simulate
 from triage.simulation.page import render
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,22 +54,22 @@ def inside(tmp_path: Path, settings: Settings) -> tuple[Recording, ...]:
     return read_recordings(path)
 
 
-def run(cases: tuple[Recording, ...], **plan: Any) -> Course:
+def run(cases: tuple[Recording, ...], **plan: Any) -> Simulation:
     return simulate(cases, "anomaly", Plan(per_day=PER_DAY, **plan))
 
 
 def test_the_loop_closes_policy_after_policy(inside: tuple[Recording, ...]) -> None:
     told: list[str] = []
-    course = simulate(inside, "anomaly", Plan(per_day=PER_DAY), told.append)
-    assert len(course.days) == len(told) == 5
-    the_site_is_trusted_once_it_has_learned(course)
-    each_policy_came_from_a_refit(course)
-    the_days_are_what_the_database_holds(course)
-    the_ensemble_is_judged_by_the_truth(course, inside)
+    simulation = simulate(inside, "anomaly", Plan(per_day=PER_DAY), told.append)
+    assert len(simulation.days) == len(told) == 5
+    the_site_is_trusted_once_it_has_learned(simulation)
+    each_policy_came_from_a_refit(simulation)
+    the_days_are_what_the_database_holds(simulation)
+    the_ensemble_is_judged_by_the_truth(simulation, inside)
 
 
-def the_site_is_trusted_once_it_has_learned(course: Course) -> None:
-    first, *_, last = course.days
+def the_site_is_trusted_once_it_has_learned(simulation: Simulation) -> None:
+    first, *_, last = simulation.days
     assert first.learning
     assert first.version is None
     assert first.deferred == first.reviews == PER_DAY
@@ -78,8 +78,8 @@ def the_site_is_trusted_once_it_has_learned(course: Course) -> None:
     assert Learning.objects.get().ended_at
 
 
-def each_policy_came_from_a_refit(course: Course) -> None:
-    versions = [one.version for one in course.versions]
+def each_policy_came_from_a_refit(simulation: Simulation) -> None:
+    versions = [one.version for one in simulation.versions]
     assert versions == sorted(set(versions))
     assert len(versions) >= 2
     published = Policy.objects.filter(status__in=[PolicyStatus.ACTIVE, PolicyStatus.RETIRED])
@@ -87,8 +87,8 @@ def each_policy_came_from_a_refit(course: Course) -> None:
     assert all(policy.choice["refit"] for policy in published)
 
 
-def the_days_are_what_the_database_holds(course: Course) -> None:
-    days, decisions = course.days, Decision.objects.select_related("case")
+def the_days_are_what_the_database_holds(simulation: Simulation) -> None:
+    days, decisions = simulation.days, Decision.objects.select_related("case")
     accepted = [one for one in decisions if one.outcome == Outcome.ACCEPT]
     assert all(day.cases == PER_DAY == day.deferred + day.accepted for day in days)
     assert sum(day.accepted for day in days) == len(accepted)
@@ -102,10 +102,12 @@ def the_days_are_what_the_database_holds(course: Course) -> None:
     assert (days[-1].low, days[-1].high) == (audits.low, audits.high)
 
 
-def the_ensemble_is_judged_by_the_truth(course: Course, cases: tuple[Recording, ...]) -> None:
+def the_ensemble_is_judged_by_the_truth(
+    simulation: Simulation, cases: tuple[Recording, ...]
+) -> None:
     by_vote = [sum(said.label == one.truth for said in one.answers.values()) < 2 for one in cases]
-    assert sum(day.vote_wrong for day in course.days) == sum(by_vote) > 0
-    assert 0 < sum(day.wrong for day in course.days) < sum(by_vote)
+    assert sum(day.vote_wrong for day in simulation.days) == sum(by_vote) > 0
+    assert 0 < sum(day.wrong for day in simulation.days) < sum(by_vote)
 
 
 def test_an_expert_who_errs_labels_wrongly(inside: tuple[Recording, ...]) -> None:
@@ -136,8 +138,8 @@ def test_the_page_and_the_numbers_are_written(
 
 
 def test_a_page_without_an_accepted_case_says_so(inside: tuple[Recording, ...]) -> None:
-    course = run(inside[:10])
-    page = render(course, "Home", MEMBERS, 30)
+    simulation = run(inside[:10])
+    page = render(simulation, "Home", MEMBERS, 30)
     assert "of 0 accepted cases were wrong" in page
     assert "No policy was ever in force" in page
 

@@ -85,7 +85,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Course:
+class Simulation:
     """All days of a simulation, and the policies that were in force."""
 
     days: tuple[Day, ...]
@@ -115,7 +115,7 @@ def check_labels(recordings: Sequence[Recording], domain_id: str) -> None:
 
 def simulate(
     recordings: Sequence[Recording], domain_id: str, plan: Plan, tell: Tell = lambda _: None
-) -> Course:
+) -> Simulation:
     """Let the recorded cases arrive at a new site of the configured members, and go through all.
 
     The site starts as every new site does, in learning mode and with nothing known but what ships
@@ -132,7 +132,7 @@ def simulate(
         days.append(_day(people, {at: recordings[at] for at in numbers}, plan, rng))
         tell(_in_words(len(days), days[-1]))
     withdrawn = Policy.objects.filter(site=people.site, withdrawal__isnull=False).count()
-    return Course(tuple(days), tuple(versions), withdrawn)
+    return Simulation(tuple(days), tuple(versions), withdrawn)
 
 
 @dataclass(frozen=True)

@@ -10,22 +10,22 @@ from inference.evaluation.sheet import sheet
 from inference.evaluation.tables import percent, table
 from inference.uq.promotion import LEARNED
 from inference.uq.types import Numbers
-from triage.simulation.loop import Course, Day
+from triage.simulation.loop import Day, Simulation
 
 RECENT_DAYS = 5
 WHO = {LEARNED: "the learned aggregator"}
 
 
-def render(course: Course, title: str, members: Sequence[str], seconds: float) -> str:
+def render(simulation: Simulation, title: str, members: Sequence[str], seconds: float) -> str:
     """The whole page; `seconds` are what an expert is taken to need for one review."""
-    days = course.days
+    days = simulation.days
     cases = sum(day.cases for day in days)
     parts = (
         f"<h1>{escape(title)}: a simulation</h1>",
         f'<p class="soft">{cases} recorded cases arrive at a new site, members '
         f"{escape(', '.join(members))}. An expert answers what is deferred or drawn for audit, and "
         "each policy that a refit proposes is published.</p>",
-        f'<ul class="tiles">{_tiles(course, seconds)}</ul>',
+        f'<ul class="tiles">{_tiles(simulation, seconds)}</ul>',
         '<div class="pair">',
         _section("Wrong among the accepted", _ERRORS, _errors(days), _ERROR_LINES),
         _section("Sent to a person", _DEFERRED, _deferral(days), _DEFERRAL_LINES),
@@ -40,7 +40,7 @@ def render(course: Course, title: str, members: Sequence[str], seconds: float) -
         f"<section><h2>How to read this</h2>{_READING}</section>",
         "</div>",
         "<h2>Policy after policy</h2>",
-        _policies(course),
+        _policies(simulation),
     )
     return sheet(f"{title}: simulation", "\n".join(parts))
 
@@ -68,8 +68,8 @@ _DEFERRAL_LINES = {"a": "deferred", "b": "deferred or audited"}
 _MINUTE_LINES = {"a": "spent", "plain": "had every case been reviewed"}
 
 
-def _tiles(course: Course, seconds: float) -> str:
-    days = course.days
+def _tiles(simulation: Simulation, seconds: float) -> str:
+    days = simulation.days
     accepted, cases = _total(days, "accepted"), _total(days, "cases")
     reviews = _total(days, "reviews")
     last = days[-1]
@@ -82,7 +82,7 @@ def _tiles(course: Course, seconds: float) -> str:
         (_share(_total(days, "vote_wrong"), cases), "wrong had all been accepted by vote"),
         (_share(reviews, cases), "of all cases were reviewed by a person"),
         (f"{reviews * seconds / 60:.0f} min", f"of {cases * seconds / 60:.0f} for reviewing all"),
-        (str(len(course.versions)), "policies were in force, one after the other"),
+        (str(len(simulation.versions)), "policies were in force, one after the other"),
     ]
     return "".join(f"<li><b>{value}</b><span>{name}</span></li>" for value, name in shown)
 
@@ -195,10 +195,10 @@ def _shares(at: Numbers, parts: Numbers, wholes: Numbers) -> list[tuple[float, f
     return [(x, part / whole) for x, part, whole in rows if whole]
 
 
-def _policies(course: Course) -> str:
-    if not course.versions:
+def _policies(simulation: Simulation) -> str:
+    if not simulation.versions:
         return "<p>No policy was ever in force: everything went to a person.</p>"
-    ends = [*(one.after for one in course.versions[1:]), _total(course.days, "cases")]
+    ends = [*(one.after for one in simulation.versions[1:]), _total(simulation.days, "cases")]
     rows = [
         [
             f"version {one.version}",
@@ -208,7 +208,7 @@ def _policies(course: Course) -> str:
             one.mode,
             "nothing" if one.threshold is None else f"{one.threshold:.3f}",
         ]
-        for one, end in zip(course.versions, ends, strict=True)
+        for one, end in zip(simulation.versions, ends, strict=True)
     ]
     head = [
         "policy",
@@ -218,7 +218,7 @@ def _policies(course: Course) -> str:
         "threshold by",
         "accepted up to",
     ]
-    return table(head, rows) + _withdrawn(course.withdrawn)
+    return table(head, rows) + _withdrawn(simulation.withdrawn)
 
 
 def _withdrawn(times: int) -> str:

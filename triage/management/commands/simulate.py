@@ -17,7 +17,7 @@ from inference.backends.registry import MembersError, read_members
 from inference.pipeline.domains import domain_ids, load_domain
 from triage.models import Organisation
 from triage.services.demo import PASSWORD
-from triage.simulation.loop import Course, MissingLabel, Plan, check_labels, simulate
+from triage.simulation.loop import MissingLabel, Plan, Simulation, check_labels, simulate
 from triage.simulation.page import render
 
 DATABASE, ANSWERS, MEMBERS = "db.sqlite3", "answers.jsonl", "members.toml"
@@ -88,10 +88,10 @@ class Command(BaseCommand):
     ) -> None:
         if Organisation.objects.exists():
             raise CommandError("There is something in this installation: name an empty --out.")
-        course = simulate(recordings, domain, plan, _tell)
+        simulation = simulate(recordings, domain, plan, _tell)
         title, members = load_domain(domain).title, list(recordings[0].answers)
-        _write(out, course, render(course, title, members, seconds))
-        self.stdout.write(_where(out, course))
+        _write(out, simulation, render(simulation, title, members, seconds))
+        self.stdout.write(_where(out, simulation))
 
 
 def prepare(out: Path, replay: Path, domain: str, names: Sequence[str]) -> None:
@@ -123,8 +123,8 @@ def _start_inside(out: Path, given: Mapping[str, object]) -> None:
             raise CommandError(f"{arguments[0]} ended with {ended.returncode}.")
 
 
-def _write(out: Path, course: Course, page: str) -> None:
-    content = json.dumps(course.to_dict(), indent=2, allow_nan=False)
+def _write(out: Path, simulation: Simulation, page: str) -> None:
+    content = json.dumps(simulation.to_dict(), indent=2, allow_nan=False)
     (out / "simulation.json").write_text(content + "\n", encoding="utf-8")
     (out / "simulation.html").write_text(page, encoding="utf-8")
 
@@ -133,9 +133,10 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - progress, kept off standard output
 
 
-def _where(out: Path, course: Course) -> str:
+def _where(out: Path, simulation: Simulation) -> str:
     return (
-        f"{len(course.days)} days, {len(course.versions)} policies: {out / 'simulation.html'}\n"
+        f"{len(simulation.days)} days, {len(simulation.versions)} policies: "
+        f"{out / 'simulation.html'}\n"
         f"To look around, ALARM_DATA={out} ALARM_MEMBERS={out / MEMBERS} ./run, and sign in as "
         f"administrator or caregiver with {PASSWORD}."
     )
