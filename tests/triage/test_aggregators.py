@@ -17,7 +17,7 @@ from triage.selectors import aggregators as reading
 from triage.selectors.evidence import gather
 from triage.selectors.fitted import learned_of
 from triage.selectors.policies import policies_page
-from triage.services import aggregators, calibration, policies, queue, reviews
+from triage.services import aggregators, calibration, decisions, policies, queue, reviews
 
 pytestmark = pytest.mark.django_db
 SPLIT = ("Burns", "Burns", "Cut")
@@ -272,3 +272,22 @@ def test_pages_show_it(cast: Cast, client: Client) -> None:
     assert "It has shown its worth" in client.get("/policies/").content.decode()
     client.force_login(cast.clinician)
     assert "the learned aggregator" in client.get(f"/cases/{case.pk}/").content.decode()
+
+
+def test_an_aggregator_without_any_doubt_accepts(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promoted(cast)
+    monkeypatch.setattr(decisions, "_learned", lambda *_: decisions.Learned("Cut", 0.0))
+    make_case(cast.clinic, SPLIT, described=TELLS["Cut"])
+    assert (last().outcome, last().label, last().score) == (Outcome.ACCEPT, "Cut", 0.0)
+
+
+def test_an_aggregator_without_an_opinion_defers(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promoted(cast)
+    monkeypatch.setattr(decisions, "_learned", lambda *_: decisions.Learned())
+    make_case(cast.clinic, SPLIT, described=TELLS["Cut"])
+    assert last().outcome == Outcome.DEFER
+    assert "no_score" in last().reasons

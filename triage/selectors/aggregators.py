@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from inference.uq.drift import DriftSignal, embedding_drift
-from inference.uq.features import spoken_mean
 from inference.uq.promotion import LEARNED, Comparison, compare
 from triage.models import Calibration, Decision, Policy, Site
-from triage.selectors.evidence import LABELLED, gather
+from triage.selectors.descriptions import newest_descriptions
+from triage.selectors.evidence import LABELLED
 from triage.selectors.policy_state import active_policy
 
 # The newest labelled cases that a learned aggregator has to be ahead on, to go on deciding, and how
@@ -105,24 +105,12 @@ def texts_drift(policy: Policy) -> DriftSignal | None:
     calibration = policy.calibration
     if calibration is None:
         return None
-    after, before = (
-        gather(
-            site=policy.site,
-            domain=policy.domain,
-            ensemble=calibration.ensemble,
-            newest=NEWEST,
-            only=only,
-        )
-        for only in (
-            Q(decided_at__gt=calibration.created_at),
-            Q(pk__in=calibration.window.get("learned_from", [])),
-        )
-    )
-    if before is None or after is None:
-        return None
-    return embedding_drift(
-        spoken_mean(before.answers.descriptions), spoken_mean(after.answers.descriptions)
-    )
+    rows = Decision.objects.filter(
+        case__site=policy.site, case__domain=policy.domain, run__ensemble=calibration.ensemble
+    ).order_by("-pk")
+    before = rows.filter(pk__in=calibration.window.get("learned_from", []))
+    after = rows.filter(decided_at__gt=calibration.created_at)
+    return embedding_drift(newest_descriptions(before, NEWEST), newest_descriptions(after, NEWEST))
 
 
 def _in_a_sentence(found: Comparison) -> str:

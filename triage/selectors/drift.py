@@ -6,11 +6,11 @@ import numpy as np
 from django.db.models import QuerySet
 
 from inference.uq.drift import MIN_CASES, deferral_drift, embedding_drift, label_drift, score_drift
-from inference.uq.types import Bools, Floats, Numbers
+from inference.uq.types import Bools, Floats
 from triage.choices import Outcome
 from triage.models import Decision, Policy, Site
 from triage.reasons import LEARNING, kinds
-from triage.selectors.descriptions import mean_descriptions
+from triage.selectors.descriptions import newest_descriptions
 from triage.selectors.fitted import fitted_of
 from triage.selectors.policy_state import active_policy
 from triage.selectors.rules import in_force_of
@@ -33,7 +33,8 @@ def drift_sentences(site: Site) -> list[str]:
         label_drift(old_labels, labels),
         deferral_drift(_deferred_then(policy, old_scores), _deferred_now(policy, rows, since)),
         embedding_drift(
-            _texts(rows.filter(decided_at__lte=since)), _texts(rows.filter(decided_at__gt=since))
+            newest_descriptions(rows.filter(decided_at__lte=since), RECENT),
+            newest_descriptions(rows.filter(decided_at__gt=since), RECENT),
         ),
     )
     return [signal.sentence for signal in signals if signal.drifted]
@@ -80,9 +81,3 @@ def _deferred_now(policy: Policy, rows: QuerySet[Decision], since: datetime) -> 
         [outcome == Outcome.DEFER for outcome, why in found[:RECENT] if not kinds(why) & LEARNING],
         dtype=bool,
     )
-
-
-def _texts(rows: QuerySet[Decision]) -> Numbers:
-    """Descriptions (n, d) of the newest cases."""
-    found = mean_descriptions(list(rows.values_list("run_id", flat=True)[:RECENT]))
-    return np.array(list(found.values())) if found else np.empty((0, 1))

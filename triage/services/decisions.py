@@ -104,7 +104,9 @@ def judge(run: Run, policy: Policy | None) -> Verdict:
     case: Case = run.observation.case
     found = familiarity(case, run)
     learned = _learned(run, policy)
-    scores = scores_of(run, policy) | ({LEARNED: learned.error} if learned.error else {})
+    scores = scores_of(run, policy)
+    if learned.error is not None:
+        scores[LEARNED] = learned.error
     in_force = in_force_of(policy) if policy else InForce("", None)
     method, threshold = in_force.method, in_force.threshold
     score = scores.get(method)
