@@ -18,10 +18,15 @@ for name in list(os.environ):
 folder = tempfile.mkdtemp(prefix="alarm-tests-")
 Path(folder, "static").mkdir()
 atexit.register(shutil.rmtree, folder, ignore_errors=True)
-os.environ.setdefault("REDIS_URL", "memory://localhost")
+messages_stay_here = "REDIS_URL" not in os.environ
+if messages_stay_here:
+    os.environ["REDIS_URL"] = "memory://localhost"
 os.environ.update(ALARM_DATA=folder, ALARM_DEMO="0", SECRET_KEY="of-tests-" * 8)
 
 from alarm_site.settings import *  # noqa: E402, F403
+
+if messages_stay_here:
+    del os.environ["REDIS_URL"]  # no program that a test starts may take it over
 
 # Hashing as slow as it should be would be most of the time that tests take.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
