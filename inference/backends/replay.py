@@ -4,8 +4,10 @@
     backend = "replay"
     model = "answers.jsonl"
     domains = ["anomaly"]
+    options = { name = "GPT-4o, few shots" }
 
-It looks at placeholders only, which say what case they stand for; any other picture is refused.
+The option `name` is the member's name in the file, where that is another one. It looks at
+placeholders only, which say what case they stand for; any other picture is refused.
 """
 
 import json
@@ -29,23 +31,23 @@ _SHOWN = '{"description": '
 
 
 class ReplayBackend:
-    """Repeats the answers of the member of that name in the file that `model` names.
+    """Repeats the answers of one member in the file that `model` names.
 
     Raises ModelUnavailable where there is no such file, or nothing of that member in it. An answer
     that was not recorded is an empty text, which nobody can parse.
     """
 
     def __init__(self, spec: MemberSpec) -> None:
-        self.name = spec.name
-        if spec.options:
-            raise ModelUnavailable(f"{spec.name}: a replay has no options: {list(spec.options)}")
+        self.name = str(spec.options.get("name", spec.name))
+        if unknown := ", ".join(sorted(spec.options.keys() - {"name"})):
+            raise ModelUnavailable(f"{spec.name}: a replay knows no option {unknown}, but name")
         try:
             self.recordings = _read(Path(spec.model))
         except RecordingsError as error:
             raise ModelUnavailable(f"{spec.name}: {error}") from error
         said = [one.answers[self.name] for one in self.recordings if self.name in one.answers]
         if not said:
-            raise ModelUnavailable(f"{spec.name}: {spec.model} has no member of this name")
+            raise ModelUnavailable(f"{spec.name}: {spec.model} has no member {self.name}")
         self._by_words = {_words(one.description, one.reasoning): one for one in said}
 
     def generate(

@@ -36,8 +36,8 @@ def recorded(folder: Path, *changes: dict[str, Any]) -> Path:
     return path
 
 
-def member(path: Path, name: str = "few", **options: object) -> ReplayBackend:
-    return ReplayBackend(MemberSpec(name, "replay", str(path), ("anomaly",), options=options))
+def member(path: Path, called: str = "few", /, **options: object) -> ReplayBackend:
+    return ReplayBackend(MemberSpec(called, "replay", str(path), ("anomaly",), options=options))
 
 
 def sent(picture: Image.Image, quality: int = 60, width: int = 500) -> Image.Image:
@@ -102,12 +102,18 @@ def test_what_was_never_said_is_not_thought_over(tmp_path: Path, prompt: str) ->
 
 def test_a_member_says_why_it_cannot_answer(tmp_path: Path) -> None:
     path = recorded(tmp_path, {})
-    with pytest.raises(ModelUnavailable, match="no member of this name"):
+    with pytest.raises(ModelUnavailable, match="has no member many"):
         member(path, "many")
     with pytest.raises(ModelUnavailable, match=r"none\.jsonl cannot be read"):
         member(tmp_path / "none.jsonl")
-    with pytest.raises(ModelUnavailable, match="no options"):
+    with pytest.raises(ModelUnavailable, match="knows no option temperature"):
         member(path, temperature=1)
+
+
+def test_a_member_may_go_by_another_name_than_in_the_file(tmp_path: Path) -> None:
+    backend = member(recorded(tmp_path, {}), "second", name="cot")
+    [said] = backend.generate([Request("look", images=(placeholder(0, "case 0"),))])
+    assert json.loads(said.text)["description"] == COT["description"]
 
 
 def test_other_answers_are_another_member(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from inference.backends.recordings import Recording, read_recordings
+from inference.backends.registry import read_members
 from triage.choices import Outcome, PolicyStatus
 from triage.management.commands.simulate import prepare
 from triage.models import Decision, Learning, Policy, Review, Site
@@ -164,6 +165,14 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="is not empty"):
         call_command("simulate", "--replay", str(path), "--out", str(tmp_path))
     assert sorted(one.name for one in tmp_path.iterdir()) == ["recorded.jsonl"]
+
+
+def test_members_are_called_as_members_may_be(tmp_path: Path) -> None:
+    names = ("GPT-4o", "GPT 4o", "Ünï 3.5 (few)", "???")
+    prepare(tmp_path / "out", recordings(tmp_path, cases=3), "anomaly", names)
+    specs = read_members(tmp_path / "out/members.toml")
+    assert [spec.options["name"] for spec in specs] == list(names)
+    assert [spec.name for spec in specs] == ["gpt-4o", "gpt-4o-2", "n-3-5-few", "member"]
 
 
 def test_one_command_makes_an_installation_of_its_own(

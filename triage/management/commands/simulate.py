@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -100,10 +101,22 @@ def prepare(out: Path, replay: Path, domain: str, names: Sequence[str]) -> None:
         raise CommandError(f"{out} is not empty: name another --out folder.")
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(replay, out / ANSWERS)
-    how = f'{{ backend = "replay", model = "{ANSWERS}", domains = ["{domain}"] }}'
-    lines = [f"{json.dumps(name)} = {how}" for name in names]
+    lines = [
+        f'{slug} = {{ backend = "replay", model = "{ANSWERS}", domains = ["{domain}"], '
+        f"options = {{ name = {json.dumps(name)} }} }}"
+        for slug, name in _slugs(names).items()
+    ]
     (out / MEMBERS).write_text("\n".join(["[members]", *lines, ""]), encoding="utf-8")
     read_members(out / MEMBERS)
+
+
+def _slugs(names: Sequence[str]) -> dict[str, str]:
+    """Names that members may have -> the recorded ones."""
+    slugs: dict[str, str] = {}
+    for at, name in enumerate(names, 1):
+        slug = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_")[:36] or "member"
+        slugs[f"{slug}-{at}" if slug in slugs else slug] = name
+    return slugs
 
 
 def _start_inside(out: Path, given: Mapping[str, object]) -> None:
