@@ -59,6 +59,9 @@ ALARM_JOB_ATTEMPTS = env.integer("ALARM_JOB_ATTEMPTS", 3, low=1, high=20)
 ALARM_LEASE_MINUTES = env.integer("ALARM_LEASE_MINUTES", 10, low=1, high=240)
 # Share of the accepted cases that a person reviews all the same.
 ALARM_AUDIT_SHARE = env.number("ALARM_AUDIT_SHARE", 0.05, low=0.001, high=1)
+# Of a new clinic's cases: read before the machine's answer is seen, and read by two people.
+ALARM_BLIND_SHARE = env.number("ALARM_BLIND_SHARE", 0.1, low=0, high=1)
+ALARM_DOUBLE_SHARE = env.number("ALARM_DOUBLE_SHARE", 0.1, low=0, high=1)
 # Resolutions after which calibration is refitted and a draft policy appears.
 ALARM_REFIT_EVERY = env.integer("ALARM_REFIT_EVERY", 20, low=1, high=100000)
 ALARM_UNDO_MINUTES = env.integer("ALARM_UNDO_MINUTES", 30, low=1, high=10080)

@@ -21,6 +21,8 @@ class CaseStatus(TextChoices):
     open -> accepted | audit | deferred      by a Decision; audit is accepted and drawn at random
     accepted | audit | deferred -> in_review by a claim; letting go goes back to where it came from
     in_review -> resolved                    by a review; an undo takes it back to in_review
+    in_review -> disputed -> in_review       two readings differ: a third person adjudicates
+    in_review -> retake -> in_review         it cannot be judged: a new photo is asked for
     """
 
     OPEN = "open", _("being looked at")
@@ -28,6 +30,8 @@ class CaseStatus(TextChoices):
     AUDIT = "audit", _("waiting for audit")
     DEFERRED = "deferred", _("waiting for review")
     IN_REVIEW = "in_review", _("in review")
+    DISPUTED = "disputed", _("waiting for adjudication")
+    RETAKE = "retake", _("new photo asked for")
     RESOLVED = "resolved", _("resolved")
 
 
@@ -36,13 +40,13 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     CaseStatus.ACCEPTED: frozenset({CaseStatus.IN_REVIEW}),
     CaseStatus.AUDIT: frozenset({CaseStatus.IN_REVIEW}),
     CaseStatus.DEFERRED: frozenset({CaseStatus.IN_REVIEW}),
-    CaseStatus.IN_REVIEW: frozenset(
-        {CaseStatus.ACCEPTED, CaseStatus.AUDIT, CaseStatus.DEFERRED, CaseStatus.RESOLVED}
-    ),
+    CaseStatus.DISPUTED: frozenset({CaseStatus.IN_REVIEW}),
+    CaseStatus.RETAKE: frozenset({CaseStatus.IN_REVIEW}),
+    CaseStatus.IN_REVIEW: frozenset(CaseStatus) - {CaseStatus.OPEN, CaseStatus.IN_REVIEW},
     CaseStatus.RESOLVED: frozenset({CaseStatus.IN_REVIEW}),
 }
-WAITING = (CaseStatus.DEFERRED, CaseStatus.AUDIT)
-CLAIMABLE = (*WAITING, CaseStatus.ACCEPTED)
+WAITING = (CaseStatus.DEFERRED, CaseStatus.AUDIT, CaseStatus.DISPUTED)
+CLAIMABLE = (*WAITING, CaseStatus.ACCEPTED, CaseStatus.RETAKE)
 
 
 class Outcome(TextChoices):
@@ -70,3 +74,25 @@ class ReviewAction(TextChoices):
     ANSWER = "answer", _("answered")
     UNDO = "undo", _("took the answer back")
     PASS = "pass", _("passed it on")
+    SKIP = "skip", _("skipped it")
+    RETAKE = "retake", _("asked for a new photo")
+
+
+class SkipReason(TextChoices):
+    """Why somebody leaves a case for later; the others are still offered it."""
+
+    TIME = "time", _("No time for it now")
+    AGAIN = "again", _("I want to look again later")
+    STRAIN = "strain", _("I would rather not look at this one now")
+
+
+class RetakeReason(TextChoices):
+    """Why a photo cannot be judged, in words that tell its sender what to do."""
+
+    DARK = "dark", _("Too dark: take it by a window or with a lamp.")
+    BLURRED = "blurred", _("Blurred: hold still and tap the spot before you take it.")
+    FAR = "far", _("Too far away: go closer, to about 20 cm.")
+    CUT_OFF = "cut_off", _("Not all of it is in the picture: step back a little.")
+    GLARE = "glare", _("Light is reflected: take it from another side, without flash.")
+    COVERED = "covered", _("Something covers it: take off what covers it, if that is safe.")
+    OTHER_THING = "other", _("It shows something else: take what is to be judged.")

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from inference.pipeline.domains import Domain
 from inference.uq.promotion import LEARNED
-from triage.choices import PolicyMode
+from triage.choices import PolicyMode, RetakeReason
 from triage.services.reviews import MAX_COMMENT
 
 
@@ -21,6 +21,22 @@ class ReviewForm(forms.Form):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         choices = [(label.id, label.title) for label in domain.labels]
         self.fields["label"].choices = choices  # type: ignore[attr-defined]
+
+
+class RetakeForm(forms.Form):
+    """A photo that cannot be judged."""
+
+    reason = forms.ChoiceField(choices=RetakeReason.choices)
+    comment = forms.CharField(required=False, max_length=MAX_COMMENT)
+    version = forms.IntegerField(min_value=1)
+    token = forms.UUIDField()
+
+
+class ReadingsForm(forms.Form):
+    """How many of the cases to come are read blind, and how many by two people."""
+
+    blind = forms.FloatField(min_value=0, max_value=100)
+    double = forms.FloatField(min_value=0, max_value=100)
 
 
 class ProposeForm(forms.Form):

@@ -54,10 +54,23 @@ class Site(models.Model):
     two_person_rule = models.BooleanField(
         default=True, help_text="A policy is published by another person than its proposer."
     )
+    blind_share = models.FloatField(
+        default=0.0, help_text="Of the deferred cases: read before the machine's answer is seen."
+    )
+    double_share = models.FloatField(
+        default=0.0, help_text="Of the cases that people get: read by two, hidden from each other."
+    )
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["organisation", "name"], name="site_name_once"),
+            models.CheckConstraint(
+                condition=Q(blind_share__gte=0, blind_share__lte=1), name="blind_share_is_a_share"
+            ),
+            models.CheckConstraint(
+                condition=Q(double_share__gte=0, double_share__lte=1),
+                name="double_share_is_a_share",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -189,6 +202,26 @@ class Case(models.Model):
         related_name="cases",
         help_text="What sent it; None where a person did.",
     )
+    blind = models.BooleanField(
+        default=False, help_text="Drawn: who reads it sees the machine's answer afterwards."
+    )
+    readings = models.PositiveSmallIntegerField(
+        default=1, help_text="Drawn: how many people read it, each without the other's answer."
+    )
+    wanted = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="The colleague whom somebody passed it on to: asked before all others.",
+    )
+    replaces = models.ForeignKey(
+        "self",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="replaced_by",
+        help_text="The case whose photo could not be judged.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     resolved_at = models.DateTimeField(null=True)
 
@@ -196,6 +229,9 @@ class Case(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(status__in=CaseStatus.values), name="case_status_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(readings__in=(1, 2)), name="a_case_is_read_once_or_twice"
             ),
             models.CheckConstraint(
                 condition=~Q(status=CaseStatus.RESOLVED) | ~Q(label=""),
@@ -410,12 +446,16 @@ class Draft(models.Model):
 
 
 class Review(AppendOnly):
-    """An expert's answer, or that it was taken back or passed on."""
+    """What somebody did with a case that they held; an answer counts until it is taken back."""
 
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="reviews")
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     action = models.CharField(max_length=6, choices=ReviewAction, default=ReviewAction.ANSWER)
     label = models.CharField(max_length=80, blank=True)
+    reason = models.CharField(max_length=10, blank=True, help_text="Of a skip or a retake.")
+    blind = models.BooleanField(
+        default=False, help_text="Answered before the machine's answer was seen."
+    )
     comment = models.TextField(blank=True, max_length=2000)
     seconds = models.FloatField(null=True, help_text="From the claim to the answer.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -426,6 +466,10 @@ class Review(AppendOnly):
             models.CheckConstraint(
                 condition=~Q(action=ReviewAction.ANSWER) | ~Q(label=""),
                 name="an_answer_has_a_label",
+            ),
+            models.CheckConstraint(
+                condition=~Q(action=ReviewAction.RETAKE) | ~Q(reason=""),
+                name="a_retake_has_a_reason",
             ),
         ]
 

@@ -12,6 +12,7 @@ SMOOTHING = 1.0  # answers that each reviewer is taken to have given to each lab
 MOST_INFLUENCE = 0.5
 LEAST_WEIGHT = 0.25
 CAPPINGS = 100
+RESAMPLES = 500
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,23 @@ class Experts:
     confusion: Floats
     quality: Floats
     overlap: Ints
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of `cases` that several experts answered.
+
+    Attributes:
+        same: share, 0 to 1, on which all gave one label.
+        alpha: Krippendorff's, at most 1; 0 is what chance gives.
+        low, high: its 95 % interval, by drawing the cases again.
+    """
+
+    cases: int
+    same: float
+    alpha: float
+    low: float
+    high: float
 
 
 def soft_labels(answers: Iterable[Answered], labels: Sequence[str]) -> dict[str, Floats]:
@@ -81,6 +99,54 @@ def judge_experts(answers: Iterable[Answered]) -> Experts:
     right = np.einsum("ell->el", confusion) @ chances.mean(axis=0)
     overlap = given[several].sum(axis=(0, 2)).astype(np.int64)
     return Experts(cases, experts, labels, chances, confusion, right, overlap)
+
+
+def agreement(answers: Iterable[Answered]) -> Agreement | None:
+    """How far experts agree on the cases that several of them answered; None without such a case.
+
+    An expert's last answer to a case counts. Krippendorff's alpha for nominal data (2011, with
+    missing answers): 1 - observed / expected disagreement, where expected is what the same labels
+    would give if they were dealt out at random. Where all labels are one, alpha is 1.
+    """
+    last = {(one.case, one.expert): one.label for one in answers}
+    said: dict[str, list[str]] = {}
+    for (case, _expert), label in sorted(last.items()):
+        said.setdefault(case, []).append(label)
+    units = [labels for labels in said.values() if len(labels) > 1]
+    if not units:
+        return None
+    names = sorted({label for labels in units for label in labels})
+    counts = np.array([[labels.count(name) for name in names] for labels in units], dtype=float)
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, len(units), size=(RESAMPLES, len(units)))
+    spread = np.array([_alpha(counts[rows]) for rows in draws])
+    low, high = np.quantile(spread, [0.025, 0.975])
+    same = float(np.mean([len(set(labels)) == 1 for labels in units]))
+    return Agreement(len(units), same, _alpha(counts), float(low), float(high))
+
+
+def _alpha(counts: Floats) -> float:
+    """Of answers counted a case and label, (c, L)."""
+    sizes = counts.sum(axis=1)
+    pairs = (counts * (counts - 1)).sum(axis=1)
+    observed = ((sizes * (sizes - 1) - pairs) / (sizes - 1)).sum()
+    totals = counts.sum(axis=0)
+    n = totals.sum()
+    expected = (n * (n - 1) - (totals * (totals - 1)).sum()) / (n - 1)
+    return 1.0 if expected == 0 else float(1 - observed / expected)
+
+
+def kappa(first: Sequence[str], second: Sequence[str]) -> float:
+    """Cohen 1960 of two experts' labels of the same n >= 1 cases: 1 is agreement, 0 is chance's.
+
+    Where both gave one and the same label to all, there is nothing to disagree about: 1.
+    """
+    names = sorted({*first, *second})
+    table = np.zeros((len(names), len(names)))
+    for one, other in zip(first, second, strict=True):
+        table[names.index(one), names.index(other)] += 1 / len(first)
+    chance = float(table.sum(axis=1) @ table.sum(axis=0))
+    return 1.0 if chance == 1 else float((np.trace(table) - chance) / (1 - chance))
 
 
 def capped_weights(

@@ -76,7 +76,13 @@ function onKey(event) {
   }
   if (event.key === "Escape" && typing(event.target)) event.target.blur();
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
-  if (store.get("no-keys") || document.querySelector("dialog[open]")) return;
+  const dialog = document.querySelector("dialog[open]");
+  if (dialog) {
+    const choice = dialog.querySelector(`[data-choice="${CSS.escape(event.key)}"]`);
+    if (choice && !store.get("no-keys")) choice.click();
+    return;
+  }
+  if (store.get("no-keys")) return;
   const key = event.key === "=" ? "+" : event.key.toLowerCase();
   const element = document.querySelector(`[data-key="${CSS.escape(key)}"]:not(:disabled)`);
   if (!element) return;

@@ -44,6 +44,7 @@ function send(file, row) {
     const body = new FormData();
     body.append("files", file, file.name || "photo.jpg");
     body.append("subject", form.elements.subject.value);
+    if (form.elements.again) body.append("again", form.elements.again.value);
     const request = new XMLHttpRequest();
     request.open("POST", form.action);
     request.setRequestHeader("X-CSRFToken", csrfToken());

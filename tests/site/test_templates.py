@@ -19,6 +19,7 @@ from inference.pipeline.stages import Stage
 from triage.choices import CaseStatus
 from triage.selectors.cases import HypothesisView, MemberRow, TraceView
 from triage.selectors.explain import StageLevel
+from triage.selectors.phrases import Part
 from triage.templatetags.triage import STATE_LOOKS, cell_state, number, percent, state
 
 ROOT = Path(settings.BASE_DIR)
@@ -194,7 +195,7 @@ def trace(**changes: Any) -> TraceView:
     values: dict[str, Any] = {
         "stage": Stage.ANALYSIS,
         "title": "Reasoning",
-        "text": ORDERS,
+        "parts": (Part(ORDERS, False), Part(ORDERS, True)),
         "label": "Cut",
         "label_title": "Cut",
         "valid": True,
@@ -221,7 +222,7 @@ def test_what_a_member_writes_is_never_markup() -> None:
     )
 
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 6
+    assert html.count("&lt;script&gt;") == 9
 
 
 def test_a_changed_label_is_said_in_words() -> None:

@@ -347,7 +347,7 @@ def test_the_page_says_what_a_member_said_of_each_frame_and_which_speaks(cast: C
     frames = [{"label": "person"}, {"label": "fall"}, {"label": "", "error": "cut off", "raw": "{"}]
     trace.fields |= {"frames": frames, "frame": 1}
     words = cases._Words({"fall": "A fall", "person": "A person"}, times)
-    view = cases._trace(trace, "fall", words)
+    view = cases._trace(trace, "fall", words, ())
     assert view is not None
     assert [(one.at_s, one.label_title, one.spoke) for one in view.frames] == [
         (times[0], "A person", False),
@@ -358,7 +358,7 @@ def test_the_page_says_what_a_member_said_of_each_frame_and_which_speaks(cast: C
     said = html[html.index("frames-said") :]
     assert said.index("A person") < said.index("A fall") < said.index("this frame speaks")
     assert "no answer" in said
-    assert cases._trace(run.traces.get(stage="reflection"), "fall", words).frames == ()  # type: ignore[union-attr]
+    assert cases._trace(run.traces.get(stage="reflection"), "fall", words, ()).frames == ()  # type: ignore[union-attr]
 
 
 def member_row(view: cases.TraceView) -> cases.MemberRow:

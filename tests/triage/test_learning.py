@@ -17,7 +17,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from inference.uq.thresholds import clopper_pearson_upper
-from tests.factories import SIGNATURE, make_camera, make_case, make_policy, make_site
+from tests.factories import (
+    SIGNATURE,
+    make_camera,
+    make_case,
+    make_policy,
+    make_site,
+    make_user,
+)
 from tests.pictures import photo
 from tests.triage.conftest import Cast
 from triage import tasks
@@ -111,10 +118,11 @@ def test_a_new_cameras_surest_case_goes_to_a_person(camera: DeviceToken) -> None
 def test_what_only_learning_defers_is_answered_blind(camera: DeviceToken) -> None:
     """An answer given in view of the machine's would only measure agreement."""
     sure, unsure = (make_case(camera.site, one, camera=camera) for one in (SURE, SPLIT))
-    assert is_blind(sure)
-    assert not is_blind(unsure)
+    reader = make_user(camera.site)
+    assert is_blind(sure, reader)
+    assert not is_blind(unsure, reader)
     Case.objects.filter(pk=sure.pk).update(status=CaseStatus.RESOLVED, label="Burns")
-    assert not is_blind(Case.objects.get(pk=sure.pk))
+    assert not is_blind(Case.objects.get(pk=sure.pk), reader)
 
 
 def test_the_site_and_its_other_cameras_go_on(camera: DeviceToken) -> None:

@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.uq.experts import Answered, capped_weights, judge_experts, soft_labels
+from inference.uq.experts import (
+    Answered,
+    agreement,
+    capped_weights,
+    judge_experts,
+    kappa,
+    soft_labels,
+)
 
 NAMES = st.sampled_from(["ada", "ben", "cleo", "dora"])
 
@@ -107,3 +114,50 @@ def test_who_is_above_is_brought_down_to_the_cap(experts: str, expected: dict[st
     weights = capped_weights(list(experts), 0.5, least=0.0)
     held = {name: weights[[one == name for one in experts]].sum() for name in expected}
     assert held == pytest.approx(expected)
+
+
+# Agreement -------------------------------------------------------------------------------------
+
+
+def dealt(units: list[str]) -> list[Answered]:
+    """Each text is a case; its letters are its readers' labels, "." stands for none."""
+    return [
+        Answered(str(case), str(reader), label)
+        for case, unit in enumerate(units)
+        for reader, label in enumerate(unit)
+        if label != "."
+    ]
+
+
+def test_alpha_is_that_of_krippendorffs_own_example() -> None:
+    """Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), C: four observers."""
+    columns = ["1.11", "2232", "3333", "3333", "2222", "1234", "4444", "1121", "2222", ".555"]
+    columns += ["..11", "..3."]
+    found = agreement(dealt(columns))
+    assert found is not None
+    assert found.cases == 11
+    assert found.alpha == pytest.approx(0.743, abs=0.0005)
+    assert found.low < found.alpha < found.high <= 1
+
+
+def test_agreement_of_all_is_one_and_of_nobody_is_none() -> None:
+    found = agreement(dealt(["aa", "aa"]))
+    assert found and (found.alpha, found.low, found.same) == (1.0, 1.0, 1.0)
+    assert agreement(dealt(["a.", ".b"])) is None
+    assert agreement([]) is None
+
+
+def test_who_labels_by_chance_agrees_by_chance() -> None:
+    rng = np.random.default_rng(0)
+    found = agreement(dealt(["".join(rng.choice(list("abc"), 2)) for _ in range(3000)]))
+    assert found is not None
+    assert abs(found.alpha) < 0.05
+    assert found.low < 0 < found.high
+
+
+def test_kappa_of_a_textbook_table() -> None:
+    """20 yes/yes, 5 yes/no, 10 no/yes, 15 no/no: observed .7, expected .5, kappa .4."""
+    first = ["y"] * 25 + ["n"] * 25
+    second = ["y"] * 20 + ["n"] * 5 + ["y"] * 10 + ["n"] * 15
+    assert kappa(first, second) == pytest.approx(0.4)
+    assert kappa(["a", "a"], ["a", "a"]) == 1.0

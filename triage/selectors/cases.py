@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.utils.translation import gettext as _
 
@@ -11,8 +12,8 @@ from inference.models import Frame, MemberJob, Run, StageTrace
 from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
-from triage.choices import CLAIMABLE, CaseStatus
-from triage.models import AuditEvent, Case, Decision, Draft, Lease, Policy
+from triage.choices import CLAIMABLE, WAITING, CaseStatus
+from triage.models import AuditEvent, Case, Decision, Draft, Lease, Policy, Review
 from triage.permissions import allows
 from triage.reasons import UNFAMILIAR, in_words, kinds
 from triage.selectors.explain import (
@@ -26,6 +27,9 @@ from triage.selectors.explain import (
     stage_title,
 )
 from triage.selectors.neighbours import neighbours_of
+from triage.selectors.phrases import Part, marked
+from triage.selectors.readings import DECISIVE, may_read, reviewer_ids, standing
+from triage.selectors.retakes import Retake, retake_of
 from triage.selectors.rows import is_blind, latest_decision, why_not_undo
 
 KEYS = 9
@@ -53,7 +57,7 @@ class FrameSaid:
 class TraceView:
     stage: str
     title: str
-    text: str
+    parts: tuple[Part, ...]
     label: str
     label_title: str
     valid: bool
@@ -104,8 +108,26 @@ class HistoryLine:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """An expert's answer; `who` is empty as long as the case is disputed."""
+
+    who: str
+    title: str
+    comment: str
+    blind: bool
+    when: datetime
+
+
+@dataclass(frozen=True)
 class CasePage:
-    """One case as one person may see it; while `blind`, without the machine's answer."""
+    """One case as one person may see it; while `blind`, without the machine's answer.
+
+    readings    what experts said, as far as this person may know it: before the last one has
+                answered only their own, in a dispute both without names
+    disputed    two readings differ, and a third person decides
+    read        this person has read it, and a colleague's reading is due
+    colleagues  (id, name) of those whom it can be passed on to
+    """
 
     case: Case
     domain: Domain
@@ -139,6 +161,11 @@ class CasePage:
     earlier: list[Case]
     alike: list[Case]
     draft: Draft | None
+    readings: list[Reading]
+    disputed: bool
+    read: bool
+    retake: Retake | None
+    colleagues: list[tuple[int, str]]
 
 
 def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> CasePage:
@@ -151,13 +178,17 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
     titles = {label.id: label.title if detailed else label.plain for label in domain.labels}
     run = case.observation.runs.prefetch_related("traces", "jobs", "hypotheses", "scores").last()
     decision = latest_decision(case)
-    blind = is_blind(case)
+    blind = is_blind(case, user)
     lease = _open_lease(case)
     mine = lease if lease and lease.holder_id == user.pk else None
     hypotheses = _hypotheses(run, titles, detailed) if run and not blind else []
     open_run = run if detailed and not (blind and decision) else None
     shown = decision if detailed and not blind else None
     labels_by_member = _labels_by_member(run) if run else {}
+    answers = standing(case.reviews.select_related("reviewer"))
+    resolved = case.status == CaseStatus.RESOLVED
+    disputed = len({one.label for one in answers}) > 1
+    read = case.status in WAITING and not may_read(case, user)
     frames = list(case.observation.media.frames.all())
     words = _Words(titles, [frame.at_s for frame in frames])
     return CasePage(
@@ -182,7 +213,7 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         history=_history(case, blind, titles),
         lease=mine,
         held_by=lease.holder.get_username() if lease and not mine else "",
-        can_claim=case.status in CLAIMABLE and allows(roles, "review"),
+        can_claim=case.status in CLAIMABLE and allows(roles, "review") and not read,
         can_review=mine is not None,
         can_undo=_can_undo(case, user),
         width=case.observation.media.width,
@@ -193,7 +224,39 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         earlier=_earlier(case),
         alike=neighbours_of(case),
         draft=case.drafts.filter(writer_id=user.pk).first() if mine else None,
+        readings=_readings(answers, titles, user, resolved=resolved, disputed=disputed),
+        disputed=disputed and not resolved,
+        read=read,
+        retake=retake_of(case),
+        colleagues=_colleagues(case, user, answers) if mine else [],
     )
+
+
+def _readings(
+    answers: list[Review],
+    titles: dict[str, str],
+    user: AbstractBaseUser,
+    *,
+    resolved: bool,
+    disputed: bool,
+) -> list[Reading]:
+    shown = [one for one in answers if resolved or disputed or one.reviewer_id == user.pk]
+    return [
+        Reading(
+            who=one.reviewer.get_username() if resolved or not disputed else "",
+            title=titles.get(one.label, one.label),
+            comment=one.comment,
+            blind=one.blind,
+            when=one.created_at,
+        )
+        for one in shown
+    ]
+
+
+def _colleagues(case: Case, user: AbstractBaseUser, answers: list[Review]) -> list[tuple[int, str]]:
+    ids = reviewer_ids(case.site) - {one.reviewer_id for one in answers} - {user.pk}
+    people = get_user_model().objects.filter(pk__in=ids).order_by("username")
+    return [(person.pk, person.get_username()) for person in people]
 
 
 def _open_lease(case: Case) -> Lease | None:
@@ -214,7 +277,32 @@ def _members(run: Run, words: _Words, *, decided: bool) -> list[MemberRow]:
     if not decided:
         traces = {key: _unread(trace) for key, trace in traces.items()}
     jobs = sorted(run.jobs.all(), key=lambda job: job.member)
-    return [_member(job, traces, words) for job in jobs]
+    parts = _parts([job.member for job in jobs], traces) if decided else {}
+    return [_member(job, traces, words, parts) for job in jobs]
+
+
+def _text(trace: StageTrace) -> str:
+    return str(trace.fields.get(TEXT_FIELD[Stage(trace.stage)], "")) or trace.raw_text
+
+
+def _parts(
+    members: list[str], traces: dict[tuple[str, str], StageTrace]
+) -> dict[tuple[str, str], tuple[Part, ...]]:
+    """What each member said at each stage, with what those who disagree do not say marked."""
+    found = {}
+    for stage in STAGES:
+        spoken = [traces.get((member, stage)) for member in members]
+        labels = [_label_of(member, stage, traces) for member in members]
+        texts = [_text(trace) if trace and trace.valid else "" for trace in spoken]
+        for member, parts in zip(members, marked(texts, labels), strict=True):
+            found[member, str(stage)] = parts
+    return found
+
+
+def _label_of(member: str, stage: str, traces: dict[tuple[str, str], StageTrace]) -> str:
+    """What the member decided for: with the reflection its last word, before that its first."""
+    said = traces.get((member, Stage.REFLECTION if stage == Stage.REFLECTION else Stage.ANALYSIS))
+    return str(said.fields.get("label", "")) if said and said.valid else ""
 
 
 def _unread(trace: StageTrace) -> StageTrace:
@@ -223,11 +311,19 @@ def _unread(trace: StageTrace) -> StageTrace:
     return StageTrace(stage=trace.stage, valid=trace.valid, raw_text=said, error=trace.error)
 
 
-def _member(job: MemberJob, traces: dict[tuple[str, str], StageTrace], words: _Words) -> MemberRow:
+def _member(
+    job: MemberJob,
+    traces: dict[tuple[str, str], StageTrace],
+    words: _Words,
+    parts: dict[tuple[str, str], tuple[Part, ...]],
+) -> MemberRow:
     analysis = traces.get((job.member, Stage.ANALYSIS))
     reflection = traces.get((job.member, Stage.REFLECTION))
     first = str(analysis.fields.get("label", "")) if analysis else ""
-    views = tuple(_trace(traces.get((job.member, stage)), first, words) for stage in STAGES)
+    views = tuple(
+        _trace(traces.get((job.member, stage)), first, words, parts.get((job.member, stage), ()))
+        for stage in STAGES
+    )
     reflected = str(reflection.fields.get("label", "")) if reflection else ""
     return MemberRow(
         name=job.member,
@@ -240,14 +336,16 @@ def _member(job: MemberJob, traces: dict[tuple[str, str], StageTrace], words: _W
     )
 
 
-def _trace(trace: StageTrace | None, first: str, words: _Words) -> TraceView | None:
+def _trace(
+    trace: StageTrace | None, first: str, words: _Words, parts: tuple[Part, ...]
+) -> TraceView | None:
     if trace is None:
         return None
     label = str(trace.fields.get("label", ""))
     return TraceView(
         stage=trace.stage,
         title=stage_title(trace.stage),
-        text=str(trace.fields.get(TEXT_FIELD[Stage(trace.stage)], "")) or trace.raw_text,
+        parts=parts or (Part(_text(trace), False),),
         label=label,
         label_title=words.titles.get(label, ""),
         valid=trace.valid,
@@ -393,8 +491,10 @@ def _source(source: str) -> str:
 
 
 def _can_undo(case: Case, user: AbstractBaseUser) -> bool:
-    last = case.reviews.last()
-    if last is None or case.status != CaseStatus.RESOLVED or last.reviewer_id != user.pk:
+    decisive = [review for review in case.reviews.all() if review.action in DECISIVE]
+    last = decisive[-1] if decisive else None
+    over = case.status in (*WAITING, CaseStatus.RESOLVED)
+    if not over or last is None or last.reviewer_id != user.pk:
         return False
     return not why_not_undo(case, last)
 

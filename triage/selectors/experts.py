@@ -5,9 +5,17 @@ from dataclasses import dataclass
 
 from django.contrib.auth import get_user_model
 
-from inference.uq.experts import Answered, capped_weights, judge_experts
-from triage.choices import ReviewAction
-from triage.models import Review, Site
+from inference.uq.experts import (
+    Agreement,
+    Answered,
+    agreement,
+    capped_weights,
+    judge_experts,
+    kappa,
+)
+from triage.choices import CaseStatus, ReviewAction
+from triage.models import Case, Review, Site
+from triage.selectors.readings import READERS, independent
 
 NEWEST = 2000
 
@@ -56,6 +64,66 @@ def expert_rows(site: Site) -> list[ExpertRow]:
         )
         for expert, count in counts.most_common()
     ]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two people who have read the same cases, with Cohen's kappa."""
+
+    names: tuple[str, str]
+    cases: int
+    kappa: float
+
+
+@dataclass(frozen=True)
+class DoubleReading:
+    """How far independent readers agree; `agreement` is None before the first case read twice.
+
+    `open`: cases drawn for two readings that still miss one; `disputed`: those that wait for a
+    third person.
+    """
+
+    agreement: Agreement | None
+    pairs: list[Pair]
+    open: int
+    disputed: int
+
+
+def double_reading(site: Site) -> DoubleReading:
+    """Of the newest cases of a site that two people read; adjudications do not count."""
+    drawn = Case.objects.filter(site=site, readings=READERS)
+    newest = drawn.filter(reviews__action=ReviewAction.ANSWER).distinct().order_by("-created_at")
+    first_two = [
+        independent(case.reviews.all())
+        for case in newest.prefetch_related("reviews__reviewer")[:NEWEST]
+    ]
+    read = [answers for answers in first_two if len(answers) == READERS]
+    said = [
+        Answered(str(one.case_id), str(one.reviewer_id), one.label)
+        for answers in read
+        for one in answers
+    ]
+    open_ones = drawn.exclude(status__in=(CaseStatus.RESOLVED, CaseStatus.DISPUTED))
+    return DoubleReading(
+        agreement=agreement(said),
+        pairs=_pairs(read),
+        open=open_ones.count(),
+        disputed=drawn.filter(status=CaseStatus.DISPUTED).count(),
+    )
+
+
+def _pairs(read: list[list[Review]]) -> list[Pair]:
+    """Most cases first."""
+    labels: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for answers in read:
+        one, other = sorted(answers, key=lambda row: row.reviewer.get_username())
+        names = (one.reviewer.get_username(), other.reviewer.get_username())
+        labels.setdefault(names, []).append((one.label, other.label))
+    rows = [
+        Pair(names, len(said), kappa([a for a, _ in said], [b for _, b in said]))
+        for names, said in labels.items()
+    ]
+    return sorted(rows, key=lambda row: (-row.cases, row.names))
 
 
 def _names(said: list[Answered]) -> list[str]:

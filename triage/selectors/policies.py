@@ -12,12 +12,12 @@ from django.utils.translation import gettext_lazy as _lazy
 from inference.pipeline.domains import load_domain
 from inference.uq.audit import audits_needed
 from inference.uq.promotion import LEARNED
-from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
+from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus, SiteKind
 from triage.models import Case, Decision, Policy, Site
 from triage.selectors.aggregators import AggregatorView, aggregator_view
 from triage.selectors.audits import audit_estimate
 from triage.selectors.drift import drift_sentences
-from triage.selectors.experts import ExpertRow, expert_rows
+from triage.selectors.experts import DoubleReading, ExpertRow, double_reading, expert_rows
 from triage.selectors.learning import SourceRow, source_rows
 from triage.selectors.neighbours import AuditError, audit_errors
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
@@ -71,6 +71,7 @@ class PoliciesPage:
     aggregator: AggregatorView
     audit_errors: list[AuditError]
     experts: list[ExpertRow]
+    double_reading: DoubleReading | None
 
     @property
     def newest_past(self) -> list[PolicyRow]:
@@ -127,6 +128,7 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
         aggregator=aggregator_view(site),
         audit_errors=audit_errors(site),
         experts=expert_rows(site),
+        double_reading=double_reading(site) if site.kind == SiteKind.CLINIC else None,
     )
 
 

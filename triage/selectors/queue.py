@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Count, F, Q
-from django.utils import timezone
 
 from inference import ensemble
 from inference.pipeline.domains import load_domain
 from triage.choices import WAITING, CaseStatus
 from triage.models import Case, Lease, Site
+from triage.selectors.pace import Pace, pace_of
+from triage.selectors.retakes import Retake, retakes
 from triage.selectors.rows import QueueRow, rows, with_details
 
 SHOWN = 50
@@ -24,7 +25,8 @@ class QueuePage:
     held: int
     processing: int
     mine: QueueRow | None
-    resolved_today: int
+    pace: Pace
+    retakes: list[Retake]
     domain_title: str
     has_members: bool
 
@@ -62,23 +64,14 @@ def queue_page(*, site: Site, user: AbstractBaseUser) -> QueuePage:
     held = rows(with_details(mine)[:1], user)
     return QueuePage(
         rows=rows(with_details(waiting)[:SHOWN], user),
-        waiting=in_state[CaseStatus.DEFERRED] + in_state[CaseStatus.AUDIT],
+        waiting=sum(in_state[status] for status in WAITING),
         held=in_state[CaseStatus.IN_REVIEW],
         processing=in_state[CaseStatus.OPEN],
         mine=held[0] if held else None,
-        resolved_today=_resolved_today(site, user),
+        pace=pace_of(site=site, user=user, waiting=sum(in_state[status] for status in WAITING)),
+        retakes=retakes(site, user),
         domain_title=load_domain(site.domain).title,
         has_members=bool(ensemble.members_of(site.domain)),
-    )
-
-
-def _resolved_today(site: Site, user: AbstractBaseUser) -> int:
-    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    return (
-        Case.objects.filter(site=site, reviews__reviewer_id=user.pk, resolved_at__gte=midnight)
-        .filter(status=CaseStatus.RESOLVED)
-        .distinct()
-        .count()
     )
 
 

@@ -15,6 +15,7 @@ from triage.choices import WAITING, CaseStatus, ReviewAction
 from triage.models import Case, Decision, Lease, Review
 from triage.reasons import LEARNING, in_words, kinds
 from triage.selectors.explain import StageLevel, overall_level, stage_levels
+from triage.selectors.readings import has_answered
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def with_details(cases: QuerySet[Case]) -> QuerySet[Case]:
     return cases.select_related("observation__media", "subject").prefetch_related(
         Prefetch("decisions", Decision.objects.order_by("-pk")),
         Prefetch("leases", Lease.objects.running().select_related("holder")),
+        "reviews",
     )
 
 
@@ -49,15 +51,18 @@ def rows(
     return [_row(case, viewer, detailed) for case in cases]
 
 
-def is_blind(case: Case) -> bool:
+def is_blind(case: Case, viewer: AbstractBaseUser) -> bool:
     """What measures the machine is answered before its answer is seen: else it is only agreement.
 
-    That is an audit, and a case that a learning camera alone has kept from being accepted. A case
-    that is not decided yet may still become one.
+    That is an audit, and a case that a learning camera alone has kept from being accepted: hidden
+    from everybody until it is resolved. A case drawn for blind reading is hidden from whoever has
+    not answered it yet. A case that is not decided yet may still become one of these.
     """
     if latest_decision(case) is None:
         return True
-    return case.status in (*WAITING, CaseStatus.IN_REVIEW) and _measures(case)
+    if case.status in (CaseStatus.ACCEPTED, CaseStatus.RESOLVED):
+        return False
+    return _measures(case) or (case.blind and not has_answered(case, viewer))
 
 
 def latest_decision(case: Case) -> Decision | None:
@@ -69,7 +74,7 @@ def why_not_undo(case: Case, last: Review) -> str:
     """Why the last answer of a case cannot be taken back, in words; "" if it can."""
     if last.action != ReviewAction.ANSWER:
         return _("There is no answer to take back.")
-    if _measures(case):
+    if _measures(case) and case.status == CaseStatus.RESOLVED:
         return _("A blind answer stands: the machine's answer has been seen since.")
     if timezone.now() - last.created_at > timedelta(minutes=settings.ALARM_UNDO_MINUTES):
         return _("An answer can be taken back for {0} minutes.").format(settings.ALARM_UNDO_MINUTES)
@@ -93,7 +98,7 @@ def _measures(case: Case) -> bool:
 def _row(case: Case, viewer: AbstractBaseUser, detailed: bool) -> QueueRow:
     decision = latest_decision(case)
     lease = next(iter(case.leases.all()), None)
-    blind = is_blind(case)
+    blind = is_blind(case, viewer)
     labels = load_domain(case.domain).labels
     titles = {label.id: label.title if detailed else label.plain for label in labels}
     return QueueRow(
@@ -118,8 +123,12 @@ def _label(case: Case, decision: Decision | None) -> str:
 def _why(case: Case, decision: Decision | None, blind: bool) -> str:
     if decision is None:
         return _("The ensemble is looking at it.")
-    if blind:
+    if case.status == CaseStatus.DISPUTED:
+        return _("Two readings differ: a third person decides.")
+    if blind and decision.audited:
         return _("Drawn at random to check the accepted cases; the machine's answer is hidden.")
+    if blind:
+        return _("To be read first: the machine's answer is hidden until you have answered.")
     return in_words(decision.reasons[0])
 
 

@@ -18,13 +18,14 @@ from inference.services.runs import finite, store_scores
 from inference.services.sweep import each
 from inference.uq.ensemble import STAGE_METHODS
 from inference.uq.promotion import LEARNED
-from triage.choices import CaseStatus, Outcome, PolicyMode
-from triage.models import Case, Decision, Policy
+from triage.choices import CaseStatus, Outcome, PolicyMode, SiteKind
+from triage.models import Case, Decision, Policy, Site
 from triage.reasons import UNFAMILIAR, kinds
 from triage.selectors.familiarity import familiarity
 from triage.selectors.fitted import fitted_of, learned_of
 from triage.selectors.learning import source_of
 from triage.selectors.policy_state import active_policy
+from triage.selectors.readings import READERS, reviewer_ids
 from triage.selectors.rules import InForce, in_force_of
 from triage.services import learning
 from triage.services.history import record
@@ -201,7 +202,7 @@ def _level_of(error: float) -> str:
 def _write_down(case: Case, run: Run, policy: Policy | None, verdict: Verdict) -> Decision:
     accepted = verdict.outcome == Outcome.ACCEPT
     share = policy.audit_share if policy and accepted else 1.0
-    audited = accepted and random.SystemRandom().random() < share
+    audited = accepted and _drawn(share)
     store_scores(run, verdict.scores)
     decision = Decision.objects.create(
         case=case,
@@ -232,22 +233,40 @@ def _write_down(case: Case, run: Run, policy: Policy | None, verdict: Verdict) -
 
 
 def _move_on(case: Case, decision: Decision) -> None:
-    if decision.outcome == Outcome.DEFER:
-        move(case, CaseStatus.DEFERRED, due_at=due(case, decision))
-    elif decision.audited:
-        move(case, CaseStatus.AUDIT, label=decision.label, due_at=due(case, decision))
-    else:
+    if decision.outcome == Outcome.ACCEPT and not decision.audited:
         move(case, CaseStatus.ACCEPTED, label=decision.label)
+        return
+    case.blind, case.readings = _readings(case.site)
+    drawn = {"blind": case.blind, "readings": case.readings, "due_at": due(case, decision)}
+    if decision.outcome == Outcome.DEFER:
+        move(case, CaseStatus.DEFERRED, **drawn)
+    else:
+        move(case, CaseStatus.AUDIT, label=decision.label, **drawn)
+
+
+def _readings(site: Site) -> tuple[bool, int]:
+    """Whether a case is read blind, and by how many; at home the first answer settles it."""
+    if site.kind == SiteKind.HOUSEHOLD:
+        return False, 1
+    several = len(reviewer_ids(site)) >= READERS
+    return _drawn(site.blind_share), READERS if several and _drawn(site.double_share) else 1
+
+
+def _drawn(share: float) -> bool:
+    return random.SystemRandom().random() < share
 
 
 def due(case: Case, decision: Decision) -> datetime:
     """When a person should have seen the case: the severer and the less sure, the sooner.
 
     24 hours divided by severity (1 to 3; unknown counts 3) and by uncertainty (1 to 3; an
-    unfamiliar picture counts 3); an audit may wait the full 24 hours.
+    unfamiliar picture counts 3); an audit may wait the full 24 hours. One that is read blind is
+    due as the severest would be: its place in the queue must not tell what the machine said.
     """
     if decision.audited:
         return case.created_at + timedelta(hours=HOURS_AT_MOST)
+    if case.blind:
+        return case.created_at + timedelta(hours=HOURS_AT_MOST / (3 * WEIGHT["unknown"]))
     severity = {label.id: label.severity for label in load_domain(case.domain).labels}
     level = decision.explanation.get("levels", {}).get("overall", "unknown")
     if kinds(decision.reasons) & UNFAMILIAR:

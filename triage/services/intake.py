@@ -55,10 +55,15 @@ def open_case(
     drawn: bool = False,
     source: str = "page",
     camera: DeviceToken | None = None,
+    replaces: Case | None = None,
 ) -> Opened:
     """Take one photo or clip in: store it, open its case and queue the ensemble's work.
 
     The same bytes at the same site are one case, however often they are sent.
+
+    Args:
+        replaces: the case of the same site whose photo could not be judged; its subject is taken
+            over.
 
     Raises:
         Refused: it is no photo or clip that can be read, or the subject's name is too long.
@@ -72,7 +77,16 @@ def open_case(
     sanitised = _sanitised(data)
     try:
         case = _store(
-            site, data, sanitised, actor, subject.strip(), captured_at, drawn, source, camera
+            site,
+            data,
+            sanitised,
+            actor,
+            subject.strip(),
+            captured_at,
+            drawn,
+            source,
+            camera,
+            replaces,
         )
     except IntegrityError:
         known = Case.objects.filter(site=site, sha256=sanitised.sha256).first()
@@ -115,6 +129,7 @@ def _store(
     drawn: bool,
     source: str,
     camera: DeviceToken | None,
+    replaces: Case | None,
 ) -> Case:
     media, committed = None, Event()
     try:
@@ -134,10 +149,14 @@ def _store(
                 observation=observation,
                 sha256=sanitised.sha256,
                 opened_by_id=actor.pk if actor else None,
-                subject=_subject(site, subject),
+                subject=replaces.subject if replaces else _subject(site, subject),
                 camera=camera,
+                replaces=replaces,
             )
             record("opened", site=site, actor=actor, case=case, source=source)
+            if replaces:
+                record("new photo came", site=site, actor=actor, case=replaces)
+                transaction.on_commit(lambda: tell(site.pk, replaces.id), robust=True)
             transaction.on_commit(lambda: tell(site.pk, case.id), robust=True)
             open_run(observation=observation)
     except BaseException:

@@ -6,38 +6,55 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, ReviewAction
-from triage.errors import Conflict
+from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, ReviewAction, SkipReason
+from triage.errors import Conflict, Refused
 from triage.models import Case, Lease, Review, Site
+from triage.selectors.readings import READERS, last_word, may_read, reviewer_ids
 from triage.services.history import record
 from triage.services.states import move, origin
 
 
 def claim_next(*, site: Site, user: AbstractBaseUser) -> Lease | None:
-    """The most urgent waiting case, or the one this person holds already; None if none is free."""
+    """The most urgent waiting case, or the one this person holds already; None if none is free.
+
+    What a colleague passed on to this person comes first; what this person has skipped, or what
+    was passed on to somebody else, comes last. What they have read or passed on does not come.
+    """
     end_expired_leases(site=site)
-    passed = Review.objects.filter(reviewer_id=user.pk, action=ReviewAction.PASS)
     with transaction.atomic():
         _one_at_a_time(user)
         if held := held_lease(site=site, user=user):
             return held
-        case = (
-            _locking(Case.objects.filter(site=site, status__in=WAITING))
-            .exclude(pk__in=passed.values("case_id"))
-            .order_by(F("due_at").asc(nulls_first=True), "created_at")
-            .first()
-        )
+        case = _first_offered(site, user)
         return _take(case, user) if case else None
+
+
+def _first_offered(site: Site, user: AbstractBaseUser) -> Case | None:
+    waiting = Case.objects.filter(site=site, status__in=WAITING).annotate(mine=last_word(user))
+    offered = _locking(waiting.exclude(_done_with(site)))
+    offered = offered.order_by(F("due_at").asc(nulls_first=True), "created_at")
+    fresh = Q(wanted=None) & ~Q(mine=ReviewAction.SKIP)
+    turns = (Q(wanted=user.pk), fresh, Q())
+    return next((case for turn in turns if (case := offered.filter(turn).first())), None)
+
+
+def _done_with(site: Site) -> Q:
+    """What a person is not offered again; a dispute among the only two readers they must solve."""
+    answered = Q(mine=ReviewAction.ANSWER)
+    if len(reviewer_ids(site)) <= READERS:
+        answered &= ~Q(status=CaseStatus.DISPUTED)
+    return answered | Q(mine=ReviewAction.PASS)
 
 
 def claim(*, case: Case, user: AbstractBaseUser) -> Lease:
     """Hold one particular case.
 
     Raises:
-        Conflict: somebody else holds it, this person holds another, or it is not to be reviewed.
+        Conflict: somebody else holds it, this person holds another or has read it already, or it
+            is not to be reviewed.
     """
     end_expired_leases(site=case.site)
     with transaction.atomic():
@@ -52,6 +69,8 @@ def claim(*, case: Case, user: AbstractBaseUser) -> Lease:
             raise Conflict(
                 f"This case cannot be reviewed: it is {locked.get_status_display()}.", "not_waiting"
             )
+        if locked.status in WAITING and not may_read(locked, user):
+            raise Conflict("You have read this case. Now a colleague reads it.", "read")
         return _take(locked, user)
 
 
@@ -79,17 +98,55 @@ def release(*, lease: Lease) -> bool:
         return ended
 
 
-def pass_on(*, lease: Lease, comment: str = "") -> None:
-    """Not sure: let it go and let somebody else answer; it is not offered to this person again."""
+def pass_on(*, lease: Lease, comment: str = "", to: int | None = None) -> None:
+    """Not sure: let it go and let somebody else answer; it is not offered to this person again.
+
+    Args:
+        to: the id of the colleague who is asked first; others are asked after them.
+
+    Raises:
+        Refused: that person does not review here, or has read the case.
+        Conflict: the lease ran out.
+    """
+    with transaction.atomic():
+        case = (
+            Case.objects.select_for_update(of=("self",))
+            .select_related("site")
+            .get(pk=lease.case_id)
+        )
+        if to is not None and to not in colleagues(case, lease.holder):
+            raise Refused("Choose a colleague of this site who has not read the case.", "colleague")
+        _leave(lease, case, ReviewAction.PASS, comment=comment[:2000])
+        record("passed on", site=case.site, actor=lease.holder, case=case)
+        move(case, origin(case), wanted_id=to)
+
+
+def skip(*, lease: Lease, reason: str) -> None:
+    """Leave it for later, for a SkipReason: it comes to this person again after all others.
+
+    Raises:
+        Refused: there is no such reason.
+        Conflict: the lease ran out.
+    """
+    if reason not in SkipReason.values:
+        raise Refused("Say why you skip it.", "reason")
     with transaction.atomic():
         case = Case.objects.select_for_update().get(pk=lease.case_id)
-        if not end_lease(lease):
-            raise lease_over()
-        Review.objects.create(
-            case=case, reviewer_id=lease.holder_id, action=ReviewAction.PASS, comment=comment[:2000]
-        )
-        record("passed on", site=case.site, actor=lease.holder, case=case)
+        _leave(lease, case, ReviewAction.SKIP, reason=reason)
+        record("skipped", site=case.site, actor=lease.holder, case=case, reason=reason)
         move(case, origin(case))
+
+
+def colleagues(case: Case, user: AbstractBaseUser) -> set[int]:
+    """Whom this person can pass the case on to."""
+    answered = case.reviews.filter(action=ReviewAction.ANSWER)
+    return reviewer_ids(case.site) - set(answered.values_list("reviewer", flat=True)) - {user.pk}
+
+
+def _leave(lease: Lease, case: Case, action: ReviewAction, **said: object) -> None:
+    if not end_lease(lease):
+        raise lease_over()
+    Review.objects.create(case=case, reviewer_id=lease.holder_id, action=action, **said)
 
 
 def end_expired_leases(*, site: Site | None = None) -> int:
@@ -142,5 +199,5 @@ def _term_end() -> datetime:
 def _locking(cases: QuerySet[Case]) -> QuerySet[Case]:
     """SKIP LOCKED where the database has it; SQLite's immediate transaction excludes the others."""
     if connection.features.has_select_for_update_skip_locked:
-        return cases.select_for_update(skip_locked=True)
+        return cases.select_for_update(skip_locked=True, of=("self",))
     return cases

@@ -9,13 +9,14 @@ from django.utils import timezone
 
 from inference import dispatch
 from inference.pipeline.domains import load_domain
-from triage.choices import CaseStatus, ReviewAction
+from triage.choices import WAITING, CaseStatus, RetakeReason, ReviewAction
 from triage.errors import Conflict, Refused
 from triage.models import Case, Draft, Lease, Review
-from triage.selectors.rows import why_not_undo
+from triage.selectors.readings import DECISIVE, has_colleague, standing
+from triage.selectors.rows import is_blind, why_not_undo
 from triage.services import queue
 from triage.services.history import record
-from triage.services.states import move
+from triage.services.states import move, origin
 
 MAX_COMMENT = 2000
 REFIT_WHEN_DUE = "triage.tasks.refit_when_due"
@@ -35,6 +36,9 @@ def submit_review(
 ) -> Review:
     """Answer a case that this person holds with the lease `token`, and resolve it.
 
+    One that two people read waits for the second reading, hidden from the first; where they differ
+    it waits for a third person, whose answer resolves it.
+
     Raises:
         Refused: the label is not one of the domain's, or the comment is too long.
         Conflict: the lease ran out or is somebody else's, or the case has changed since.
@@ -42,21 +46,75 @@ def submit_review(
     with transaction.atomic():
         lease = _valid_lease(case, token, user)
         case = _locked(case)
-        _check(case, label=label, version=version, comment=comment)
+        _check_answer(case, label=label, comment=comment)
+        _check_unchanged(case, version)
+        disputed = origin(case) == CaseStatus.DISPUTED
         review = Review.objects.create(
             case=case,
             reviewer_id=user.pk,
             label=label,
+            blind=is_blind(case, user),
             comment=comment,
-            seconds=(timezone.now() - lease.taken_at).total_seconds(),
+            seconds=_seconds(lease),
         )
-        if not queue.end_lease(lease):
-            raise Conflict("Your hold on this case has run out. Claim it again.", "lease_over")
-        move(case, CaseStatus.RESOLVED, label=label, resolved_at=timezone.now())
-        case.drafts.all().delete()
-        record("resolved", site=case.site, actor=user, case=case, label=label)
-        transaction.on_commit(partial(_tell_worker, case.site_id, case.domain))
+        _end(lease)
+        case.drafts.filter(writer_id=user.pk).delete()
+        _settle(case, review, user, last=disputed)
     return review
+
+
+def ask_again(
+    *,
+    case: Case,
+    token: UUID,
+    user: AbstractBaseUser,
+    reason: str,
+    version: int,
+    comment: str = "",
+) -> Review:
+    """The photo cannot be judged: ask its sender for a new one, for a RetakeReason.
+
+    Raises:
+        Refused: there is no such reason, or the comment is too long.
+        Conflict: the lease ran out or is somebody else's, or the case has changed since.
+    """
+    if reason not in RetakeReason.values:
+        raise Refused("Say what is wrong with the photo.", "reason")
+    with transaction.atomic():
+        lease = _valid_lease(case, token, user)
+        case = _locked(case)
+        _check_comment(comment)
+        _check_unchanged(case, version)
+        review = Review.objects.create(
+            case=case,
+            reviewer_id=user.pk,
+            action=ReviewAction.RETAKE,
+            reason=reason,
+            comment=comment,
+            seconds=_seconds(lease),
+        )
+        _end(lease)
+        case.drafts.all().delete()
+        record("asked for a new photo", site=case.site, actor=user, case=case, reason=reason)
+        move(case, CaseStatus.RETAKE)
+    return review
+
+
+def _settle(case: Case, answer: Review, user: AbstractBaseUser, *, last: bool) -> None:
+    """Resolve the case with this answer if it is the `last` one or enough have read it alike."""
+    answers = standing(case.reviews.all())
+    readers = {one.reviewer_id for one in answers}
+    if not last and len({one.label for one in answers}) > 1:
+        record("read otherwise", site=case.site, actor=user, case=case)
+        move(case, CaseStatus.DISPUTED)
+    elif not last and len(answers) < case.readings and has_colleague(case, readers):
+        record("read", site=case.site, actor=user, case=case)
+        move(case, origin(case))
+    else:
+        case.drafts.all().delete()
+        move(case, CaseStatus.RESOLVED, label=answer.label, resolved_at=timezone.now())
+        record("resolved", site=case.site, actor=user, case=case, label=answer.label)
+        transaction.on_commit(partial(_tell_worker, case.site_id, case.domain))
 
 
 def keep_draft(*, case: Case, user: AbstractBaseUser, label: str, comment: str) -> None:
@@ -88,14 +146,26 @@ def undo_review(*, case: Case, user: AbstractBaseUser) -> Lease:
     """
     with transaction.atomic():
         locked = _locked(case)
-        last = locked.reviews.last()
-        if locked.status != CaseStatus.RESOLVED or last is None or last.reviewer_id != user.pk:
+        last = locked.reviews.filter(action__in=DECISIVE).last()
+        over = locked.status in (*WAITING, CaseStatus.RESOLVED)
+        if not over or last is None or last.reviewer_id != user.pk:
             raise Conflict("Only your own last answer can be taken back.", "not_yours")
         if problem := why_not_undo(locked, last):
             raise Conflict(problem, "too_late")
         Review.objects.create(case=locked, reviewer_id=user.pk, action=ReviewAction.UNDO)
-        record("took back", site=locked.site, actor=user, case=locked, label=last.label)
+        # Of a reading that a colleague has yet to follow, the label is nobody's business.
+        told = {"label": last.label} if locked.status == CaseStatus.RESOLVED else {}
+        record("took back", site=locked.site, actor=user, case=locked, **told)
         return queue.take_back(case=locked, user=user)
+
+
+def _seconds(lease: Lease) -> float:
+    return (timezone.now() - lease.taken_at).total_seconds()
+
+
+def _end(lease: Lease) -> None:
+    if not queue.end_lease(lease):
+        raise queue.lease_over()
 
 
 def _locked(case: Case) -> Case:
@@ -116,12 +186,15 @@ def _check_answer(case: Case, *, label: str, comment: str, begun: bool = False) 
     labels = load_domain(case.domain).label_ids
     if label not in labels and not (begun and not label):
         raise Refused(f"There is no label {label!r}. Choose one of: {', '.join(labels)}.", "label")
+    _check_comment(comment)
+
+
+def _check_comment(comment: str) -> None:
     if len(comment) > MAX_COMMENT:
         raise Refused(f"The comment is longer than {MAX_COMMENT} characters.", "comment")
 
 
-def _check(case: Case, *, label: str, version: int, comment: str) -> None:
-    _check_answer(case, label=label, comment=comment)
+def _check_unchanged(case: Case, version: int) -> None:
     if case.status != CaseStatus.IN_REVIEW or case.version != version:
         raise Conflict(
             f"The case has changed since you opened it (it is {case.get_status_display()}). "

@@ -1,16 +1,21 @@
-"""Opening a site: what it starts with, before any expert has said a word."""
+"""Opening a site: what it starts with, before any expert has said a word; and how it is read."""
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
 
 from inference.ensemble import current_signature
 from inference.pipeline.domains import load_domain
 from inference.shipped import starting_calibration
 from inference.uq.thresholds import by_percentile
 from triage.choices import PolicyMode, SiteKind
+from triage.errors import Refused
 from triage.models import Calibration, Organisation, Policy, Site
 from triage.selectors.fitted import fitted_of
 from triage.selectors.learning import Source
 from triage.selectors.rules import Rule
 from triage.services import learning
 from triage.services.calibration import STARTING_METHOD, labelled_rows
+from triage.services.history import record
 from triage.services.policies import propose_policy, start_with
 
 STARTING_DEFERRAL = 30.0
@@ -37,12 +42,31 @@ def open_site(
         kind=kind,
         domain=domain,
         two_person_rule=two_person_rule,
+        blind_share=settings.ALARM_BLIND_SHARE if kind == SiteKind.CLINIC else 0,
+        double_share=settings.ALARM_DOUBLE_SHARE if kind == SiteKind.CLINIC else 0,
     )
     learning.begin(Source(site, domain), learning=not trusted)
     parameters = starting_calibration(domain)
     if parameters is not None:
         _first_policy(site, parameters)
     return site
+
+
+def set_readings(
+    *, site: Site, actor: AbstractBaseUser, blind_share: float, double_share: float
+) -> None:
+    """How many of the cases to come (shares, 0 to 1) are read blind, and how many by two people.
+
+    Raises:
+        Refused: a share is none, or the site is a household, where the first answer settles it.
+    """
+    if not (0 <= blind_share <= 1 and 0 <= double_share <= 1):
+        raise Refused("A share lies between 0 and 100 %.", "share")
+    if site.kind == SiteKind.HOUSEHOLD:
+        raise Refused("In a household the first answer settles a case.", "household")
+    site.blind_share, site.double_share = blind_share, double_share
+    site.save(update_fields=["blind_share", "double_share"])
+    record("set readings", site=site, actor=actor, blind=blind_share, double=double_share)
 
 
 def _first_policy(site: Site, parameters: dict[str, object]) -> Policy:

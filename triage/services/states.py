@@ -5,6 +5,7 @@ from django.db import transaction
 from triage import events
 from triage.choices import TRANSITIONS, CaseStatus, Outcome
 from triage.models import Case
+from triage.selectors.readings import asked_again, standing
 
 
 class IllegalTransition(RuntimeError):
@@ -32,6 +33,11 @@ def tell(site_id: int, case_id: object) -> None:
 
 def origin(case: Case) -> CaseStatus:
     """Where a case in review came from, and goes back to when it is let go."""
+    said = list(case.reviews.all())
+    if asked_again(said):
+        return CaseStatus.RETAKE
+    if len({review.label for review in standing(said)}) > 1:
+        return CaseStatus.DISPUTED
     decision = case.decisions.order_by("-pk").first()
     if decision is None or decision.outcome == Outcome.DEFER:
         return CaseStatus.DEFERRED

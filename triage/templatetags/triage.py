@@ -38,6 +38,8 @@ STATE_LOOKS: dict[str, tuple[str, str]] = {
     CaseStatus.AUDIT: ("audit", "warning"),
     CaseStatus.DEFERRED: ("clock", "warning"),
     CaseStatus.IN_REVIEW: ("person", "quiet"),
+    CaseStatus.DISPUTED: ("flip", "warning"),
+    CaseStatus.RETAKE: ("camera", "quiet"),
     CaseStatus.RESOLVED: ("done", "good"),
     "queued": ("waiting", "quiet"),
     "running": ("looking", "active"),
@@ -161,6 +163,12 @@ def cell_state(member: MemberLike, index: int) -> str:
         return "failed"
     going_on = member.status == "running" and member.stage == STAGES[index]
     return "running" if going_on else "queued"
+
+
+@register.filter
+def hundredfold(share: float) -> str:
+    """A share as the percentage that a number field takes: 0.125 -> "12.5"."""
+    return f"{100 * share:g}"
 
 
 @register.filter

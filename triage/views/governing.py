@@ -8,12 +8,12 @@ from django.views.decorators.http import require_GET, require_POST
 
 from triage.choices import PolicyMode
 from triage.errors import Refused
-from triage.forms import ProposeForm
+from triage.forms import ProposeForm, ReadingsForm
 from triage.models import DeviceToken, Policy
 from triage.selectors.ensemble import ensemble_page
 from triage.selectors.learning import Source
 from triage.selectors.policies import policies_page, policy_page
-from triage.services import calibration, learning, policies
+from triage.services import calibration, learning, policies, sites
 from triage.views.access import is_fragment, member_page, person, site_of
 
 
@@ -85,6 +85,22 @@ def propose_view(request: HttpRequest) -> HttpResponse:
         context = {"page": page, "form": form, "problem": str(error)}
         return render(request, "policies.html", context, status=error.status)
     return redirect("policy", pk=policy.pk)
+
+
+@require_POST
+@member_page("change_policies")
+def readings_view(request: HttpRequest) -> HttpResponse:
+    form = ReadingsForm(request.POST)
+    if not form.is_valid():
+        raise Refused(_("Both shares lie between 0 and 100 %."), "form")
+    sites.set_readings(
+        site=site_of(request),
+        actor=person(request),
+        blind_share=form.cleaned_data["blind"] / 100,
+        double_share=form.cleaned_data["double"] / 100,
+    )
+    messages.success(request, _("Stored: it holds for the cases to come."))
+    return redirect("policies")
 
 
 @require_POST

@@ -9,9 +9,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from inference.pipeline.domains import load_domain
-from triage.choices import SiteKind
+from triage.choices import RetakeReason, SiteKind, SkipReason
 from triage.errors import Conflict, Refused
-from triage.forms import ReviewForm
+from triage.forms import RetakeForm, ReviewForm
 from triage.models import Lease
 from triage.permissions import allows
 from triage.selectors import cases as case_selectors
@@ -91,11 +91,33 @@ def release_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @member_page("review")
 def pass_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    to = request.POST.get("to", "")
     queue.pass_on(
-        lease=_my_lease(request, pk), comment=request.POST.get("comment", "").replace("\x00", "")
+        lease=_my_lease(request, pk),
+        comment=_plain(request.POST.get("comment", "")),
+        to=int(to) if to.isdecimal() and len(to) < 10 else None,
     )
     messages.info(request, _("Passed on: somebody else will be asked."))
-    return redirect(_list_of(request))
+    return _onward(request)
+
+
+@require_POST
+@member_page("review")
+def skip_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    queue.skip(lease=_my_lease(request, pk), reason=_plain(request.POST.get("reason", "")))
+    messages.info(request, _("Skipped: it comes to you again after all others."))
+    return _onward(request)
+
+
+@require_POST
+@member_page("review")
+def retake_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    case, form = case_at(request, pk), RetakeForm(request.POST)
+    if not form.is_valid():
+        raise Refused(_("Say what is wrong with the photo."), "reason")
+    reviews.ask_again(case=case, user=person(request), **form.cleaned_data)
+    messages.info(request, _("A new photo is asked for."))
+    return _onward(request)
 
 
 @require_POST
@@ -133,7 +155,7 @@ def review_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     except (Refused, Conflict) as error:
         context = _case_context(request, pk, form) | {"problem": str(error)}
         return render(request, "case.html", context, status=error.status)
-    undo = _("Stored. You can take it back on the case's page.")
+    undo = _("Stored. You can take it back.")
     messages.success(request, undo, extra_tags=f"case:{pk}")
     if request.POST.get("next"):
         return claim_next_view(request)
@@ -158,7 +180,17 @@ def _case_context(
         draft = page.draft
         begun = {"label": draft.label, "comment": draft.comment} if draft else {}
         form = ReviewForm(domain=page.domain, initial=begun)
-    return {"page": page, "form": form}
+    return {
+        "page": page,
+        "form": form,
+        "skip_reasons": SkipReason.choices,
+        "retake_reasons": RetakeReason.choices,
+    }
+
+
+def _onward(request: HttpRequest) -> HttpResponse:
+    """To the next case for whoever works through the queue, else to the list."""
+    return claim_next_view(request) if request.POST.get("next") else redirect(_list_of(request))
 
 
 def _what_is_missing(form: ReviewForm) -> str:

@@ -1,0 +1,375 @@
+"""Two people read a case without each other's answer; who reads blind sees the machine's after."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from tests.factories import make_case, make_policy, make_user
+from tests.triage.conftest import Cast
+from triage.choices import CaseStatus, Outcome, ReviewAction, Role
+from triage.errors import Conflict, Refused
+from triage.models import AuditEvent, Case, Decision, Membership, Review, Site
+from triage.selectors.cases import case_page
+from triage.selectors.experts import double_reading
+from triage.selectors.queue import queue_page
+from triage.services import queue, reviews, sites
+
+pytestmark = pytest.mark.django_db
+SPLIT = ("Burns", "Burns", "Cut")
+# What only the ensemble has said, in every form in which a page or the API might give it away.
+MACHINE = ("thinks Burns", "thinks Cut", "sees ", "67", "above_threshold", "less sure", "alpha")
+
+
+def read_by(case: Case, user: object, label: str, comment: str = "") -> Review:
+    lease = queue.claim(case=case, user=user)  # type: ignore[arg-type]
+    case.refresh_from_db()
+    review = reviews.submit_review(
+        case=case,
+        token=lease.token,
+        user=user,  # type: ignore[arg-type]
+        label=label,
+        version=case.version,
+        comment=comment,
+    )
+    case.refresh_from_db()
+    return review
+
+
+def client_of(user: object) -> Client:
+    client = Client()
+    client.force_login(user)  # type: ignore[arg-type]
+    return client
+
+
+def everything(user: object, case: Case) -> str:
+    """All bytes that a person gets of a case, from pages and API."""
+    client = client_of(user)
+    addresses = [
+        reverse("case", args=[case.pk]),
+        reverse("case-panel", args=[case.pk]),
+        reverse("queue"),
+        reverse("cases"),
+        reverse("cases") + "?q=Burns",
+        reverse("household"),
+        reverse("api-case", args=[case.pk]),
+        reverse("api-cases"),
+    ]
+    answers = [client.get(address) for address in addresses]
+    assert {answer.status_code for answer in answers} == {200}
+    return "".join(answer.content.decode() for answer in answers)
+
+
+@pytest.fixture
+def twice(cast: Cast) -> Case:
+    """A deferred case that two people read."""
+    Site.objects.filter(pk=cast.clinic.pk).update(double_share=1.0)
+    make_policy(cast.clinic)
+    case = make_case(Site.objects.get(pk=cast.clinic.pk), SPLIT)
+    assert (case.status, case.readings) == (CaseStatus.DEFERRED, 2)
+    return case
+
+
+@pytest.fixture
+def blind(cast: Cast) -> Case:
+    """A deferred case that is read before the machine's answer is seen."""
+    Site.objects.filter(pk=cast.clinic.pk).update(blind_share=1.0)
+    make_policy(cast.clinic)
+    case = make_case(Site.objects.get(pk=cast.clinic.pk), SPLIT)
+    assert case.status == CaseStatus.DEFERRED and case.blind
+    return case
+
+
+# Double reading --------------------------------------------------------------------------------
+
+
+def test_two_who_agree_resolve_it(cast: Cast, twice: Case) -> None:
+    read_by(twice, cast.clinician, "Cut")
+    assert (twice.status, twice.label) == (CaseStatus.DEFERRED, "")
+    read_by(twice, cast.colleague, "Cut")
+    assert (twice.status, twice.label) == (CaseStatus.RESOLVED, "Cut")
+
+
+def test_two_who_differ_are_settled_by_a_third(cast: Cast, twice: Case) -> None:
+    third = make_user(cast.clinic, Role.CLINICIAN)
+    read_by(twice, cast.clinician, "Cut")
+    read_by(twice, cast.colleague, "Burns")
+    assert (twice.status, twice.label) == (CaseStatus.DISPUTED, "")
+    for reader in (cast.clinician, cast.colleague):
+        assert queue.claim_next(site=cast.clinic, user=reader) is None
+        with pytest.raises(Conflict) as caught:
+            queue.claim(case=twice, user=reader)
+        assert caught.value.code == "read"
+    lease = queue.claim_next(site=cast.clinic, user=third)
+    assert lease and lease.case_id == twice.pk
+    assert queue.release(lease=lease)
+    twice.refresh_from_db()
+    assert twice.status == CaseStatus.DISPUTED, "let go, it is as disputed as before"
+    read_by(twice, third, "Bruises")
+    assert (twice.status, twice.label) == (CaseStatus.RESOLVED, "Bruises")
+
+
+def test_where_nobody_else_is_there_a_reader_settles_the_dispute(cast: Cast, twice: Case) -> None:
+    read_by(twice, cast.clinician, "Cut")
+    read_by(twice, cast.colleague, "Burns")
+    lease = queue.claim_next(site=cast.clinic, user=cast.clinician)
+    assert lease and lease.case_id == twice.pk
+    read_by(twice, cast.clinician, "Cut")
+    assert (twice.status, twice.label) == (CaseStatus.RESOLVED, "Cut")
+    found = double_reading(cast.clinic).agreement
+    assert found and (found.cases, found.same) == (1, 0.0), "the dispute stays a disagreement"
+
+
+def test_nobody_reads_a_case_twice(cast: Cast, twice: Case) -> None:
+    read_by(twice, cast.clinician, "Cut")
+    assert queue.claim_next(site=cast.clinic, user=cast.clinician) is None
+    with pytest.raises(Conflict):
+        queue.claim(case=twice, user=cast.clinician)
+    page = case_page(case=twice, user=cast.clinician, roles=frozenset({Role.CLINICIAN}))
+    assert page.read and not page.can_claim
+    lease = queue.claim_next(site=cast.clinic, user=cast.colleague)
+    assert lease and lease.case_id == twice.pk
+
+
+def test_the_first_answer_is_hidden_from_the_second_reader(cast: Cast, twice: Case) -> None:
+    read_by(twice, cast.clinician, "Laceration", "torn, not cut: XYZZY")
+    queue.claim(case=twice, user=cast.colleague)
+    twice.refresh_from_db()
+    assert "XYZZY" not in everything(cast.colleague, twice)
+    page = case_page(case=twice, user=cast.colleague, roles=frozenset({Role.CLINICIAN}))
+    assert page.readings == [] and not page.disputed
+    assert [line.detail for line in page.history if line.what == "read"] == [""]
+    own = case_page(case=twice, user=cast.clinician, roles=frozenset({Role.CLINICIAN}))
+    assert [reading.comment for reading in own.readings] == ["torn, not cut: XYZZY"]
+
+
+def test_an_answer_taken_back_tells_the_colleague_nothing(cast: Cast, twice: Case) -> None:
+    read_by(twice, cast.clinician, "Laceration", "XYZZY")
+    lease = reviews.undo_review(case=twice, user=cast.clinician)
+    queue.release(lease=lease)
+    twice.refresh_from_db()
+    assert twice.status == CaseStatus.DEFERRED
+    events = AuditEvent.objects.filter(case=twice, verb="took back")
+    assert [event.details for event in events] == [{}]
+    again = queue.claim_next(site=cast.clinic, user=cast.clinician)
+    assert again and again.case_id == twice.pk, "it is as unread as before"
+
+
+def test_while_a_colleague_reads_nothing_is_taken_back(cast: Cast, twice: Case) -> None:
+    read_by(twice, cast.clinician, "Cut")
+    queue.claim(case=twice, user=cast.colleague)
+    with pytest.raises(Conflict):
+        reviews.undo_review(case=twice, user=cast.clinician)
+
+
+def test_the_third_person_sees_both_readings_without_names(cast: Cast, twice: Case) -> None:
+    third = make_user(cast.clinic, Role.CLINICIAN)
+    read_by(twice, cast.clinician, "Cut", "a clean edge")
+    read_by(twice, cast.colleague, "Burns", "blisters")
+    queue.claim(case=twice, user=third)
+    html = client_of(third).get(reverse("case", args=[twice.pk])).content.decode()
+    review = html[html.index('id="review"') : html.index('id="evidence"')]
+    assert "a clean edge" in review and "blisters" in review
+    assert "reading 1" in review and cast.clinician.username not in review.split("dialog")[0]
+
+
+def test_whoever_is_alone_reads_alone(cast: Cast, twice: Case) -> None:
+    """A colleague who has left must not leave cases behind that nobody can finish."""
+    Membership.objects.filter(user=cast.colleague).delete()
+    read_by(twice, cast.clinician, "Cut")
+    assert twice.status == CaseStatus.RESOLVED
+    alone = make_case(Site.objects.get(pk=cast.clinic.pk), SPLIT)
+    assert alone.readings == 1
+
+
+def test_an_accepted_case_and_a_household_are_read_once(cast: Cast) -> None:
+    for site in (cast.clinic, cast.household):
+        Site.objects.filter(pk=site.pk).update(double_share=1.0, blind_share=1.0)
+    make_user(cast.household, Role.CAREGIVER)
+    make_policy(cast.clinic)
+    accepted = make_case(Site.objects.get(pk=cast.clinic.pk))
+    assert accepted.status == CaseStatus.ACCEPTED
+    home = make_case(Site.objects.get(pk=cast.household.pk), ("fall", "pet", "pet"))
+    for case in (accepted, home):
+        assert (case.readings, case.blind) == (1, False)
+
+
+def test_agreement_is_that_of_independent_readers(cast: Cast, twice: Case) -> None:
+    make_user(cast.clinic, Role.CLINICIAN, "third")
+    site = Site.objects.get(pk=cast.clinic.pk)
+    read_by(twice, cast.clinician, "Cut")
+    assert double_reading(site).agreement is None
+    assert double_reading(site).open == 1
+    read_by(twice, cast.colleague, "Burns")
+    other = make_case(site, SPLIT)
+    read_by(other, cast.colleague, "Burns")
+    read_by(other, cast.clinician, "Burns")
+    third = make_case(site, SPLIT)
+    read_by(third, cast.colleague, "Cut")
+    read_by(third, cast.clinician, "Cut")
+    found = double_reading(site)
+    assert found.agreement and found.agreement.cases == 3
+    assert found.agreement.same == pytest.approx(2 / 3)
+    # By hand: of 6 labels 3 are Cut and 3 Burns; observed 2/6, expected (36 - 18) / 30 = .6.
+    assert found.agreement.alpha == pytest.approx(1 - (2 / 6) / 0.6)
+    assert [(pair.names, pair.cases) for pair in found.pairs] == [(("clinician", "colleague"), 3)]
+    assert found.pairs[0].kappa == pytest.approx(0.4)
+    assert (found.open, found.disputed) == (0, 1)
+
+
+# Blind first -----------------------------------------------------------------------------------
+
+
+def test_before_the_first_answer_no_byte_tells_what_the_machine_said(
+    cast: Cast, blind: Case
+) -> None:
+    queue.claim(case=blind, user=cast.clinician)
+    for reader in (cast.clinician, cast.colleague):
+        seen = everything(reader, Case.objects.get(pk=blind.pk))
+        assert "the machine" in seen
+        found = [word for word in MACHINE if word in _without_ids(seen, blind)]
+        assert found == []
+    queue.release(lease=queue.held_lease(site=cast.clinic, user=cast.clinician))  # type: ignore[arg-type]
+    open_to_see = Case.objects.get(pk=blind.pk)
+    Case.objects.filter(pk=blind.pk).update(blind=False)
+    shown = everything(cast.colleague, open_to_see)
+    assert [word for word in MACHINE if word in _without_ids(shown, blind)] == list(MACHINE), (
+        "the words that were looked for are those that a page would show"
+    )
+
+
+def _without_ids(text: str, case: Case) -> str:
+    for number in (str(case.pk), case.number, case.sha256):
+        text = text.replace(number, "")
+    return "".join(part for part in text.split('"') if len(part) != 64)
+
+
+def test_after_the_answer_its_giver_sees_the_machine_and_may_think_again(
+    cast: Cast, blind: Case
+) -> None:
+    first = read_by(blind, cast.clinician, "Cut")
+    assert first.blind
+    page = case_page(case=blind, user=cast.clinician, roles=frozenset({Role.CLINICIAN}))
+    assert not page.blind and page.hypotheses and page.can_undo
+    reviews.undo_review(case=blind, user=cast.clinician)
+    second = read_by(blind, cast.clinician, "Burns")
+    assert not second.blind
+    kept = Review.objects.filter(case=blind, action=ReviewAction.ANSWER).order_by("pk")
+    assert [(row.label, row.blind) for row in kept] == [("Cut", True), ("Burns", False)]
+
+
+def test_a_blind_cases_place_in_the_queue_tells_nothing(cast: Cast, blind: Case) -> None:
+    site = Site.objects.get(pk=cast.clinic.pk)
+    harmless = make_case(site, ("Bruises", "Bruises", "Abrasions"))
+    waits = [case.due_at - case.created_at for case in (blind, harmless) if case.due_at]
+    assert waits == [timedelta(hours=24 / 9)] * 2
+
+
+def test_an_audit_stays_hidden_from_its_first_reader(cast: Cast) -> None:
+    Site.objects.filter(pk=cast.clinic.pk).update(double_share=1.0)
+    make_policy(cast.clinic, audit_share=1.0)
+    case = make_case(Site.objects.get(pk=cast.clinic.pk))
+    assert (case.status, case.readings) == (CaseStatus.AUDIT, 2)
+    read_by(case, cast.clinician, "Cut")
+    assert case.status == CaseStatus.AUDIT
+    page = case_page(case=case, user=cast.clinician, roles=frozenset({Role.CLINICIAN}))
+    assert page.blind and not page.hypotheses
+    assert page.can_undo, "nothing was seen yet"
+    read_by(case, cast.colleague, "Cut")
+    decision = Decision.objects.get(case=case)
+    assert decision.outcome == Outcome.ACCEPT and case.label == "Cut"
+    page = case_page(case=case, user=cast.colleague, roles=frozenset({Role.CLINICIAN}))
+    assert not page.blind and not page.can_undo
+
+
+# Leaving a case --------------------------------------------------------------------------------
+
+
+def test_what_is_skipped_comes_back_after_all_others(cast: Cast) -> None:
+    first, second = make_case(cast.clinic, SPLIT), make_case(cast.clinic, SPLIT)
+    lease = queue.claim(case=first, user=cast.clinician)
+    queue.skip(lease=lease, reason="again")
+    order = []
+    for _ in range(2):
+        found = queue.claim_next(site=cast.clinic, user=cast.clinician)
+        assert found
+        order.append(found.case_id)
+        read_by(found.case, cast.clinician, "Cut")
+    assert order == [second.pk, first.pk]
+    assert queue.claim_next(site=cast.clinic, user=cast.clinician) is None
+
+
+def test_a_skip_needs_a_reason_and_a_hold(cast: Cast) -> None:
+    case = make_case(cast.clinic, SPLIT)
+    lease = queue.claim(case=case, user=cast.clinician)
+    with pytest.raises(Refused):
+        queue.skip(lease=lease, reason="bored")
+    assert queue.held_lease(site=cast.clinic, user=cast.clinician) == lease
+    queue.release(lease=lease)
+    with pytest.raises(Conflict):
+        queue.skip(lease=lease, reason="time")
+    assert not Review.objects.exists()
+
+
+def test_a_colleague_asked_by_name_gets_it_first_and_others_at_last(cast: Cast) -> None:
+    third = make_user(cast.clinic, Role.CLINICIAN)
+    named = make_case(cast.clinic, SPLIT)
+    lease = queue.claim(case=named, user=cast.clinician)
+    urgent = make_case(cast.clinic, SPLIT)
+    Case.objects.filter(pk=urgent.pk).update(due_at=timezone.now() - timedelta(days=1))
+    queue.pass_on(lease=lease, to=cast.colleague.pk)
+    found = queue.claim_next(site=cast.clinic, user=third)
+    assert found and found.case_id == urgent.pk
+    queue.release(lease=found)
+    found = queue.claim_next(site=cast.clinic, user=cast.colleague)
+    assert found and found.case_id == named.pk
+    queue.release(lease=found)
+    offered = [queue.claim_next(site=cast.clinic, user=third) for _ in range(2)]
+    read_by(urgent, third, "Cut")
+    offered.append(queue.claim_next(site=cast.clinic, user=third))
+    assert [one.case_id for one in offered if one] == [urgent.pk, urgent.pk, named.pk]
+
+
+@pytest.mark.parametrize("who", ["administrator", "caregiver", "outsider", "clinician"])
+def test_it_is_passed_on_only_to_colleagues(cast: Cast, who: str) -> None:
+    case = make_case(cast.clinic, SPLIT)
+    lease = queue.claim(case=case, user=cast.clinician)
+    with pytest.raises(Refused):
+        queue.pass_on(lease=lease, to=getattr(cast, who).pk)
+    case.refresh_from_db()
+    assert case.status == CaseStatus.IN_REVIEW and case.wanted is None
+
+
+# Settings, and the page that shows them --------------------------------------------------------
+
+
+def test_an_administrator_sets_the_shares(cast: Cast) -> None:
+    client = client_of(cast.administrator)
+    client.post(reverse("readings"), {"blind": "12.5", "double": "20"})
+    site = Site.objects.get(pk=cast.clinic.pk)
+    assert (site.blind_share, site.double_share) == (0.125, 0.2)
+    assert AuditEvent.objects.get(verb="set readings").details == {"blind": 0.125, "double": 0.2}
+    for bad in ({"blind": "101", "double": "0"}, {"blind": "", "double": "1"}, {"blind": "nan"}):
+        client.post(reverse("readings"), bad)
+        site.refresh_from_db()
+        assert (site.blind_share, site.double_share) == (0.125, 0.2)
+    assert 'value="12.5"' in client.get(reverse("policies")).content.decode()
+
+
+def test_a_household_has_no_such_shares(cast: Cast) -> None:
+    with pytest.raises(Refused):
+        sites.set_readings(
+            site=cast.household, actor=cast.administrator, blind_share=0.1, double_share=0.1
+        )
+
+
+def test_the_queue_tells_the_pace_and_when_a_break_is_due(cast: Cast) -> None:
+    for _ in range(3):
+        read_by(make_case(cast.clinic, SPLIT), cast.clinician, "Cut")
+    make_case(cast.clinic, SPLIT)
+    Review.objects.update(seconds=90.0)
+    pace = queue_page(site=cast.clinic, user=cast.clinician).pace
+    assert (pace.answered, pace.seconds, pace.minutes_left, pace.tired) == (3, 90.0, 2, False)
+    assert queue_page(site=cast.clinic, user=cast.colleague).pace.seconds is None

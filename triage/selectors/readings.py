@@ -1,0 +1,75 @@
+"""Who has read a case: the answers that stand, and who may read it next."""
+
+from collections.abc import Iterable
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import OuterRef, Subquery, Value
+from django.db.models.functions import Coalesce
+
+from triage.choices import CaseStatus, ReviewAction, Role, SiteKind
+from triage.models import Case, Membership, Review, Site
+
+READERS = 2
+DECISIVE = (ReviewAction.ANSWER, ReviewAction.UNDO, ReviewAction.RETAKE)
+
+
+def standing(reviews: Iterable[Review]) -> list[Review]:
+    """Each person's answer that was not taken back, in the order given."""
+    last: dict[int, Review] = {}
+    for review in sorted(reviews, key=lambda row: row.pk):
+        if review.action in (ReviewAction.ANSWER, ReviewAction.UNDO):
+            last[review.reviewer_id] = review
+    answers = [review for review in last.values() if review.action == ReviewAction.ANSWER]
+    return sorted(answers, key=lambda row: row.pk)
+
+
+def independent(reviews: Iterable[Review]) -> list[Review]:
+    """The answers of the first READERS people, without the one that settled their dispute."""
+    read: dict[int, Review] = {}
+    for review in sorted(reviews, key=lambda row: row.pk):
+        if review.action == ReviewAction.UNDO:
+            read.pop(review.reviewer_id, None)
+        elif review.action == ReviewAction.ANSWER:
+            if len(read) == READERS:
+                break
+            read[review.reviewer_id] = review
+    return list(read.values())
+
+
+def asked_again(reviews: Iterable[Review]) -> Review | None:
+    """The request for a new photo, unless somebody has answered since."""
+    decisive = [review for review in reviews if review.action in DECISIVE]
+    last = max(decisive, key=lambda row: row.pk, default=None)
+    return last if last and last.action == ReviewAction.RETAKE else None
+
+
+def has_answered(case: Case, user: AbstractBaseUser) -> bool:
+    """Whether this person has ever answered the case."""
+    answers = (row for row in case.reviews.all() if row.action == ReviewAction.ANSWER)
+    return any(row.reviewer_id == user.pk for row in answers)
+
+
+def reviewer_ids(site: Site) -> set[int]:
+    """Who may read cases at the site."""
+    role = Role.CAREGIVER if site.kind == SiteKind.HOUSEHOLD else Role.CLINICIAN
+    people = Membership.objects.filter(site=site, role=role, user__is_active=True)
+    return set(people.values_list("user_id", flat=True))
+
+
+def has_colleague(case: Case, readers: Iterable[int]) -> bool:
+    """Whether anybody at the case's site has not read it yet."""
+    return bool(reviewer_ids(case.site) - set(readers))
+
+
+def may_read(case: Case, user: AbstractBaseUser) -> bool:
+    """Nobody reads a case twice; a dispute falls back to its readers where nobody else is there."""
+    readers = {review.reviewer_id for review in standing(case.reviews.all())}
+    if user.pk not in readers:
+        return True
+    return case.status == CaseStatus.DISPUTED and not has_colleague(case, readers)
+
+
+def last_word(user: AbstractBaseUser) -> Coalesce:
+    """Of a case: what this person did with it last, a ReviewAction or ""."""
+    mine = Review.objects.filter(case=OuterRef("pk"), reviewer_id=user.pk)
+    return Coalesce(Subquery(mine.order_by("-pk").values("action")[:1]), Value(""))
