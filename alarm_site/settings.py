@@ -56,6 +56,17 @@ ALARM_BATCH = env.integer("ALARM_BATCH", 16, low=1, high=256)
 # Seconds from intake after which a case goes to a person whatever the machine is doing.
 ALARM_RUN_DEADLINE_S = env.integer("ALARM_RUN_DEADLINE_S", 900, low=5, high=86400)
 ALARM_JOB_ATTEMPTS = env.integer("ALARM_JOB_ATTEMPTS", 3, low=1, high=20)
+# Minutes without an answer after which the next person of a household is asked.
+ALARM_ASK_MINUTES = env.integer("ALARM_ASK_MINUTES", 5, low=1, high=1440)
+# Whom the push services may write to, and the only hosts that messages are pushed to.
+ALARM_PUSH_CONTACT = env.text("ALARM_PUSH_CONTACT", "mailto:nobody@localhost.invalid")
+ALARM_PUSH_HOSTS = env.words("ALARM_PUSH_HOSTS") or [
+    "fcm.googleapis.com",
+    "updates.push.services.mozilla.com",
+    "push.apple.com",
+    "notify.windows.com",
+]
+VAPID_KEY = DATA_DIR / "vapid.pem"
 ALARM_LEASE_MINUTES = env.integer("ALARM_LEASE_MINUTES", 10, low=1, high=240)
 # Share of the accepted cases that a person reviews all the same.
 ALARM_AUDIT_SHARE = env.number("ALARM_AUDIT_SHARE", 0.05, low=0.001, high=1)

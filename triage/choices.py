@@ -78,6 +78,13 @@ class ReviewAction(TextChoices):
     RETAKE = "retake", _("asked for a new photo")
 
 
+class Purpose(TextChoices):
+    """What the people of a household are asked to consent to, each by itself."""
+
+    WATCH = "watch", _("Pictures of this home may be sent here and judged.")
+    LEARN = "learn", _("What people answer here may teach the machine that judges here.")
+
+
 class SkipReason(TextChoices):
     """Why somebody leaves a case for later; the others are still offered it."""
 

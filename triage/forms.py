@@ -32,6 +32,13 @@ class RetakeForm(forms.Form):
     token = forms.UUIDField()
 
 
+class QuietHoursForm(forms.Form):
+    """From when until when only critical cases are asked about; neither ends that."""
+
+    begin = forms.TimeField(required=False)
+    end = forms.TimeField(required=False)
+
+
 class ReadingsForm(forms.Form):
     """How many of the cases to come are read blind, and how many by two people."""
 

@@ -14,10 +14,15 @@ from triage.choices import (
     Outcome,
     PolicyMode,
     PolicyStatus,
+    Purpose,
     ReviewAction,
     Role,
     SiteKind,
 )
+
+
+def default_time_zone() -> str:
+    return settings.TIME_ZONE
 
 
 class AppendOnly(models.Model):
@@ -54,6 +59,7 @@ class Site(models.Model):
     two_person_rule = models.BooleanField(
         default=True, help_text="A policy is published by another person than its proposer."
     )
+    time_zone = models.CharField(max_length=60, default=default_time_zone)
     blind_share = models.FloatField(
         default=0.0, help_text="Of the deferred cases: read before the machine's answer is seen."
     )
@@ -85,10 +91,22 @@ class Membership(models.Model):
     )
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=15, choices=Role)
+    turn = models.PositiveSmallIntegerField(
+        default=0, help_text="Who is asked first in a household: the lowest; then by age here."
+    )
+    quiet_from = models.TimeField(
+        null=True, blank=True, help_text="In the site's time zone; only critical events pass."
+    )
+    quiet_until = models.TimeField(null=True, blank=True)
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "site", "role"], name="role_once_a_site"),
+            models.CheckConstraint(
+                condition=Q(quiet_from__isnull=True, quiet_until__isnull=True)
+                | Q(quiet_from__isnull=False, quiet_until__isnull=False),
+                name="quiet_hours_begin_and_end",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -475,6 +493,66 @@ class Review(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.reviewer} {self.action} {self.label}"
+
+
+class Ask(AppendOnly):
+    """Somebody of a household is asked about a case; the newest row is whose turn it is."""
+
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="asks")
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="asks"
+    )
+    asked_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["asked_at", "pk"]
+
+    def __str__(self) -> str:
+        return f"{self.person} is asked about {self.case}"
+
+
+class Snooze(models.Model):
+    """Somebody does not want to be asked about a camera for a while; None is what people send."""
+
+    membership = models.ForeignKey(Membership, on_delete=models.CASCADE, related_name="snoozes")
+    camera = models.ForeignKey(DeviceToken, null=True, on_delete=models.CASCADE, related_name="+")
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.membership} is not asked about {self.camera or 'photos'} until {self.until}"
+
+
+class Consent(AppendOnly):
+    """Somebody of a household said yes or no to a Purpose; the newest row counts."""
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="consents")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
+    purpose = models.CharField(max_length=10, choices=Purpose)
+    given = models.BooleanField()
+    said_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["site", "purpose", "-said_at"], name="consent_of")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} {'given' if self.given else 'withdrawn'} at {self.site}"
+
+
+class PushSubscription(models.Model):
+    """A browser that wants to be told (W3C Push API): where to send, and keys to encrypt with."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="push_subscriptions"
+    )
+    endpoint = models.URLField(max_length=500, unique=True)
+    p256dh = models.CharField(max_length=120)
+    auth = models.CharField(max_length=40)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"a browser of {self.user}"
 
 
 class AuditEvent(AppendOnly):

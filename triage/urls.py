@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from triage.views import entering, governing, media, reviewing, uploading
+from triage.views import entering, governing, household, installing, media, reviewing, uploading
 
 urlpatterns = [
     path("", entering.start_view, name="start"),
@@ -10,7 +10,15 @@ urlpatterns = [
     path("switch-site/", entering.switch_site_view, name="switch-site"),
     path("queue/", reviewing.queue_view, name="queue"),
     path("queue/next/", reviewing.claim_next_view, name="claim-next"),
-    path("household/", reviewing.household_view, name="household"),
+    path("household/", household.household_view, name="household"),
+    path("household/asking/", household.asking_view, name="asking"),
+    path("household/asking/quiet/", household.quiet_hours_view, name="quiet-hours"),
+    path("household/asking/snooze/", household.snooze_view, name="snooze"),
+    path("household/asking/browser/", household.subscribe_view, name="subscribe"),
+    path("household/privacy/", household.privacy_view, name="privacy"),
+    path("household/privacy/consent/", household.consent_view, name="consent"),
+    path("manifest.webmanifest", installing.manifest_view, name="manifest"),
+    path("worker.js", installing.worker_view, name="worker"),
     path("cases/", reviewing.cases_view, name="cases"),
     path("cases/<uuid:pk>/", reviewing.case_view, name="case"),
     path("cases/<uuid:pk>/panel/", reviewing.case_panel_view, name="case-panel"),
@@ -27,6 +35,8 @@ urlpatterns = [
     path("cases/<uuid:pk>/release/", reviewing.release_view, name="release"),
     path("cases/<uuid:pk>/extend/", reviewing.extend_view, name="extend"),
     path("cases/<uuid:pk>/pass/", reviewing.pass_view, name="pass"),
+    path("cases/<uuid:pk>/answer/", household.answer_view, name="answer"),
+    path("cases/<uuid:pk>/not-sure/", household.not_sure_view, name="not-sure"),
     path("cases/<uuid:pk>/skip/", reviewing.skip_view, name="skip"),
     path("cases/<uuid:pk>/retake/", reviewing.retake_view, name="retake"),
     path("cases/<uuid:pk>/draft/", reviewing.draft_view, name="draft"),

@@ -24,6 +24,14 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "queue": ("get", REVIEWERS),
     "claim-next": ("post", REVIEWERS),
     "household": ("get", REVIEWERS),
+    "asking": ("get", {CAREGIVER}),
+    "quiet-hours": ("post", {CAREGIVER}),
+    "snooze": ("post", {CAREGIVER}),
+    "subscribe": ("post", {CAREGIVER}),
+    "privacy": ("get", {CAREGIVER}),
+    "consent": ("post", {CAREGIVER}),
+    "answer": ("post", {CAREGIVER}),
+    "not-sure": ("post", {CAREGIVER}),
     "cases": ("get", REVIEWERS),
     "case": ("get", REVIEWERS),
     "case-panel": ("get", REVIEWERS),
@@ -64,7 +72,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-policies": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-publish": ("post", {ADMINISTRATOR}),
 }
-OPEN_TO_ALL = {"sign-in", "api-schema"}
+OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker"}
 ABOUT_A_CASE = {
     "case",
     "case-panel",
@@ -77,6 +85,8 @@ ABOUT_A_CASE = {
     "release",
     "extend",
     "pass",
+    "answer",
+    "not-sure",
     "skip",
     "retake",
     "draft",
@@ -156,7 +166,8 @@ def test_asking_for_the_head_alone_is_no_way_in(cast: Cast, route: str, role: st
 
 @pytest.mark.parametrize("route", sorted(ABOUT_A_CASE))
 def test_another_sites_case_is_not_found(cast: Cast, own: tuple[Case, Policy], route: str) -> None:
-    assert status_for(cast.outsider, route, *own) == 404
+    expected = 404 if CLINICIAN in ROUTES[route][1] else 403
+    assert status_for(cast.outsider, route, *own) == expected
 
 
 @pytest.mark.parametrize("route", sorted(ROUTES))

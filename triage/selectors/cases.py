@@ -12,7 +12,7 @@ from inference.models import Frame, MemberJob, Run, StageTrace
 from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
-from triage.choices import CLAIMABLE, WAITING, CaseStatus
+from triage.choices import CLAIMABLE, WAITING, CaseStatus, SiteKind
 from triage.models import AuditEvent, Case, Decision, Draft, Lease, Policy, Review
 from triage.permissions import allows
 from triage.reasons import UNFAMILIAR, in_words, kinds
@@ -26,6 +26,7 @@ from triage.selectors.explain import (
     stage_levels,
     stage_title,
 )
+from triage.selectors.household import Question, question_of
 from triage.selectors.neighbours import neighbours_of
 from triage.selectors.phrases import Part, marked
 from triage.selectors.readings import DECISIVE, may_read, reviewer_ids, standing
@@ -166,6 +167,7 @@ class CasePage:
     read: bool
     retake: Retake | None
     colleagues: list[tuple[int, str]]
+    question: Question | None
 
 
 def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> CasePage:
@@ -187,6 +189,7 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
     labels_by_member = _labels_by_member(run) if run else {}
     answers = standing(case.reviews.select_related("reviewer"))
     resolved = case.status == CaseStatus.RESOLVED
+    at_home = not detailed and case.site.kind == SiteKind.HOUSEHOLD
     disputed = len({one.label for one in answers}) > 1
     read = case.status in WAITING and not may_read(case, user)
     frames = list(case.observation.media.frames.all())
@@ -229,6 +232,7 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         read=read,
         retake=retake_of(case),
         colleagues=_colleagues(case, user, answers) if mine else [],
+        question=question_of(case, user) if at_home else None,
     )
 
 

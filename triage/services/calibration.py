@@ -19,9 +19,10 @@ from inference.uq.promotion import LEARNED, Choice, Comparison, compare
 from inference.uq.promotion import choose as choose_aggregator
 from inference.uq.thresholds import ThresholdChoice, by_cost, by_percentile, guaranteed_risk
 from inference.uq.types import Bools, Floats
-from triage.choices import PolicyMode, PolicyStatus
+from triage.choices import PolicyMode, PolicyStatus, Purpose
 from triage.errors import Refused
 from triage.models import Calibration, Policy, Site
+from triage.selectors.consents import is_withdrawn
 from triage.selectors.evidence import Evidence, gather
 from triage.selectors.fitted import fitted_of, rebuilt
 from triage.selectors.policy_state import active_policy, new_labels
@@ -71,8 +72,13 @@ def refit(*, site: Site, domain: str, actor: AbstractBaseUser | None = None) -> 
     Earlier drafts of a refit are dropped: they are answers to an old question.
 
     Raises:
-        Refused: there are too few labels yet.
+        Refused: there are too few labels yet, or the people here do not consent to it.
     """
+    if is_withdrawn(site, Purpose.LEARN):
+        raise Refused(
+            "The people here have withdrawn their consent: nothing is learned from their answers.",
+            "consent",
+        )
     evidence = gather(site=site, domain=domain, ensemble=current_signature(load_domain(domain)))
     labels = int(evidence.labelled.sum()) if evidence else 0
     if evidence is None or labels < FEWEST_LABELS:

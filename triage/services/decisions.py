@@ -27,7 +27,7 @@ from triage.selectors.learning import source_of
 from triage.selectors.policy_state import active_policy
 from triage.selectors.readings import READERS, reviewer_ids
 from triage.selectors.rules import InForce, in_force_of
-from triage.services import learning
+from triage.services import asking, learning
 from triage.services.history import record
 from triage.services.states import move
 
@@ -242,6 +242,8 @@ def _move_on(case: Case, decision: Decision) -> None:
         move(case, CaseStatus.DEFERRED, **drawn)
     else:
         move(case, CaseStatus.AUDIT, label=decision.label, **drawn)
+    if case.site.kind == SiteKind.HOUSEHOLD:
+        transaction.on_commit(lambda: asking.ask_next(case=case), robust=True)
 
 
 def _readings(site: Site) -> tuple[bool, int]:

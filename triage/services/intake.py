@@ -15,8 +15,10 @@ from inference.media import Limits, MediaRejected, Sanitised, sanitise
 from inference.pipeline.domains import load_domain
 from inference.services.observations import forget_files, store_observation
 from inference.services.runs import open_run
+from triage.choices import Purpose
 from triage.errors import Refused, TriageError
 from triage.models import Case, DeviceToken, Site, Subject
+from triage.selectors.consents import is_withdrawn
 from triage.services.history import record
 from triage.services.states import tell
 
@@ -66,10 +68,13 @@ def open_case(
             over.
 
     Raises:
-        Refused: it is no photo or clip that can be read, or the subject's name is too long.
+        Refused: it is no photo or clip that can be read, the subject's name is too long, or the
+            people of the household have withdrawn their consent.
         DiskFull: the disk refused.
         Busy: others' files were being read all the time.
     """
+    if is_withdrawn(site, Purpose.WATCH):
+        raise Refused("The people here have withdrawn consent: nothing is taken in.", "consent")
     if known := Case.objects.filter(site=site, sha256=hashlib.sha256(data).hexdigest()).first():
         return Opened(known, created=False)
     if len(subject) > MAX_PSEUDONYM or "\x00" in subject:

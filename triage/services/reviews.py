@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from inference import dispatch
 from inference.pipeline.domains import load_domain
-from triage.choices import WAITING, CaseStatus, RetakeReason, ReviewAction
+from triage.choices import WAITING, CaseStatus, RetakeReason, ReviewAction, SiteKind
 from triage.errors import Conflict, Refused
 from triage.models import Case, Draft, Lease, Review
 from triage.selectors.readings import DECISIVE, has_colleague, standing
@@ -22,6 +22,7 @@ MAX_COMMENT = 2000
 REFIT_WHEN_DUE = "triage.tasks.refit_when_due"
 END_LEARNING = "triage.tasks.end_learning_where_earned"
 WITHDRAW = "triage.tasks.withdraw_where_lost"
+PUSH_SETTLED = "triage.tasks.push_settled"
 TRIAGE_QUEUE = "triage"
 
 
@@ -61,6 +62,47 @@ def submit_review(
         case.drafts.filter(writer_id=user.pk).delete()
         _settle(case, review, user, last=disputed)
     return review
+
+
+def answer_at_home(*, case: Case, user: AbstractBaseUser, label: str, comment: str = "") -> Review:
+    """At home nobody holds a case: the first answer settles it. Sent twice it counts once.
+
+    Raises:
+        Refused: the label is not one of the domain's, or the comment is too long.
+        Conflict: somebody else has answered, or the case is not to be answered.
+    """
+    with transaction.atomic():
+        case = _locked(case)
+        _check_answer(case, label=label, comment=comment)
+        if case.site.kind != SiteKind.HOUSEHOLD:
+            raise Conflict("Claim the case before you answer it.", "no_lease")
+        if case.status == CaseStatus.RESOLVED:
+            return _own_answer(case, user, label)
+        for lease in case.leases.running():
+            queue.release(lease=lease)
+        lease = queue.claim(case=case, user=user)
+        case = _locked(case)
+        review = submit_review(
+            case=case,
+            token=lease.token,
+            user=user,
+            label=label,
+            version=case.version,
+            comment=comment,
+        )
+        case_id = str(case.pk)
+        transaction.on_commit(
+            lambda: dispatch.hint(PUSH_SETTLED, case_id, queue=TRIAGE_QUEUE), robust=True
+        )
+    return review
+
+
+def _own_answer(case: Case, user: AbstractBaseUser, label: str) -> Review:
+    """The answer that this person has given already, if it is this very one."""
+    [*_earlier, last] = standing(case.reviews.select_related("reviewer"))
+    if last.reviewer_id == user.pk and last.label == label:
+        return last
+    raise Conflict(f"{last.reviewer.get_username()} has answered already.", "answered")
 
 
 def ask_again(

@@ -1,4 +1,4 @@
-"""The reviewers' pages: queue, case, household, upload."""
+"""The reviewers' pages: queue, cases, and one case."""
 
 from uuid import UUID
 
@@ -15,7 +15,6 @@ from triage.forms import RetakeForm, ReviewForm
 from triage.models import Lease
 from triage.permissions import allows
 from triage.selectors import cases as case_selectors
-from triage.selectors.household import household_page
 from triage.selectors.queue import cases_page, queue_page
 from triage.services import queue, reviews
 from triage.views.access import case_at, is_fragment, member_page, person, place, site_of
@@ -26,14 +25,6 @@ from triage.views.access import case_at, is_fragment, member_page, person, place
 def queue_view(request: HttpRequest) -> HttpResponse:
     page = queue_page(site=site_of(request), user=person(request))
     return render(request, "_queue.html" if is_fragment(request) else "queue.html", {"page": page})
-
-
-@require_GET
-@member_page("review")
-def household_view(request: HttpRequest) -> HttpResponse:
-    page = household_page(site=site_of(request), user=person(request))
-    template = "_household.html" if is_fragment(request) else "household.html"
-    return render(request, template, {"page": page})
 
 
 @require_POST
@@ -165,8 +156,12 @@ def review_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @member_page("review")
 def undo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    reviews.undo_review(case=case_at(request, pk), user=person(request))
-    messages.info(request, _("Your answer was taken back; you hold the case again."))
+    lease = reviews.undo_review(case=case_at(request, pk), user=person(request))
+    if site_of(request).kind == SiteKind.HOUSEHOLD:  # where nobody holds a case
+        queue.release(lease=lease)
+        messages.info(request, _("Your answer was taken back."))
+    else:
+        messages.info(request, _("Your answer was taken back; you hold the case again."))
     return redirect("case", pk=pk)
 
 

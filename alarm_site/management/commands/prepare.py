@@ -6,12 +6,15 @@ import json
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from triage.services.push import make_key
+
 
 class Command(BaseCommand):
     help = "Migrate, create the demonstration where wanted; print queues and accounts as JSON."
 
     def handle(self, **_: object) -> None:
         call_command("migrate", interactive=False, verbosity=0)
+        make_key()
         words = {"people": said_by("demo"), "queues": said_by("queues")}
         self.stdout.write(json.dumps(words))
 

@@ -9,6 +9,7 @@ from django.db import close_old_connections
 
 from inference.services.sweep import each, sweep_runs
 from triage.models import Site
+from triage.services.asking import ask_overdue
 from triage.services.calibration import refit_when_due
 from triage.services.decisions import decide_overdue
 from triage.services.queue import end_expired_leases
@@ -43,6 +44,7 @@ def sweep() -> dict[str, int]:
     done = sweep_runs()
     done["decided"] = decide_overdue()
     done["leases_ended"] = end_expired_leases()
+    done["asked"] = ask_overdue()
     done["refitted"] = each(
         Site.objects.all(), lambda site: refit_when_due(site=site, domain=site.domain)
     )

@@ -1,0 +1,378 @@
+"""At home somebody is always asked, and one answer is enough."""
+
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from tests.factories import make_camera, make_case, make_policy, make_site, make_user
+from tests.pictures import photo
+from tests.triage.conftest import Cast
+from triage.choices import CaseStatus, Purpose, Role, SiteKind
+from triage.errors import Conflict, Refused
+from triage.management.commands.sweep import sweep
+from triage.models import (
+    Ask,
+    Case,
+    Consent,
+    DeviceToken,
+    Learning,
+    Membership,
+    Policy,
+    Review,
+    Site,
+    Snooze,
+)
+from triage.selectors.asking import is_critical, is_quiet, next_person
+from triage.selectors.consents import looks
+from triage.selectors.household import changes_by, household_page, question_of
+from triage.services import asking, calibration, intake, queue, reviews
+
+pytestmark = pytest.mark.django_db
+HARMLESS = ("pet", "person", "pet")
+GRAVE = ("fall", "pet", "pet")
+
+
+@pytest.fixture
+def home() -> Site:
+    return make_site("Home", kind=SiteKind.HOUSEHOLD, domain="home")
+
+
+@pytest.fixture
+def people(home: Site) -> list[User]:
+    """Three, asked in this order."""
+    return [make_user(home, Role.CAREGIVER, name) for name in ("ada", "ben", "cleo")]
+
+
+@pytest.fixture
+def camera(home: Site) -> DeviceToken:
+    return make_camera(home, "hall")
+
+
+def asked(case: Case) -> list[str]:
+    return [ask.person.username for ask in case.asks.all()]
+
+
+def membership(user: User) -> Membership:
+    return Membership.objects.get(user=user)
+
+
+def client_of(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def later(case: Case, minutes: float) -> datetime:
+    last = case.asks.last()
+    assert last
+    return last.asked_at + timedelta(minutes=minutes)
+
+
+# Whose turn it is ------------------------------------------------------------------------------
+
+
+def test_each_is_asked_in_turn_and_then_the_first_again(home: Site, people: list[User]) -> None:
+    case = make_case(home, HARMLESS)
+    asking.ask_next(case=case)
+    assert asking.ask_next(case=case, now=later(case, 4)) is None, "ada has five minutes"
+    for _ in range(3):
+        assert asking.ask_next(case=case, now=later(case, 5))
+    assert asked(case) == ["ada", "ben", "cleo", "ada"]
+
+
+def test_whoever_is_not_sure_is_followed_at_once(home: Site, people: list[User]) -> None:
+    case = make_case(home, HARMLESS)
+    asking.ask_next(case=case)
+    asking.not_sure(case=case, user=people[0], comment="too dark")
+    assert asked(case) == ["ada", "ben"]
+    asking.ask_next(case=case, now=later(case, 5))
+    asking.ask_next(case=case, now=later(case, 5))
+    assert asked(case) == ["ada", "ben", "cleo", "ben"], "ada has said that she cannot tell"
+
+
+def test_where_nobody_is_sure_all_are_asked_again(home: Site, people: list[User]) -> None:
+    case = make_case(home, HARMLESS)
+    asking.ask_next(case=case)
+    for person in people:
+        asking.not_sure(case=case, user=person)
+    assert asked(case) == ["ada", "ben", "cleo", "ada"]
+
+
+def test_the_order_can_be_changed(home: Site, people: list[User]) -> None:
+    Membership.objects.filter(user=people[0]).update(turn=9)
+    case = make_case(home, HARMLESS)
+    asking.ask_next(case=case)
+    assert asked(case) == ["ben"]
+
+
+def test_nobody_is_asked_about_what_is_answered(home: Site, people: list[User]) -> None:
+    case = make_case(home, HARMLESS)
+    reviews.answer_at_home(case=case, user=people[2], label="pet")
+    assert asking.ask_next(case=case) is None
+    with pytest.raises(Conflict):
+        asking.not_sure(case=case, user=people[0])
+
+
+def test_the_sweep_asks_on_when_somebody_is_silent(home: Site, people: list[User]) -> None:
+    case = make_case(home, HARMLESS)
+    assert sweep()["asked"] == 1
+    assert sweep()["asked"] == 0
+    Ask.objects.update(asked_at=timezone.now() - timedelta(minutes=6))
+    assert sweep()["asked"] == 1
+    assert asked(case) == ["ada", "ben"]
+
+
+def test_a_deferral_asks_by_itself(
+    home: Site, people: list[User], django_capture_on_commit_callbacks: object
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+        case = make_case(home, HARMLESS)
+    assert case.status == CaseStatus.DEFERRED
+    assert asked(case) == ["ada"]
+
+
+def test_a_clinics_case_asks_nobody(cast: Cast) -> None:
+    make_case(cast.clinic, ("Burns", "Burns", "Cut"))
+    sweep()
+    assert not Ask.objects.exists()
+
+
+# Quiet hours and snoozes -----------------------------------------------------------------------
+
+NIGHT = datetime(2026, 1, 10, 2, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "at", "zone", "quiet"),
+    [
+        ("22:00", "07:00", "23:00", "UTC", True),
+        ("22:00", "07:00", "07:00", "UTC", False),
+        ("22:00", "07:00", "21:59", "UTC", False),
+        ("13:00", "15:00", "14:00", "UTC", True),
+        ("13:00", "15:00", "15:00", "UTC", False),
+        ("22:00", "07:00", "21:30", "Europe/Berlin", True),
+        ("22:00", "07:00", "06:30", "Europe/Berlin", False),
+    ],
+)
+def test_quiet_hours_go_over_midnight_and_by_the_homes_clock(
+    home: Site, people: list[User], begin: str, end: str, at: str, zone: str, quiet: bool
+) -> None:
+    home.time_zone = zone
+    one = Membership(
+        site=home, quiet_from=time.fromisoformat(begin), quiet_until=time.fromisoformat(end)
+    )
+    now = datetime.combine(NIGHT, time.fromisoformat(at), tzinfo=UTC)
+    assert is_quiet(one, now) is quiet
+
+
+def test_quiet_hours_are_kept_unless_it_is_critical(home: Site, people: list[User]) -> None:
+    asking.set_quiet_hours(membership=membership(people[0]), begin=time(1), end=time(5))
+    harmless, grave = make_case(home, HARMLESS), make_case(home, GRAVE)
+    assert (is_critical(harmless), is_critical(grave)) == (False, True)
+    found = [next_person(case, NIGHT) for case in (harmless, grave)]
+    assert [one and one.user.username for one in found] == ["ben", "ada"]
+    for person in people[1:]:
+        asking.set_quiet_hours(membership=membership(person), begin=time(1), end=time(5))
+    assert next_person(harmless, NIGHT) is None, "it waits until somebody is awake"
+    assert next_person(harmless, NIGHT + timedelta(hours=3)) is not None
+
+
+def test_a_machine_that_knows_nothing_wakes_somebody(home: Site, people: list[User]) -> None:
+    assert is_critical(make_case(home, (None, None, None)))
+
+
+def test_a_snooze_holds_for_its_camera_and_its_time(
+    home: Site, people: list[User], camera: DeviceToken
+) -> None:
+    now = timezone.now()
+    asking.snooze(membership=membership(people[0]), camera=camera, hours=8)
+    filmed, sent = make_case(home, HARMLESS, camera=camera), make_case(home, HARMLESS)
+    grave = make_case(home, GRAVE, camera=camera)
+
+    def names(when: datetime) -> list[str]:
+        found = [next_person(case, when) for case in (filmed, sent, grave)]
+        return [one.user.username for one in found if one]
+
+    assert names(now) == ["ben", "ada", "ada"]
+    assert names(now + timedelta(hours=9)) == ["ada", "ada", "ada"]
+    asking.end_snooze(membership=membership(people[0]), camera=camera)
+    assert names(now) == ["ada", "ada", "ada"]
+
+
+@pytest.mark.parametrize("hours", [0, -1, 169, float("nan")])
+def test_a_snooze_is_a_while(people: list[User], camera: DeviceToken, hours: float) -> None:
+    with pytest.raises(Refused):
+        asking.snooze(membership=membership(people[0]), camera=camera, hours=hours)
+
+
+def test_quiet_hours_and_snoozes_are_set_on_the_page(
+    people: list[User], camera: DeviceToken, cast: Cast
+) -> None:
+    client = client_of(people[0])
+    client.post(reverse("quiet-hours"), {"begin": "22:00", "end": "06:30"})
+    assert membership(people[0]).quiet_until == time(6, 30)
+    for bad in ({"begin": "22:00"}, {"begin": "9", "end": "x"}, {"begin": "01:00", "end": "01:00"}):
+        client.post(reverse("quiet-hours"), bad)
+        assert membership(people[0]).quiet_until == time(6, 30)
+    client.post(reverse("snooze"), {"camera": camera.pk, "hours": "8"})
+    assert Snooze.objects.get().camera == camera
+    page = client.get(reverse("asking")).content.decode()
+    assert 'value="22:00"' in page and "Ask me again" in page
+    for hours in ("1e3", "", "-1"):
+        client.post(reverse("snooze"), {"camera": camera.pk, "hours": hours})
+    foreign = make_camera(cast.household)
+    assert client.post(reverse("snooze"), {"camera": foreign.pk, "hours": "1"}).status_code == 404
+    assert Snooze.objects.count() == 1
+    client.post(reverse("snooze"), {"camera": camera.pk, "hours": "0"})
+    client.post(reverse("quiet-hours"), {})
+    assert not Snooze.objects.exists()
+    assert membership(people[0]).quiet_from is None
+
+
+# The answer ------------------------------------------------------------------------------------
+
+
+def test_the_first_answer_settles_it_for_all(home: Site, people: list[User]) -> None:
+    case = make_case(home, HARMLESS)
+    reviews.answer_at_home(case=case, user=people[1], label="pet")
+    case.refresh_from_db()
+    assert (case.status, case.label) == (CaseStatus.RESOLVED, "pet")
+    with pytest.raises(Conflict, match="ben has answered already"):
+        reviews.answer_at_home(case=case, user=people[0], label="fall")
+    page = client_of(people[0]).get(reverse("case", args=[case.pk])).content.decode()
+    assert "ben has answered" in page
+    assert Review.objects.count() == 1
+
+
+def test_a_second_tap_counts_once(home: Site, people: list[User]) -> None:
+    case = make_case(home, HARMLESS)
+    client, address = client_of(people[0]), reverse("answer", args=[case.pk])
+    for _ in range(2):
+        assert client.post(address, {"label": "pet"}).status_code == 302
+    assert Review.objects.count() == 1
+
+
+def test_nobodys_hold_is_in_the_way_of_an_answer(home: Site, people: list[User]) -> None:
+    case = make_case(home, HARMLESS)
+    queue.claim(case=case, user=people[0])
+    reviews.answer_at_home(case=case, user=people[1], label="pet")
+    assert queue.held_lease(site=home, user=people[0]) is None
+    assert Case.objects.get(pk=case.pk).label == "pet"
+
+
+def test_in_a_clinic_nobody_answers_without_a_hold(cast: Cast) -> None:
+    case = make_case(cast.clinic, ("Burns", "Burns", "Cut"))
+    with pytest.raises(Conflict):
+        reviews.answer_at_home(case=case, user=cast.clinician, label="Cut")
+    assert not Review.objects.exists()
+
+
+@pytest.mark.parametrize("label", ["", "Burns", "fall\x00x"])
+def test_an_answer_that_is_none_changes_nothing(home: Site, people: list[User], label: str) -> None:
+    case = make_case(home, HARMLESS)
+    client_of(people[0]).post(reverse("answer", args=[case.pk]), {"label": label})
+    case.refresh_from_db()
+    assert case.status == CaseStatus.DEFERRED and not Review.objects.exists()
+
+
+def test_an_answer_taken_back_is_asked_again(home: Site, people: list[User]) -> None:
+    case = make_case(home, HARMLESS)
+    reviews.answer_at_home(case=case, user=people[0], label="pet")
+    client_of(people[0]).post(reverse("undo", args=[case.pk]))
+    case.refresh_from_db()
+    assert (case.status, case.label) == (CaseStatus.DEFERRED, "")
+    assert queue.held_lease(site=home, user=people[0]) is None
+
+
+def test_the_question_names_what_the_machine_holds_but_not_of_an_audit(
+    home: Site, people: list[User]
+) -> None:
+    question = question_of(make_case(home, GRAVE), people[0])
+    assert question.held and question.held.id == "pet"
+    assert question.text == "It looks like this: a pet. Is that so?"
+    make_policy(home, audit_share=1.0)
+    audit = make_case(home, ("fall", "fall", "fall"))
+    assert audit.status == CaseStatus.AUDIT
+    hidden = question_of(audit, people[0])
+    assert (hidden.held, hidden.text) == (None, "Is everything all right?")
+    assert {label.id for label in hidden.wrong} >= {"fall"}
+    page = client_of(people[0]).get(reverse("case", args=[audit.pk])).content.decode()
+    assert "It looks like this" not in page
+
+
+def test_the_page_says_who_is_asked(home: Site, people: list[User]) -> None:
+    case = make_case(home, HARMLESS)
+    asking.ask_next(case=case)
+    [mine] = household_page(site=home, user=people[0]).rows
+    [theirs] = household_page(site=home, user=people[1]).rows
+    assert (mine.me, theirs.me, theirs.asked) == (True, False, "ada")
+    assert "ada is asked now" in client_of(people[1]).get(reverse("household")).content.decode()
+
+
+# What the answers changed ----------------------------------------------------------------------
+
+
+def test_it_says_what_my_answers_changed(
+    home: Site, people: list[User], camera: DeviceToken
+) -> None:
+    assert changes_by(home, people[0]) == []
+    for person, count in zip(people[:2], (3, 2), strict=True):
+        for _ in range(count):
+            case = make_case(home, HARMLESS, camera=camera)
+            reviews.answer_at_home(case=case, user=person, label="pet")
+    assert changes_by(home, people[0]) == []
+    policy = make_policy(home)
+    Policy.objects.filter(pk=policy.pk).update(published_at=timezone.now())
+    Learning.objects.filter(camera=camera).update(ended_at=timezone.now())
+    said = [change.sentence for change in changes_by(home, people[0])]
+    assert sorted(said) == [
+        "3 answers of yours changed when you are asked.",
+        "3 answers of yours showed that hall may now judge sure pictures by itself.",
+    ]
+    assert changes_by(home, people[2]) == []
+
+
+# Consent, and who has looked -------------------------------------------------------------------
+
+
+def test_without_consent_nothing_is_taken_in(home: Site, people: list[User]) -> None:
+    client = client_of(people[0])
+    client.post(reverse("consent"), {"purpose": "watch", "given": "no"})
+    with pytest.raises(Refused, match="withdrawn consent"):
+        intake.open_case(site=home, data=photo())
+    assert not Case.objects.exists()
+    client.post(reverse("consent"), {"purpose": "watch", "given": "yes"})
+    assert intake.open_case(site=home, data=photo()).created
+    assert [row.given for row in Consent.objects.order_by("pk")] == [False, True]
+
+
+def test_without_consent_nothing_is_learned(home: Site, people: list[User]) -> None:
+    asking.consent(site=home, person=people[0], purpose=Purpose.LEARN, given=False)
+    with pytest.raises(Refused, match="consent"):
+        calibration.refit(site=home, domain="home")
+    asking.consent(site=home, person=people[0], purpose=Purpose.LEARN, given=True)
+    with pytest.raises(Refused, match="expert labels"):
+        calibration.refit(site=home, domain="home")
+
+
+def test_one_homes_consent_is_not_anothers(home: Site, people: list[User], cast: Cast) -> None:
+    client_of(people[0]).post(reverse("consent"), {"purpose": "everything", "given": "no"})
+    assert not Consent.objects.exists()
+    asking.consent(site=home, person=people[0], purpose=Purpose.WATCH, given=False)
+    assert intake.open_case(site=cast.household, data=photo()).created
+
+
+def test_the_household_sees_who_has_looked(home: Site, people: list[User], cast: Cast) -> None:
+    case = intake.open_case(site=home, data=photo()).case
+    for person in (people[0], people[0], people[1]):
+        client_of(person).get(reverse("photo", args=[case.pk]))
+    foreign = intake.open_case(site=cast.household, data=photo()).case
+    client_of(cast.caregiver).get(reverse("photo", args=[foreign.pk]))
+    assert sorted((row.who, row.pictures) for row in looks(home)) == [("ada", 1), ("ben", 1)]
+    page = client_of(people[2]).get(reverse("privacy")).content.decode()
+    assert '<th scope="row">ben' in page
+    assert f'<th scope="row">{cast.caregiver.username}' not in page

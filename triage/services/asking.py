@@ -1,0 +1,114 @@
+"""At home people are asked one after the other until somebody answers."""
+
+from datetime import datetime, time, timedelta
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.utils import timezone
+
+from inference import dispatch
+from inference.services.sweep import each
+from triage import events
+from triage.choices import WAITING, Purpose, ReviewAction
+from triage.errors import Conflict, Refused
+from triage.models import Ask, Case, Consent, DeviceToken, Membership, Review, Site, Snooze
+from triage.selectors.asking import is_due, next_person, overdue
+from triage.services.history import record
+
+PUSH_ASK = "triage.tasks.push_ask"
+TRIAGE_QUEUE = "triage"
+LONGEST_SNOOZE = timedelta(days=7)
+
+
+def ask_next(*, case: Case, now: datetime | None = None) -> Ask | None:
+    """Ask the next person of the household, if it is time to; None where nobody is asked now."""
+    now = now or timezone.now()
+    with transaction.atomic():
+        locked = Case.objects.select_for_update(of=("self",)).select_related("site").get(pk=case.pk)
+        if locked.status not in WAITING or not is_due(locked, now):
+            return None
+        person = next_person(locked, now)
+        if person is None:
+            return None
+        ask = Ask.objects.create(case=locked, person_id=person.user_id, asked_at=now)
+        record("asked", site=locked.site, case=locked, person=person.user.get_username())
+        transaction.on_commit(lambda: _tell(ask), robust=True)
+    return ask
+
+
+def ask_overdue() -> int:
+    """Ask on where nobody was asked or nobody has answered; returns of how many cases."""
+    return each(list(overdue(timezone.now())), lambda case: ask_next(case=case))
+
+
+def not_sure(*, case: Case, user: AbstractBaseUser, comment: str = "") -> None:
+    """This person cannot say: the next one is asked at once.
+
+    Raises:
+        Conflict: it has been answered meanwhile, or waits for nobody.
+    """
+    with transaction.atomic():
+        locked = Case.objects.select_for_update(of=("self",)).select_related("site").get(pk=case.pk)
+        if locked.status not in WAITING:
+            raise Conflict("This picture waits for nobody any more.", "not_waiting")
+        Review.objects.create(
+            case=locked, reviewer_id=user.pk, action=ReviewAction.PASS, comment=comment[:2000]
+        )
+        record("passed on", site=locked.site, actor=user, case=locked)
+        site_id, case_id = locked.site_id, locked.pk
+        transaction.on_commit(lambda: events.announce(site_id, "case", case_id), robust=True)
+    ask_next(case=case)
+
+
+def snooze(*, membership: Membership, camera: DeviceToken | None, hours: float) -> Snooze:
+    """Not to be asked about a camera, or about what people send, for a while.
+
+    Raises:
+        Refused: the camera is another site's, or the while is not between 0 and 7 days.
+    """
+    if camera is not None and camera.site_id != membership.site_id:
+        raise Refused("There is no such camera here.", "camera")
+    if not 0 < hours <= LONGEST_SNOOZE / timedelta(hours=1):
+        raise Refused("Choose a time of at most seven days.", "hours")
+    until = timezone.now() + timedelta(hours=hours)
+    with transaction.atomic():
+        Snooze.objects.filter(membership=membership, camera=camera).delete()
+        return Snooze.objects.create(membership=membership, camera=camera, until=until)
+
+
+def end_snooze(*, membership: Membership, camera: DeviceToken | None) -> None:
+    Snooze.objects.filter(membership=membership, camera=camera).delete()
+
+
+def set_quiet_hours(*, membership: Membership, begin: time | None, end: time | None) -> None:
+    """Only critical cases are asked of this person from `begin` to `end`; None and None end that.
+
+    Raises:
+        Refused: only one of the two was given, or both are the same.
+    """
+    if (begin is None) != (end is None) or (begin is not None and begin == end):
+        raise Refused("Quiet hours need a beginning and another end.", "quiet")
+    membership.quiet_from, membership.quiet_until = begin, end
+    membership.save(update_fields=["quiet_from", "quiet_until"])
+
+
+def consent(*, site: Site, person: AbstractBaseUser, purpose: str, given: bool) -> Consent:
+    """Say yes or no to a Purpose from now on.
+
+    Raises:
+        Refused: there is no such purpose.
+    """
+    if purpose not in Purpose.values:
+        raise Refused("There is nothing of that name to consent to.", "purpose")
+    with transaction.atomic():
+        said = Consent.objects.create(site=site, person_id=person.pk, purpose=purpose, given=given)
+        record(
+            "consented" if given else "withdrew consent", site=site, actor=person, purpose=purpose
+        )
+    return said
+
+
+def _tell(ask: Ask) -> None:
+    events.announce(ask.case.site_id, "case", ask.case_id)
+    events.announce(ask.case.site_id, "queue")
+    dispatch.hint(PUSH_ASK, ask.pk, queue=TRIAGE_QUEUE)

@@ -1,0 +1,149 @@
+"""The caregivers' pages."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from triage.errors import Refused
+from triage.forms import QuietHoursForm
+from triage.models import DeviceToken, Membership
+from triage.selectors.consents import consent_rows, looks
+from triage.selectors.household import asking_page, household_page
+from triage.services import asking, push, reviews
+from triage.views.access import case_at, is_fragment, member_page, person, site_of
+
+MOST_BYTES = 4000
+
+
+@require_GET
+@member_page("review")
+def household_view(request: HttpRequest) -> HttpResponse:
+    page = household_page(site=site_of(request), user=person(request))
+    template = "_household.html" if is_fragment(request) else "household.html"
+    return render(request, template, {"page": page})
+
+
+@require_POST
+@member_page("live_here")
+def answer_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    case = case_at(request, pk)
+    label, comment = (_plain(request.POST.get(name, "")) for name in ("label", "comment"))
+    reviews.answer_at_home(case=case, user=person(request), label=label, comment=comment)
+    messages.success(request, _("Thank you. That settles it."), extra_tags=f"case:{pk}")
+    return redirect("household")
+
+
+@require_POST
+@member_page("live_here")
+def not_sure_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    asking.not_sure(
+        case=case_at(request, pk),
+        user=person(request),
+        comment=_plain(request.POST.get("comment", "")),
+    )
+    messages.info(request, _("Somebody else is asked now."))
+    return redirect("household")
+
+
+@require_GET
+@member_page("live_here")
+def asking_view(request: HttpRequest) -> HttpResponse:
+    """When I am asked: quiet hours, snoozes, messages to this phone."""
+    page = asking_page(site=site_of(request), user=person(request))
+    return render(request, "asking.html", {"page": page, "push_key": push.public_key()})
+
+
+@require_POST
+@member_page("live_here")
+def quiet_hours_view(request: HttpRequest) -> HttpResponse:
+    form = QuietHoursForm(request.POST)
+    if not form.is_valid():
+        raise Refused(_("Give both times, or none."), "quiet")
+    asking.set_quiet_hours(membership=_membership(request), **form.cleaned_data)
+    messages.success(request, _("Stored."))
+    return redirect("asking")
+
+
+@require_POST
+@member_page("live_here")
+def snooze_view(request: HttpRequest) -> HttpResponse:
+    """Snooze a camera for `hours`; 0 ends it."""
+    membership, camera = _membership(request), _camera(request)
+    hours = request.POST.get("hours", "")
+    if hours == "0":
+        asking.end_snooze(membership=membership, camera=camera)
+        messages.info(request, _("You are asked again."))
+        return redirect("asking")
+    number = int(hours) if hours.isdecimal() and len(hours) < 5 else -1
+    asking.snooze(membership=membership, camera=camera, hours=number)
+    messages.info(request, _("You are not asked about it for now, unless it is critical."))
+    return redirect("asking")
+
+
+@require_GET
+@member_page("live_here")
+def privacy_view(request: HttpRequest) -> HttpResponse:
+    """What the household has consented to, and who has looked."""
+    site = site_of(request)
+    return render(request, "privacy.html", {"consents": consent_rows(site), "looks": looks(site)})
+
+
+@require_POST
+@member_page("live_here")
+def consent_view(request: HttpRequest) -> HttpResponse:
+    given = request.POST.get("given") == "yes"
+    purpose = _plain(request.POST.get("purpose", ""))
+    asking.consent(site=site_of(request), person=person(request), purpose=purpose, given=given)
+    messages.success(request, _("Stored. It holds from now on."))
+    return redirect("privacy")
+
+
+@require_POST
+@member_page("live_here")
+def subscribe_view(request: HttpRequest) -> HttpResponse:
+    """A browser's PushSubscription as JSON: it is told from now on, or no longer with `off`."""
+    try:
+        endpoint, p256dh, auth, off = _subscription(request.body)
+        if off:
+            push.unsubscribe(user=person(request), endpoint=endpoint)
+        else:
+            push.subscribe(user=person(request), endpoint=endpoint, p256dh=p256dh, auth=auth)
+    except Refused as error:
+        return HttpResponse(str(error), status=error.status, content_type="text/plain")
+    return HttpResponse(status=204)
+
+
+def _subscription(body: bytes) -> tuple[str, str, str, bool]:
+    try:
+        sent: Any = json.loads(body) if len(body) <= MOST_BYTES else None
+        keys = sent.get("keys", {})
+        found = [sent["endpoint"], keys.get("p256dh", ""), keys.get("auth", "")]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Refused(_("The browser's answer cannot be read."), "keys") from None
+    if not all(isinstance(one, str) and "\x00" not in one for one in found):
+        raise Refused(_("The browser's answer cannot be read."), "keys")
+    return found[0], found[1], found[2], sent.get("off") is True
+
+
+def _membership(request: HttpRequest) -> Membership:
+    mine = Membership.objects.select_related("site")
+    return get_object_or_404(mine, user=person(request), site=site_of(request), role="caregiver")
+
+
+def _camera(request: HttpRequest) -> DeviceToken | None:
+    wanted = request.POST.get("camera", "")
+    if not wanted:
+        return None
+    if not wanted.isdecimal() or len(wanted) > 18:
+        raise Http404
+    return get_object_or_404(DeviceToken, pk=int(wanted), site=site_of(request))
+
+
+def _plain(text: str) -> str:
+    return text.replace("\x00", "")
