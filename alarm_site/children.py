@@ -78,11 +78,15 @@ class CappedLog:
 
 @dataclass(frozen=True)
 class Program:
-    """What to run; `grace_s` seconds lie between a polite stop and the kill."""
+    """What to run; `grace_s` seconds lie between a polite stop and the kill.
+
+    `descriptors`: open files that it inherits under the same numbers.
+    """
 
     name: str
     command: tuple[str, ...]
     grace_s: float = 2.0
+    descriptors: tuple[int, ...] = ()
 
 
 class Child:
@@ -116,6 +120,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env=self.environment,
                 start_new_session=True,
+                pass_fds=self.program.descriptors,
                 preexec_fn=dies_with(os.getpid()),
             )
         assert self.process.stdout is not None

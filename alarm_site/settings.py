@@ -1,5 +1,6 @@
 """All settings, in one file. Each variable of the environment is described in docs/settings.md."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,10 @@ ALARM_REFIT_EVERY = env.integer("ALARM_REFIT_EVERY", 20, low=1, high=100000)
 ALARM_UNDO_MINUTES = env.integer("ALARM_UNDO_MINUTES", 30, low=1, high=10080)
 ALARM_UPLOAD_MB = env.integer("ALARM_UPLOAD_MB", 25, low=1, high=500)
 ALARM_UPLOAD_FILES = env.integer("ALARM_UPLOAD_FILES", 20, low=1, high=200)
+# Web processes; each answers one request at a time and holds its sockets.
+ALARM_WEB_PROCESSES = env.integer(
+    "ALARM_WEB_PROCESSES", min(os.cpu_count() or 1, 4), low=1, high=64
+)
 ALARM_DECODERS = env.integer("ALARM_DECODERS", 4, low=1, high=64)
 
 # Django -----------------------------------------------------------------------------------------

@@ -160,11 +160,23 @@ def worker_program(queues: str) -> Program:
     return Program("worker", (*BEHIND, *celery, "-Q", queues), grace_s=3.0)
 
 
-def web_program(host: str, port: int) -> Program:
-    address = ("--host", host, "--port", str(port))
+def web_programs(listening: socket.socket, count: int) -> list[Program]:
+    """`count` web processes that take turns at one socket, which outlives each of them."""
     limits = ("--timeout-graceful-shutdown", "1", "--ws-max-size", "65536", "--lifespan", "off")
     command = (sys.executable, "-m", "uvicorn", "alarm_site.asgi:application")
-    return Program("web", (*command, *address, *limits, "--no-server-header"))
+    door = ("--fd", str(listening.fileno()), *limits, "--no-server-header")
+    names = ["web", *(f"web{number}" for number in range(2, count + 1))]
+    return [Program(name, (*command, *door), descriptors=(listening.fileno(),)) for name in names]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The socket that the web processes share."""
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(address)
+    listening.listen(2048)
+    return listening
 
 
 class Stack:
@@ -204,7 +216,9 @@ class Stack:
         prepared = json.loads(self.manage("prepare"))
         self.child(worker_program(prepared["queues"]))
         self.child(Program("sweep", (*BEHIND, *MANAGE, "sweep")))
-        web = self.child(web_program(self.settings.HOST, self.settings.PORT))
+        self.door = listen(self.settings.HOST, self.settings.PORT)
+        programs = web_programs(self.door, self.settings.ALARM_WEB_PROCESSES)
+        [web, *_others] = [self.child(program) for program in programs]
         self._wait(web, lambda: answers(self.settings.HOST, self.settings.PORT))
         return str(prepared["people"])
 

@@ -13,7 +13,10 @@ Kind = Literal["case", "queue", "policy"]
 
 
 class Changed(TypedDict):
-    """One message to a site's sockets; `id` is a case's id, or empty."""
+    """One message to a site's sockets; `id` is a case's id, or empty.
+
+    A "queue" with a case's id says that this case has changed as well.
+    """
 
     type: Literal["changed"]
     kind: Kind

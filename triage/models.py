@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from inference.models import Observation, Run
 from triage.choices import (
+    WAITING,
     CaseStatus,
     Outcome,
     PolicyMode,
@@ -209,6 +210,9 @@ class Case(models.Model):
     due_at = models.DateTimeField(
         null=True, help_text="When a person should have seen it: sooner when severe and uncertain."
     )
+    waiting_due_at = models.DateTimeField(
+        null=True, help_text="`due_at` while it waits for a person, else None: the queue's order."
+    )
     sha256 = models.CharField(max_length=64)
     opened_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -229,6 +233,7 @@ class Case(models.Model):
     wanted = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
+        db_index=False,
         on_delete=models.SET_NULL,
         related_name="+",
         help_text="The colleague whom somebody passed it on to: asked before all others.",
@@ -252,13 +257,21 @@ class Case(models.Model):
                 condition=Q(readings__in=(1, 2)), name="a_case_is_read_once_or_twice"
             ),
             models.CheckConstraint(
+                condition=Q(status__in=WAITING, waiting_due_at__isnull=False)
+                | (~Q(status__in=WAITING) & Q(waiting_due_at__isnull=True)),
+                name="what_waits_is_in_the_queue",
+            ),
+            models.CheckConstraint(
                 condition=~Q(status=CaseStatus.RESOLVED) | ~Q(label=""),
                 name="a_resolved_case_has_a_label",
             ),
             models.UniqueConstraint(fields=["site", "sha256"], name="one_case_a_site_and_photo"),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["site", "status", "due_at"], name="case_queue"),
+            models.Index(fields=["site", "waiting_due_at", "created_at"], name="case_queue"),
+            models.Index(fields=["site", "status"], name="case_state"),
+            # Not of those that nobody is named for: the queue must not be read by it.
+            models.Index(fields=["wanted"], name="case_wanted", condition=Q(wanted__isnull=False)),
             models.Index(fields=["site", "-created_at"], name="case_newest"),
         ]
 
@@ -466,7 +479,7 @@ class Draft(models.Model):
 class Review(AppendOnly):
     """What somebody did with a case that they held; an answer counts until it is taken back."""
 
-    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="reviews")
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="reviews", db_index=False)
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     action = models.CharField(max_length=6, choices=ReviewAction, default=ReviewAction.ANSWER)
     label = models.CharField(max_length=80, blank=True)
@@ -480,6 +493,7 @@ class Review(AppendOnly):
 
     class Meta:
         ordering: ClassVar = ["created_at", "pk"]
+        indexes: ClassVar = [models.Index(fields=["case", "reviewer"], name="review_of_by")]
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=~Q(action=ReviewAction.ANSWER) | ~Q(label=""),

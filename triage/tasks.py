@@ -2,29 +2,22 @@
 
 from celery import shared_task
 
+from inference.services.sweep import each
 from triage.models import Ask, Case, Site
 from triage.services import aggregators, calibration, learning, push
 
 
 @shared_task
-def refit_when_due(site_id: int, domain: str) -> None:
+def learn_from_answer(site_id: int, domain: str) -> None:
+    """What an expert's answer may have made due: a refit, trust in a camera, a withdrawal."""
     site = Site.objects.filter(pk=site_id).first()
     if site:
-        calibration.refit_when_due(site=site, domain=domain)
-
-
-@shared_task
-def end_learning_where_earned(site_id: int, domain: str) -> None:
-    site = Site.objects.filter(pk=site_id).first()
-    if site:
-        learning.end_where_earned(site=site, domain=domain)
-
-
-@shared_task
-def withdraw_where_lost(site_id: int, domain: str) -> None:
-    site = Site.objects.filter(pk=site_id).first()
-    if site:
-        aggregators.withdraw_where_lost(site=site, domain=domain)
+        due = (
+            aggregators.withdraw_where_lost,
+            learning.end_where_earned,
+            calibration.refit_when_due,
+        )
+        each(due, lambda do: do(site=site, domain=domain))
 
 
 @shared_task

@@ -20,7 +20,8 @@ let timer = 0;
 let poll = 0;
 let attempts = 0;
 
-const topicOf = (event) => (event.kind === "case" ? `case:${event.id}` : event.kind);
+// A queue that changed because of a case says which: its page has changed as well.
+const topicsOf = ({ kind, id }) => [...(kind === "case" ? [] : [kind]), ...(id ? [`case:${id}`] : [])];
 const liveElements = () => [...document.querySelectorAll("[data-live][data-url]")];
 
 function say(word, live) {
@@ -132,7 +133,7 @@ function connect() {
     say(status.dataset.liveWord, true);
     scheduleAll();
   });
-  socket.addEventListener("message", (message) => schedule([topicOf(JSON.parse(message.data))]));
+  socket.addEventListener("message", (message) => schedule(topicsOf(JSON.parse(message.data))));
   socket.addEventListener("close", () => {
     attempts += 1;
     const polling = attempts > ATTEMPTS_BEFORE_POLLING;

@@ -8,10 +8,11 @@ from celery import current_app
 from kombu.exceptions import OperationalError
 
 from inference import dispatch
-from triage.services.reviews import END_LEARNING, REFIT_WHEN_DUE
+from triage.services.asking import PUSH_ASK
+from triage.services.reviews import LEARN, PUSH_SETTLED
 
 
-@pytest.mark.parametrize("name", [dispatch.EXECUTE_MEMBER, REFIT_WHEN_DUE, END_LEARNING])
+@pytest.mark.parametrize("name", [dispatch.EXECUTE_MEMBER, LEARN, PUSH_ASK, PUSH_SETTLED])
 def test_the_tasks_that_messages_name_exist(name: str) -> None:
     current_app.loader.import_default_modules()
     assert name in current_app.tasks

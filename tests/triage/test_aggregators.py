@@ -174,14 +174,14 @@ def test_it_is_withdrawn_when_it_stops_beating_the_vote(cast: Cast) -> None:
     policy = promoted(cast)
     lose(cast)
     assert Withdrawal.objects.count() == 0
-    tasks.withdraw_where_lost(cast.clinic.pk, "wound")
+    tasks.learn_from_answer(cast.clinic.pk, "wound")
     withdrawal = Withdrawal.objects.get()
     assert withdrawal.policy == policy
     assert "right 0 times where the vote was wrong" in withdrawal.reason or (
         "unlike those of calibration" in withdrawal.reason
     )
     assert AuditEvent.objects.filter(verb="aggregator withdrawn").count() == 1
-    tasks.withdraw_where_lost(cast.clinic.pk, "wound")
+    tasks.learn_from_answer(cast.clinic.pk, "wound")
     assert Withdrawal.objects.count() == 1
 
 
@@ -243,7 +243,7 @@ def test_every_answer_looks_whether_it_still_holds(
         django_capture_on_commit_callbacks(execute=True),  # type: ignore[operator]
     ):
         answer(cast, case, "Cut")
-    assert reviews.WITHDRAW in [call.args[0] for call in hint.call_args_list]
+    assert reviews.LEARN in [call.args[0] for call in hint.call_args_list]
 
 
 def test_the_page_says_who_decides_and_why(cast: Cast) -> None:

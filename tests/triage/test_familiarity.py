@@ -50,7 +50,10 @@ def seen(site: Site, number: int, **options: object) -> Case:
 
 def resolve(case: Case, label: str = "Burns") -> Case:
     Case.objects.filter(pk=case.pk).update(
-        status=CaseStatus.RESOLVED, label=label, resolved_at=case.created_at
+        status=CaseStatus.RESOLVED,
+        waiting_due_at=None,
+        label=label,
+        resolved_at=case.created_at,
     )
     return case
 
@@ -171,7 +174,7 @@ def test_only_the_newest_resolved_cases_count(site: Site, monkeypatch: pytest.Mo
 
 def test_an_unfamiliar_case_is_due_as_early_as_an_unsure_one(site: Site) -> None:
     sure, strange = seen(site, 0), seen(site, 1)
-    Case.objects.filter(pk=sure.pk).update(status=CaseStatus.OPEN)
+    Case.objects.filter(pk=sure.pk).update(status=CaseStatus.OPEN, waiting_due_at=None)
     assert strange.due_at is not None
     hours = (strange.due_at - strange.created_at).total_seconds() / 3600
     assert hours == pytest.approx(24 / (3 * 3), abs=0.01)

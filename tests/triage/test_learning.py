@@ -98,7 +98,10 @@ def answered(
     for _ in range(count):
         case = make_case(site, labels, camera=camera)
         Case.objects.filter(pk=case.pk).update(
-            status=CaseStatus.RESOLVED, label=truth, resolved_at=case.created_at
+            status=CaseStatus.RESOLVED,
+            waiting_due_at=None,
+            label=truth,
+            resolved_at=case.created_at,
         )
 
 
@@ -121,7 +124,9 @@ def test_what_only_learning_defers_is_answered_blind(camera: DeviceToken) -> Non
     reader = make_user(camera.site)
     assert is_blind(sure, reader)
     assert not is_blind(unsure, reader)
-    Case.objects.filter(pk=sure.pk).update(status=CaseStatus.RESOLVED, label="Burns")
+    Case.objects.filter(pk=sure.pk).update(
+        status=CaseStatus.RESOLVED, waiting_due_at=None, label="Burns"
+    )
     assert not is_blind(Case.objects.get(pk=sure.pk), reader)
 
 
@@ -232,7 +237,7 @@ def test_the_worker_looks_after_an_answer(cast: Cast, camera: DeviceToken) -> No
     reviews.submit_review(
         case=case, token=lease.token, user=cast.clinician, label="Burns", version=case.version
     )
-    tasks.end_learning_where_earned(camera.site.pk, "wound")
+    tasks.learn_from_answer(camera.site.pk, "wound")
     assert not is_learning(source(camera))
 
 
@@ -251,7 +256,7 @@ def test_every_answer_tells_the_worker(
         reviews.submit_review(
             case=case, token=lease.token, user=cast.clinician, label="Burns", version=case.version
         )
-    assert (reviews.END_LEARNING, camera.site.pk, "wound") in told
+    assert (reviews.LEARN, camera.site.pk, "wound") in told
 
 
 def test_another_sources_answers_do_not_count(camera: DeviceToken) -> None:

@@ -66,7 +66,7 @@ def test_one_person_holds_one_case_at_a_time(cast: Cast) -> None:
 def test_the_most_urgent_comes_first(cast: Cast) -> None:
     late = make_case(cast.clinic, SPLIT)
     soon = make_case(cast.clinic, SPLIT)
-    Case.objects.filter(pk=soon.pk).update(due_at=timezone.now() - timedelta(hours=3))
+    Case.objects.filter(pk=soon.pk).update(waiting_due_at=timezone.now() - timedelta(hours=3))
     lease = queue.claim_next(site=cast.clinic, user=cast.clinician)
     assert lease and lease.case_id == soon.pk != late.pk
 

@@ -318,7 +318,7 @@ def test_a_colleague_asked_by_name_gets_it_first_and_others_at_last(cast: Cast) 
     named = make_case(cast.clinic, SPLIT)
     lease = queue.claim(case=named, user=cast.clinician)
     urgent = make_case(cast.clinic, SPLIT)
-    Case.objects.filter(pk=urgent.pk).update(due_at=timezone.now() - timedelta(days=1))
+    Case.objects.filter(pk=urgent.pk).update(waiting_due_at=timezone.now() - timedelta(days=1))
     queue.pass_on(lease=lease, to=cast.colleague.pk)
     found = queue.claim_next(site=cast.clinic, user=third)
     assert found and found.case_id == urgent.pk

@@ -34,7 +34,10 @@ class MayAct(BasePermission):
 
 
 def place_for(request: Request) -> Any:
-    """The caller's site and roles; the middleware ran before the API signed the caller in."""
+    """The caller's site and roles, which the middleware knows of whoever came with a session."""
+    page = request._request
+    if getattr(page, "user", None) == request.user and hasattr(page, "place"):
+        return page.place
     wanted = request.session.get("site") if hasattr(request, "session") else None
     return place_of(request.user, wanted)
 

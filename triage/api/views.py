@@ -101,7 +101,6 @@ class ClaimNext(APIView):
         lease = queue.claim_next(site=site_for(request), user=person_for(request))
         if lease is None:
             return Response(status=status.HTTP_204_NO_CONTENT)
-        lease.case.refresh_from_db()
         return Response(serializers.LeaseOut(lease).data)
 
 

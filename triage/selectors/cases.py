@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext as _
 
 from inference.models import Frame, MemberJob, Run, StageTrace
@@ -175,6 +176,7 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
 
     Caregivers get the plain summary: labels in their words, no member's words, no scores.
     """
+    prefetch_related_objects([case], "decisions__policy", "reviews__reviewer")
     domain = load_domain(case.domain)
     detailed = allows(roles, "see_traces")
     titles = {label.id: label.title if detailed else label.plain for label in domain.labels}
@@ -187,7 +189,7 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
     open_run = run if detailed and not (blind and decision) else None
     shown = decision if detailed and not blind else None
     labels_by_member = _labels_by_member(run) if run else {}
-    answers = standing(case.reviews.select_related("reviewer"))
+    answers = standing(case.reviews.all())
     resolved = case.status == CaseStatus.RESOLVED
     at_home = not detailed and case.site.kind == SiteKind.HOUSEHOLD
     disputed = len({one.label for one in answers}) > 1

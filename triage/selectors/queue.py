@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Count, F, Q
+from django.db.models import Count, Q
 
 from inference import ensemble
 from inference.pipeline.domains import load_domain
@@ -51,15 +51,14 @@ def counts(site: Site) -> dict[str, int]:
 
 
 def waiting_count(site: Site) -> int:
-    return Case.objects.filter(site=site, status__in=WAITING).count()
+    return Case.objects.filter(site=site, waiting_due_at__isnull=False).count()
 
 
 def queue_page(*, site: Site, user: AbstractBaseUser) -> QueuePage:
     """The queue as this person sees it."""
     in_state = counts(site)
-    waiting = Case.objects.filter(site=site, status__in=WAITING).order_by(
-        F("due_at").asc(nulls_first=True), "created_at"
-    )
+    waiting = Case.objects.filter(site=site, waiting_due_at__isnull=False)
+    waiting = waiting.order_by("waiting_due_at", "created_at")
     mine = Case.objects.filter(site=site, leases__in=Lease.objects.running().filter(holder=user.pk))
     held = rows(with_details(mine)[:1], user)
     return QueuePage(

@@ -1,12 +1,13 @@
 """Who holds which case. Two people never hold one case, and one person holds one at a time."""
 
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, ReviewAction, SkipReason
@@ -21,7 +22,8 @@ def claim_next(*, site: Site, user: AbstractBaseUser) -> Lease | None:
     """The most urgent waiting case, or the one this person holds already; None if none is free.
 
     What a colleague passed on to this person comes first; what this person has skipped, or what
-    was passed on to somebody else, comes last. What they have read or passed on does not come.
+    was passed on to somebody else, comes last. What they have read or passed on does not come,
+    but for a dispute between the only two who read here.
     """
     end_expired_leases(site=site)
     with transaction.atomic():
@@ -29,24 +31,26 @@ def claim_next(*, site: Site, user: AbstractBaseUser) -> Lease | None:
         if held := held_lease(site=site, user=user):
             return held
         case = _first_offered(site, user)
+        if case:
+            case.site = site  # joined, the database would not read the queue by its index
         return _take(case, user) if case else None
 
 
 def _first_offered(site: Site, user: AbstractBaseUser) -> Case | None:
-    waiting = Case.objects.filter(site=site, status__in=WAITING).annotate(mine=last_word(user))
-    offered = _locking(waiting.exclude(_done_with(site)))
-    offered = offered.order_by(F("due_at").asc(nulls_first=True), "created_at")
+    waiting = Case.objects.filter(site=site, waiting_due_at__isnull=False)
+    said: QuerySet[Any] = _locking(waiting).annotate(mine=last_word(user))
+    said = said.order_by("waiting_due_at", "created_at")
+    offered = said.exclude(mine__in=(ReviewAction.ANSWER, ReviewAction.PASS))
     fresh = Q(wanted=None) & ~Q(mine=ReviewAction.SKIP)
-    turns = (Q(wanted=user.pk), fresh, Q())
-    return next((case for turn in turns if (case := offered.filter(turn).first())), None)
-
-
-def _done_with(site: Site) -> Q:
-    """What a person is not offered again; a dispute among the only two readers they must solve."""
-    answered = Q(mine=ReviewAction.ANSWER)
+    for turn in (Q(wanted=user.pk), fresh, Q()):
+        if case := offered.filter(turn).first():
+            return cast(Case, case)
     if len(reviewer_ids(site)) <= READERS:
-        answered &= ~Q(status=CaseStatus.DISPUTED)
-    return answered | Q(mine=ReviewAction.PASS)
+        return cast(
+            "Case | None",
+            said.filter(status=CaseStatus.DISPUTED, mine=ReviewAction.ANSWER).first(),
+        )
+    return None
 
 
 def claim(*, case: Case, user: AbstractBaseUser) -> Lease:
@@ -71,6 +75,7 @@ def claim(*, case: Case, user: AbstractBaseUser) -> Lease:
             )
         if locked.status in WAITING and not may_read(locked, user):
             raise Conflict("You have read this case. Now a colleague reads it.", "read")
+        _refuse_second(held)
         return _take(locked, user)
 
 
@@ -166,6 +171,7 @@ def end_lease(lease: Lease) -> bool:
 def take_back(*, case: Case, user: AbstractBaseUser) -> Lease:
     """Hold a resolved case again, which the caller has locked; it has no answer until then."""
     _one_at_a_time(user)
+    _refuse_second(held_lease(site=case.site, user=user))
     decision = case.decisions.order_by("-pk").first()
     label = decision.label if decision and decision.outcome == Outcome.ACCEPT else ""
     return _take(case, user, label=label, resolved_at=None)
@@ -175,9 +181,12 @@ def lease_over() -> Conflict:
     return Conflict("Your hold on this case has run out. Claim it again.", "lease_over")
 
 
-def _take(case: Case, user: AbstractBaseUser, **fields: object) -> Lease:
-    if held_lease(site=case.site, user=user):
+def _refuse_second(held: Lease | None) -> None:
+    if held:
         raise Conflict("You hold another case. Answer it or let it go first.", "holds_another")
+
+
+def _take(case: Case, user: AbstractBaseUser, **fields: object) -> Lease:
     try:
         with transaction.atomic():
             lease = Lease.objects.create(case=case, holder_id=user.pk, expires_at=_term_end())

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from inference import dispatch
@@ -19,9 +20,7 @@ from triage.services.history import record
 from triage.services.states import move, origin
 
 MAX_COMMENT = 2000
-REFIT_WHEN_DUE = "triage.tasks.refit_when_due"
-END_LEARNING = "triage.tasks.end_learning_where_earned"
-WITHDRAW = "triage.tasks.withdraw_where_lost"
+LEARN = "triage.tasks.learn_from_answer"
 PUSH_SETTLED = "triage.tasks.push_settled"
 TRIAGE_QUEUE = "triage"
 
@@ -49,7 +48,8 @@ def submit_review(
         case = _locked(case)
         _check_answer(case, label=label, comment=comment)
         _check_unchanged(case, version)
-        disputed = origin(case) == CaseStatus.DISPUTED
+        prefetch_related_objects([case], "reviews", "decisions")
+        before, came_from = list(case.reviews.all()), origin(case)
         review = Review.objects.create(
             case=case,
             reviewer_id=user.pk,
@@ -59,8 +59,7 @@ def submit_review(
             seconds=_seconds(lease),
         )
         _end(lease)
-        case.drafts.filter(writer_id=user.pk).delete()
-        _settle(case, review, user, last=disputed)
+        _settle(case, [*before, review], came_from, user)
     return review
 
 
@@ -142,16 +141,19 @@ def ask_again(
     return review
 
 
-def _settle(case: Case, answer: Review, user: AbstractBaseUser, *, last: bool) -> None:
-    """Resolve the case with this answer if it is the `last` one or enough have read it alike."""
-    answers = standing(case.reviews.all())
+def _settle(case: Case, said: list[Review], came_from: CaseStatus, user: AbstractBaseUser) -> None:
+    """Resolve the case if the newest answer settles a dispute or enough have read it alike."""
+    answers, answer = standing(said), said[-1]
+    settles = came_from == CaseStatus.DISPUTED
     readers = {one.reviewer_id for one in answers}
-    if not last and len({one.label for one in answers}) > 1:
+    if not settles and len({one.label for one in answers}) > 1:
+        case.drafts.filter(writer_id=user.pk).delete()
         record("read otherwise", site=case.site, actor=user, case=case)
         move(case, CaseStatus.DISPUTED)
-    elif not last and len(answers) < case.readings and has_colleague(case, readers):
+    elif not settles and len(answers) < case.readings and has_colleague(case, readers):
+        case.drafts.filter(writer_id=user.pk).delete()
         record("read", site=case.site, actor=user, case=case)
-        move(case, origin(case))
+        move(case, came_from)
     else:
         case.drafts.all().delete()
         move(case, CaseStatus.RESOLVED, label=answer.label, resolved_at=timezone.now())
@@ -246,5 +248,4 @@ def _check_unchanged(case: Case, version: int) -> None:
 
 
 def _tell_worker(site_id: int, domain: str) -> None:
-    for task in (REFIT_WHEN_DUE, END_LEARNING, WITHDRAW):
-        dispatch.hint(task, site_id, domain, queue=TRIAGE_QUEUE)
+    dispatch.hint(LEARN, site_id, domain, queue=TRIAGE_QUEUE)

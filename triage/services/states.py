@@ -1,11 +1,15 @@
 """The one place where a case changes its state."""
 
+from uuid import UUID
+
 from django.db import transaction
+from django.utils import timezone
 
 from triage import events
-from triage.choices import TRANSITIONS, CaseStatus, Outcome
+from triage.choices import TRANSITIONS, WAITING, CaseStatus, Outcome
 from triage.models import Case
 from triage.selectors.readings import asked_again, standing
+from triage.selectors.rows import latest_decision
 
 
 class IllegalTransition(RuntimeError):
@@ -20,15 +24,15 @@ def move(case: Case, status: CaseStatus, **fields: object) -> None:
     case.version += 1
     for name, value in fields.items():
         setattr(case, name, value)
-    case.save(update_fields=["status", "version", *fields])
+    case.waiting_due_at = (case.due_at or timezone.now()) if status in WAITING else None
+    case.save(update_fields=["status", "version", "waiting_due_at", *fields])
     site_id, case_id = case.site_id, case.id
     transaction.on_commit(lambda: tell(site_id, case_id))
 
 
-def tell(site_id: int, case_id: object) -> None:
+def tell(site_id: int, case_id: UUID) -> None:
     """A changed case changes its own page and the queue."""
-    events.announce(site_id, "case", case_id)  # type: ignore[arg-type]
-    events.announce(site_id, "queue")
+    events.announce(site_id, "queue", case_id)
 
 
 def origin(case: Case) -> CaseStatus:
@@ -38,7 +42,7 @@ def origin(case: Case) -> CaseStatus:
         return CaseStatus.RETAKE
     if len({review.label for review in standing(said)}) > 1:
         return CaseStatus.DISPUTED
-    decision = case.decisions.order_by("-pk").first()
+    decision = latest_decision(case)
     if decision is None or decision.outcome == Outcome.DEFER:
         return CaseStatus.DEFERRED
     return CaseStatus.AUDIT if decision.audited else CaseStatus.ACCEPTED
