@@ -1,5 +1,7 @@
 // What every page has: the CSRF header, local times, dialogs, remembered switches, single keys.
 
+import { showKeys, usualKey } from "./keys.js";
+
 const store = {
   get: (name) => localStorage.getItem(`alarm-${name}`) === "on",
   set: (name, on) => localStorage.setItem(`alarm-${name}`, on ? "on" : "off"),
@@ -26,6 +28,13 @@ export function localTimes(within = document) {
     time.textContent = form.format(when);
     time.title = when.toLocaleString(LOCALE);
   }
+}
+
+// A part of the page has been swapped.
+export function arrived(part) {
+  localTimes(part);
+  showKeys(part);
+  document.dispatchEvent(new CustomEvent("alarm:arrived", { detail: part }));
 }
 
 function showSwitches() {
@@ -83,8 +92,7 @@ function onKey(event) {
     return;
   }
   if (store.get("no-keys")) return;
-  const key = event.key === "=" ? "+" : event.key.toLowerCase();
-  const element = document.querySelector(`[data-key="${CSS.escape(key)}"]:not(:disabled)`);
+  const element = document.querySelector(`[data-key="${CSS.escape(usualKey(event))}"]:not(:disabled)`);
   if (!element) return;
   event.preventDefault();
   press(element);
@@ -108,8 +116,9 @@ document.addEventListener("htmx:configRequest", (event) => {
   event.detail.headers["X-CSRFToken"] = csrfToken();
 });
 document.addEventListener("htmx:afterRequest", (event) => delete event.target.dataset?.sent);
-document.addEventListener("htmx:load", (event) => localTimes(event.detail.elt));
+document.addEventListener("htmx:load", (event) => arrived(event.detail.elt));
 document.addEventListener("DOMContentLoaded", () => {
   localTimes();
   showSwitches();
+  showKeys();
 });

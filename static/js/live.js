@@ -3,7 +3,7 @@
 // An element with an id, data-live ("queue", "policy", "case:<uuid>") and data-url is replaced by the
 // element of the same id in what that URL answers. A form somebody is filling in is left alone.
 
-import { localTimes } from "./app.js";
+import { arrived } from "./app.js";
 
 const DEBOUNCE_MS = 150;
 const POLL_MS = 15_000;
@@ -81,7 +81,7 @@ function replace(old, fresh) {
   for (const path of open) follow(path, fresh)?.setAttribute("open", "");
   if (focused) follow(focused, fresh)?.focus({ preventScroll: true });
   window.htmx?.process(fresh);
-  localTimes(fresh);
+  arrived(fresh);
 }
 
 function setCount(element, count) {
