@@ -45,7 +45,7 @@ function showSwitches() {
 }
 
 function onClick(event) {
-  const target = event.target.closest("[data-dialog], [data-toggle], [data-fill], [data-reveal]");
+  const target = event.target.closest("[data-dialog], [data-toggle], [data-fill], [data-reveal], [data-print]");
   const menu = document.querySelector(".account[open]");
   if (menu && (!menu.contains(event.target) || target)) menu.open = false;
   if (!target) return;
@@ -59,6 +59,7 @@ function onClick(event) {
   if ("reveal" in target.dataset) {
     for (const photo of target.closest(".stage").querySelectorAll("[data-photo]")) photo.classList.add("shown");
   }
+  if ("print" in target.dataset) window.print();
   if (fill) {
     document.getElementById(fill).value = target.dataset.value;
     document.getElementById(target.dataset.then).focus();
