@@ -57,7 +57,7 @@ function onClick(event) {
   }
   if (toggle === "keys") store.set("no-keys", !target.checked);
   if ("reveal" in target.dataset) {
-    for (const photo of target.closest(".stage").querySelectorAll("[data-photo]")) photo.classList.add("shown");
+    for (const photo of target.closest(".stage").querySelectorAll("[data-photo]:not([hidden])")) photo.classList.add("shown");
   }
   if ("print" in target.dataset) window.print();
   if (fill) {
@@ -120,6 +120,6 @@ document.addEventListener("htmx:afterRequest", (event) => delete event.target.da
 document.addEventListener("htmx:load", (event) => arrived(event.detail.elt));
 document.addEventListener("DOMContentLoaded", () => {
   localTimes();
-  showSwitches();
   showKeys();
+  showSwitches();
 });

@@ -170,6 +170,11 @@ class CasePage:
     colleagues: list[tuple[int, str]]
     question: Question | None
 
+    @property
+    def earlier_photos(self) -> list[Case]:
+        """The earlier cases whose photo can be laid beside this one: those without a clip."""
+        return [case for case in self.earlier if not case.observation.media.clip]
+
 
 def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> CasePage:
     """The page of a case for a person who may see it.
@@ -508,5 +513,7 @@ def _can_undo(case: Case, user: AbstractBaseUser) -> bool:
 def _earlier(case: Case) -> list[Case]:
     if case.subject_id is None:
         return []
-    others = Case.objects.filter(site_id=case.site_id, subject_id=case.subject_id)
+    others = Case.objects.select_related("observation__media").filter(
+        site_id=case.site_id, subject_id=case.subject_id
+    )
     return list(others.filter(created_at__lt=case.created_at).order_by("-created_at")[:6])
