@@ -121,7 +121,7 @@ function point(event) {
 
 // Dragged from end to end, or clicked at both.
 view.addEventListener("pointerdown", (event) => {
-  if (!open() || event.button !== 0 || event.shiftKey) return;
+  if (!open() || !event.isPrimary || event.button !== 0 || event.shiftKey) return;
   view.setPointerCapture(event.pointerId);
   press = { at: spot(event), first: !begun };
   cross = null;
@@ -130,12 +130,12 @@ view.addEventListener("pointerdown", (event) => {
   show();
 });
 view.addEventListener("pointermove", (event) => {
-  if (!begun || (press === null && cross)) return;
+  if (!begun || !event.isPrimary || (press === null && cross)) return;
   end = point(event);
   show();
 });
 view.addEventListener("pointerup", (event) => {
-  if (!press) return;
+  if (!press || !event.isPrimary) return;
   const [x, y] = spot(event);
   const dragged = Math.hypot(x - press.at[0], y - press.at[1]) >= SHORTEST_PX;
   if (dragged || !press.first) finish();
