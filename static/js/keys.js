@@ -22,8 +22,7 @@ const pressed = (event) => (event.key === "=" ? "+" : event.key.toLowerCase());
 const ownKey = (keys, usual) => keys[usual] ?? usual;
 
 function usualOf(keys, key) {
-  const moved = Object.keys(keys).find((usual) => keys[usual] === key);
-  return moved ?? (key in keys ? "" : key);
+  return Object.keys(keys).find((usual) => keys[usual] === key) ?? key;
 }
 
 // The shortcut that was pressed, by its usual key.

@@ -478,12 +478,23 @@ def axe(page: Page, name: str, shoot: Shoot) -> None:
 
 
 def test_what_can_be_pressed_is_large_enough(desk: Page) -> None:
-    set_scale(desk)
+    desk.keyboard.press("m")
+    draw_line(desk, *RULER)
+    expect(desk.get_by_role("button", name="Set the scale")).to_be_visible()
+    sizes_are_enough(desk)
+    desk.keyboard.type("50")
+    desk.keyboard.press("Enter")
     draw_line(desk, (160, 150), (496, 150))
     desk.keyboard.press("h")
+    expect(desk.get_by_role("button", name="Older photo")).to_be_visible()
+    sizes_are_enough(desk)
+
+
+def sizes_are_enough(page: Page) -> None:
     for width, height in WIDTHS.items():
-        desk.set_viewport_size({"width": width, "height": height})
-        assert desk.evaluate("document.documentElement.scrollWidth") <= width
-        for button in desk.locator(".stage :is(button, input, select):visible, [data-print]").all():
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for button in page.locator(".stage :is(button, input, select):visible, [data-print]").all():
             box = button.bounding_box()
             assert box and min(box["width"], box["height"]) >= 24, button
+    page.set_viewport_size({"width": 1280, "height": WIDTHS[1280]})
