@@ -163,10 +163,11 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
-WHITENOISE_USE_FINDERS = True
+# ./run collects and compresses them at its start; tests and single commands take them as they lie.
+WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "css").is_dir()
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 # Photos are never served from a URL of their own: triage.views.media checks who asks.
 MEDIA_ROOT = DATA_DIR / "media"

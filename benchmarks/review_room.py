@@ -459,6 +459,7 @@ def measure(folder: Path, cases: int, reviewers: int) -> list[Number]:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
     first, *others = seed(cases, reviewers)
     numbers = []
     with web(folder) as server:

@@ -1,5 +1,6 @@
 """What open pages are told: ids and "changed", never content; a page fetches what it may see."""
 
+import asyncio
 import logging
 from typing import Literal, TypedDict
 from uuid import UUID
@@ -8,6 +9,7 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
 log = logging.getLogger(__name__)
+_loop: asyncio.AbstractEventLoop | None = None
 
 Kind = Literal["case", "queue", "policy"]
 
@@ -32,11 +34,24 @@ def announce(site_id: int, kind: Kind, case_id: UUID | None = None) -> None:
 
     A channel layer that is down is logged and survived: pages also refresh by themselves.
     """
+    message = Changed(type="changed", kind=kind, id=str(case_id or ""))
+    if _loop is not None and _loop.is_running():
+        asyncio.run_coroutine_threadsafe(_send(site_group(site_id), message), _loop)
+    else:
+        async_to_sync(_send)(site_group(site_id), message)
+
+
+def tell_on(loop: asyncio.AbstractEventLoop) -> None:
+    """From now on announce on this loop, which runs in another thread, and wait for nothing."""
+    global _loop
+    _loop = loop
+
+
+async def _send(group: str, message: Changed) -> None:
     layer = get_channel_layer()
     if layer is None:
         return
-    message = Changed(type="changed", kind=kind, id=str(case_id or ""))
     try:
-        async_to_sync(layer.group_send)(site_group(site_id), message)
+        await layer.group_send(group, message)
     except Exception as error:  # redis raises its own family, asyncio another
-        log.warning("pages not told of %s: %s", kind, error)
+        log.warning("pages not told of %s: %s", message["kind"], error)

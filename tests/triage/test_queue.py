@@ -1,9 +1,13 @@
 """Two people never hold one case, and none is lost when somebody walks away."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from tests.factories import make_case, make_policy
@@ -11,7 +15,9 @@ from tests.triage.conftest import Cast
 from triage.choices import CaseStatus
 from triage.errors import Conflict
 from triage.models import Case, Lease
+from triage.selectors.queue import waiting_count
 from triage.services import queue
+from triage.templatetags.triage import at_most
 
 pytestmark = pytest.mark.django_db
 SPLIT = ("Burns", "Burns", "Cut")
@@ -134,3 +140,28 @@ def test_an_accepted_case_can_be_opened_by_hand(cast: Cast) -> None:
     queue.release(lease=lease)
     case.refresh_from_db()
     assert case.status == CaseStatus.ACCEPTED
+
+
+def test_the_queues_page_costs_the_same_few_queries_however_many_wait(
+    cast: Cast, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    client = Client()
+    client.force_login(cast.clinician)
+    counts = []
+    for _ in range(2):
+        for _ in range(6):
+            make_case(cast.clinic, SPLIT)
+        with django_assert_max_num_queries(20) as captured:
+            assert client.get(reverse("queue")).status_code == 200
+        counts.append(len(captured))
+    assert counts[0] == counts[1]
+
+
+def test_the_count_at_the_head_stops_where_there_is_no_more_room(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.selectors.queue.COUNTED", 2)
+    for _ in range(3):
+        make_case(cast.clinic, SPLIT)
+    assert waiting_count(cast.clinic) == 2
+    assert (at_most(999), at_most(1000), at_most(5000)) == ("999", "999+", "999+")

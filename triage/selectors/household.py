@@ -33,12 +33,14 @@ SHOWN = 20
 class HomeRow:
     """A case in the household's list.
 
+    text      what is asked, or what was answered
     asked     who is asked about it now, "" for nobody
     me        whether that is the person who looks
     answered  who has answered it, "" as long as nobody has
     """
 
     row: QueueRow
+    text: str
     asked: str
     me: bool
     answered: str
@@ -191,6 +193,7 @@ def _home_row(case: Case, row: QueueRow, user: AbstractBaseUser) -> HomeRow:
     answers = standing(case.reviews.all()) if resolved else []
     return HomeRow(
         row=row,
+        text=in_plain_words(case) if resolved else question_of(case, user).text,
         asked=last.get_username() if last else "",
         me=bool(last and last.pk == user.pk),
         answered=answers[-1].reviewer.get_username() if answers else "",

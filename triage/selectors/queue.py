@@ -14,6 +14,7 @@ from triage.selectors.retakes import Retake, retakes
 from triage.selectors.rows import QueueRow, rows, with_details
 
 SHOWN = 50
+COUNTED = 1000
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def counts(site: Site) -> dict[str, int]:
 
 
 def waiting_count(site: Site) -> int:
-    return Case.objects.filter(site=site, waiting_due_at__isnull=False).count()
+    """How many wait, counted up to COUNTED: every page asks."""
+    return Case.objects.filter(site=site, waiting_due_at__isnull=False)[:COUNTED].count()
 
 
 def queue_page(*, site: Site, user: AbstractBaseUser) -> QueuePage:

@@ -23,6 +23,7 @@ ACCOUNTS = (
     ("clinician2", Role.CLINICIAN, "Riverside wound clinic"),
     ("administrator", Role.ADMINISTRATOR, "Riverside wound clinic"),
     ("caregiver", Role.CAREGIVER, "Linden household"),
+    ("caregiver2", Role.CAREGIVER, "Linden household"),
 )
 
 

@@ -17,9 +17,9 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, gettext_lazy
 
-from inference.pipeline.domains import Domain
 from inference.pipeline.stages import Stage
 from triage.choices import CaseStatus
+from triage.selectors.queue import COUNTED
 
 register = Library()
 
@@ -166,6 +166,12 @@ def cell_state(member: MemberLike, index: int) -> str:
 
 
 @register.filter
+def at_most(count: int) -> str:
+    """A count as the head of a page has room for it: "999+" from a thousand on."""
+    return str(count) if count < COUNTED else f"{COUNTED - 1}+"
+
+
+@register.filter
 def hundredfold(share: float) -> str:
     """A share as the percentage that a number field takes: 0.125 -> "12.5"."""
     return f"{100 * share:g}"
@@ -187,12 +193,6 @@ def minus(left: float, right: float) -> float:
 def title_in(label: str, labels: Sequence[tuple[str, str, int | None]]) -> str:
     """A label's title, from (id, title, key) triples."""
     return next((title for name, title, _key in labels if name == label), label)
-
-
-@register.filter
-def plain_in(label: str, domain: Domain) -> str:
-    """A label in caregivers' words."""
-    return next((known.plain for known in domain.labels if known.id == label), label)
 
 
 @register.filter

@@ -10,11 +10,12 @@ from triage.services.push import make_key
 
 
 class Command(BaseCommand):
-    help = "Migrate, create the demonstration where wanted; print queues and accounts as JSON."
+    help = "Migrate, collect, create the demonstration; print queues and accounts as JSON."
 
     def handle(self, **_: object) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         make_key()
+        call_command("collectstatic", interactive=False, verbosity=0)
         words = {"people": said_by("demo"), "queues": said_by("queues")}
         self.stdout.write(json.dumps(words))
 
