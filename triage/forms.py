@@ -19,7 +19,7 @@ class ReviewForm(forms.Form):
 
     def __init__(self, *args: object, domain: Domain, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        choices = [(label.id, label.title) for label in domain.labels]
+        choices = [(label, label) for label in domain.label_ids]
         self.fields["label"].choices = choices  # type: ignore[attr-defined]
 
 

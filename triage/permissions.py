@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.utils.translation import gettext as _
 
 from triage.choices import Role
 from triage.errors import Forbidden
@@ -38,4 +39,4 @@ def allows(roles: frozenset[str], act: str) -> bool:
 def require(roles: frozenset[str], act: str) -> None:
     """Raises Forbidden unless one of the roles allows the act."""
     if not allows(roles, act):
-        raise Forbidden("Your role does not allow this.", "forbidden")
+        raise Forbidden(_("Your role does not allow this."), "forbidden")

@@ -1,5 +1,6 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
+from django.views.i18n import set_language
 
 from triage.views import entering, governing, household, installing, media, reviewing, uploading
 
@@ -7,6 +8,7 @@ urlpatterns = [
     path("", entering.start_view, name="start"),
     path("sign-in/", entering.SignInView.as_view(), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("language/", set_language, name="set-language"),
     path("switch-site/", entering.switch_site_view, name="switch-site"),
     path("queue/", reviewing.queue_view, name="queue"),
     path("queue/next/", reviewing.claim_next_view, name="claim-next"),

@@ -107,19 +107,21 @@ class Sanitised:
 
 
 class MediaRejected(ValueError):
-    """The file is not taken; `code` is a key of SENTENCES, the message says what to do."""
+    """The file is not taken; the message says what to do.
+
+    It is SENTENCES[code] with `values` put in.
+    """
 
     def __init__(self, code: str, limits: Limits) -> None:
         self.code = code
-        super().__init__(
-            SENTENCES[code].format(
-                max_mb=limits.max_bytes >> 20,
-                max_megapixels=limits.max_pixels // 1_000_000,
-                max_clip_megapixels=limits.clip_pixels // 1_000_000,
-                min_side=limits.min_side,
-                max_s=limits.max_s,
-            )
-        )
+        self.values = {
+            "max_mb": limits.max_bytes >> 20,
+            "max_megapixels": limits.max_pixels // 1_000_000,
+            "max_clip_megapixels": limits.clip_pixels // 1_000_000,
+            "min_side": limits.min_side,
+            "max_s": limits.max_s,
+        }
+        super().__init__(SENTENCES[code].format(**self.values))
 
 
 def sanitise(data: bytes, *, limits: Limits | None = None) -> Sanitised:

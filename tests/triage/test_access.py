@@ -72,7 +72,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-policies": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-publish": ("post", {ADMINISTRATOR}),
 }
-OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker"}
+OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}
 ABOUT_A_CASE = {
     "case",
     "case-panel",

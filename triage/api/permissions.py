@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.utils.translation import gettext as _
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -45,7 +46,7 @@ def place_for(request: Request) -> Any:
 def person_for(request: Request) -> User:
     """The person who calls; devices are turned away before it is asked for."""
     if not isinstance(request.user, User):
-        raise Forbidden("This call is for people who are signed in.", "not_a_person")
+        raise Forbidden(_("This call is for people who are signed in."), "not_a_person")
     return request.user
 
 

@@ -13,7 +13,7 @@ from inference.models import Frame, MemberJob, Run, StageTrace
 from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
-from triage.choices import CLAIMABLE, WAITING, CaseStatus, SiteKind
+from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, SiteKind
 from triage.models import AuditEvent, Case, Decision, Draft, Lease, Policy, Review
 from triage.permissions import allows
 from triage.reasons import UNFAMILIAR, in_words, kinds
@@ -33,6 +33,7 @@ from triage.selectors.phrases import Part, marked
 from triage.selectors.readings import DECISIVE, may_read, reviewer_ids, standing
 from triage.selectors.retakes import Retake, retake_of
 from triage.selectors.rows import is_blind, latest_decision, why_not_undo
+from triage.selectors.words import titles_of
 
 KEYS = 9
 SEEN = ("photo seen", "clip seen")
@@ -184,7 +185,7 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
     prefetch_related_objects([case], "decisions__policy", "reviews__reviewer")
     domain = load_domain(case.domain)
     detailed = allows(roles, "see_traces")
-    titles = {label.id: label.title if detailed else label.plain for label in domain.labels}
+    titles = titles_of(domain, plain=not detailed)
     run = case.observation.runs.prefetch_related("traces", "jobs", "hypotheses", "scores").last()
     decision = latest_decision(case)
     blind = is_blind(case, user)
@@ -475,7 +476,7 @@ def _history(case: Case, blind: bool, titles: dict[str, str]) -> list[HistoryLin
         HistoryLine(
             when=event.created_at,
             who=event.actor.get_username() if event.actor else _("the system"),
-            what=event.verb,
+            what=_(event.verb),
             detail="" if blind else _detail(event, titles),
         )
         for event in events
@@ -488,7 +489,7 @@ def _detail(event: AuditEvent, titles: dict[str, str]) -> str:
     if event.verb == "decided":
         version = details.get("policy")
         by = _("policy version {0}").format(version) if version else _("no policy in force")
-        return f"{details['outcome']}, {by}"
+        return f"{Outcome(details['outcome']).label}, {by}"
     label = str(details.get("label", ""))
     return titles.get(label, label) or _source(str(details.get("source", "")))
 

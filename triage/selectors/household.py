@@ -25,6 +25,7 @@ from triage.models import (
 from triage.selectors.readings import standing
 from triage.selectors.retakes import Retake, retakes
 from triage.selectors.rows import QueueRow, is_blind, latest_decision, rows, with_details
+from triage.selectors.words import titles_of
 
 SHOWN = 20
 
@@ -124,7 +125,7 @@ def question_of(case: Case, viewer: AbstractBaseUser) -> Question:
     known = labels.get(decision.label) if decision else None
     held = None if is_blind(case, viewer) else known
     others = [label for label in labels.values() if label != held]
-    text = _("It looks like this: {0}. Is that so?").format(held.plain) if held else ""
+    text = _("It looks like this: {0}. Is that so?").format(_(held.plain)) if held else ""
     return Question(
         text=text or _("Is everything all right?"),
         held=held,
@@ -143,8 +144,7 @@ def asks_of(case: Case, person: AbstractBaseUser) -> str:
 
 def in_plain_words(case: Case) -> str:
     """A resolved case's label in caregivers' words."""
-    labels = {label.id: label.plain for label in load_domain(case.domain).labels}
-    return labels.get(case.label, case.label)
+    return titles_of(case.domain, plain=True).get(case.label, case.label)
 
 
 def changes_by(site: Site, user: AbstractBaseUser) -> list[Change]:

@@ -9,7 +9,6 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
-from inference.pipeline.domains import load_domain
 from inference.uq.audit import audits_needed
 from inference.uq.promotion import LEARNED
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus, SiteKind
@@ -21,6 +20,7 @@ from triage.selectors.experts import DoubleReading, ExpertRow, double_reading, e
 from triage.selectors.learning import SourceRow, source_rows
 from triage.selectors.neighbours import AuditError, audit_errors
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
+from triage.selectors.words import titles_of
 
 RECENT = 200
 NEWEST_PAST = 5
@@ -139,7 +139,7 @@ def policy_row(policy: Policy, user: AbstractBaseUser) -> PolicyRow:
 
 def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
     row = policy_row(policy, user)
-    titles = {label.id: label.title for label in load_domain(policy.domain).labels}
+    titles = titles_of(policy.domain)
     return PolicyPage(
         row=row,
         policy=policy,

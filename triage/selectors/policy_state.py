@@ -1,6 +1,7 @@
 """Where a site's policies stand: what the services that change them, and the pages, both ask."""
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.utils.translation import gettext as _
 
 from triage.choices import CaseStatus, PolicyStatus
 from triage.models import Calibration, Case, Policy, Site
@@ -19,10 +20,10 @@ def active_policy(site: Site, domain: str) -> Policy | None:
 def why_not_publish(policy: Policy, actor: AbstractBaseUser) -> str:
     """Why this person may not publish this draft, in words; "" if they may."""
     if policy.status != PolicyStatus.DRAFT:
-        return f"This version is {policy.get_status_display()}, not a draft."
+        return _("This version is {0}, not a draft.").format(policy.get_status_display())
     own = policy.proposed_by_id is not None and policy.proposed_by_id == actor.pk
     if own and policy.site.two_person_rule:
-        return "You proposed this version yourself: another administrator publishes it."
+        return _("You proposed this version yourself: another administrator publishes it.")
     return ""
 
 

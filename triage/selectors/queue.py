@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Count, Q
+from django.utils.translation import gettext as _
 
 from inference import ensemble
 from inference.pipeline.domains import load_domain
@@ -71,7 +72,7 @@ def queue_page(*, site: Site, user: AbstractBaseUser) -> QueuePage:
         mine=held[0] if held else None,
         pace=pace_of(site=site, user=user, waiting=sum(in_state[status] for status in WAITING)),
         retakes=retakes(site, user),
-        domain_title=load_domain(site.domain).title,
+        domain_title=_(load_domain(site.domain).title),
         has_members=bool(ensemble.members_of(site.domain)),
     )
 
@@ -100,7 +101,7 @@ def cases_page(
         )
     page = list(with_details(cases)[: SHOWN + 1])
     in_state = counts(site)
-    statuses = [("", "all", sum(in_state.values()))]
+    statuses = [("", _("all"), sum(in_state.values()))]
     statuses += [(value, str(title), in_state[value]) for value, title in CaseStatus.choices]
     return CasesPage(
         rows=rows(page[:SHOWN], user, detailed=detailed),

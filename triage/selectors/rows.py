@@ -10,12 +10,12 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from inference.pipeline.domains import load_domain
 from triage.choices import WAITING, CaseStatus, ReviewAction
 from triage.models import Case, Decision, Lease, Review
 from triage.reasons import LEARNING, in_words, kinds
 from triage.selectors.explain import StageLevel, overall_level, stage_levels
 from triage.selectors.readings import has_answered
+from triage.selectors.words import titles_of
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,7 @@ def _row(case: Case, viewer: AbstractBaseUser, detailed: bool) -> QueueRow:
     decision = latest_decision(case)
     lease = next(iter(case.leases.all()), None)
     blind = is_blind(case, viewer)
-    labels = load_domain(case.domain).labels
-    titles = {label.id: label.title if detailed else label.plain for label in labels}
+    titles = titles_of(case.domain, plain=not detailed)
     return QueueRow(
         case=case,
         why=_why(case, decision, blind) if detailed else _plain_why(case, decision),

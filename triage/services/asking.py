@@ -5,6 +5,7 @@ from datetime import datetime, time, timedelta
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from inference import dispatch
 from inference.services.sweep import each
@@ -50,7 +51,7 @@ def not_sure(*, case: Case, user: AbstractBaseUser, comment: str = "") -> None:
     with transaction.atomic():
         locked = Case.objects.select_for_update(of=("self",)).select_related("site").get(pk=case.pk)
         if locked.status not in WAITING:
-            raise Conflict("This picture waits for nobody any more.", "not_waiting")
+            raise Conflict(_("This picture waits for nobody any more."), "not_waiting")
         Review.objects.create(
             case=locked, reviewer_id=user.pk, action=ReviewAction.PASS, comment=comment[:2000]
         )
@@ -67,9 +68,9 @@ def snooze(*, membership: Membership, camera: DeviceToken | None, hours: float) 
         Refused: the camera is another site's, or the while is not between 0 and 7 days.
     """
     if camera is not None and camera.site_id != membership.site_id:
-        raise Refused("There is no such camera here.", "camera")
+        raise Refused(_("There is no such camera here."), "camera")
     if not 0 < hours <= LONGEST_SNOOZE / timedelta(hours=1):
-        raise Refused("Choose a time of at most seven days.", "hours")
+        raise Refused(_("Choose a time of at most seven days."), "hours")
     until = timezone.now() + timedelta(hours=hours)
     with transaction.atomic():
         Snooze.objects.filter(membership=membership, camera=camera).delete()
@@ -87,7 +88,7 @@ def set_quiet_hours(*, membership: Membership, begin: time | None, end: time | N
         Refused: only one of the two was given, or both are the same.
     """
     if (begin is None) != (end is None) or (begin is not None and begin == end):
-        raise Refused("Quiet hours need a beginning and another end.", "quiet")
+        raise Refused(_("Quiet hours need a beginning and another end."), "quiet")
     membership.quiet_from, membership.quiet_until = begin, end
     membership.save(update_fields=["quiet_from", "quiet_until"])
 
@@ -99,7 +100,7 @@ def consent(*, site: Site, person: AbstractBaseUser, purpose: str, given: bool) 
         Refused: there is no such purpose.
     """
     if purpose not in Purpose.values:
-        raise Refused("There is nothing of that name to consent to.", "purpose")
+        raise Refused(_("There is nothing of that name to consent to."), "purpose")
     with transaction.atomic():
         said = Consent.objects.create(site=site, person_id=person.pk, purpose=purpose, given=given)
         record(

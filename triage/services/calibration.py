@@ -6,6 +6,7 @@ import numpy as np
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from inference.ensemble import current_signature
 from inference.pipeline.domains import load_domain
@@ -76,14 +77,20 @@ def refit(*, site: Site, domain: str, actor: AbstractBaseUser | None = None) -> 
     """
     if is_withdrawn(site, Purpose.LEARN):
         raise Refused(
-            "The people here have withdrawn their consent: nothing is learned from their answers.",
+            _(
+                "The people here have withdrawn their consent: "
+                "nothing is learned from their answers."
+            ),
             "consent",
         )
     evidence = gather(site=site, domain=domain, ensemble=current_signature(load_domain(domain)))
     labels = int(evidence.labelled.sum()) if evidence else 0
     if evidence is None or labels < FEWEST_LABELS:
         raise Refused(
-            f"There are {labels} expert labels; {FEWEST_LABELS} are needed to refit.", "few_labels"
+            _("There are {0} expert labels; {1} are needed to refit.").format(
+                labels, FEWEST_LABELS
+            ),
+            "few_labels",
         )
     fitted, own = _fit(site, domain, evidence)
     learned = learn(evidence)
@@ -167,13 +174,17 @@ def propose_by_hand(
     """
     calibration = Calibration.objects.filter(site=site, domain=domain).order_by("-pk").first()
     if calibration is None:
-        raise Refused("There is no calibration here yet: every case is deferred.", "no_calibration")
+        raise Refused(
+            _("There is no calibration here yet: every case is deferred."), "no_calibration"
+        )
     evidence = gather(site=site, domain=domain, ensemble=calibration.ensemble)
     rows = _rows_of(calibration, method, evidence, _look(site, domain))
     if mode == PolicyMode.GUARANTEED and not rows.provable:
         raise Refused(
-            "These labels have shaped this score, so they cannot prove an error rate on it. "
-            "Choose votes and reasonings.",
+            _(
+                "These labels have shaped this score, so they cannot prove an error rate on it. "
+                "Choose votes and reasonings."
+            ),
             "not_provable",
         )
     choice = _by_mode(rows, mode, value)
@@ -400,7 +411,8 @@ def _fit(site: Site, domain: str, evidence: Evidence) -> tuple[FittedCalibration
         return _with_own_errors(rebuilt(shipped), evidence), False
     if len(evidence) < MIN_CASES:
         raise Refused(
-            f"There are {len(evidence)} cases; {MIN_CASES} are needed to fit anew.", "few_cases"
+            _("There are {0} cases; {1} are needed to fit anew.").format(len(evidence), MIN_CASES),
+            "few_cases",
         )
     trusted = evidence.take(evidence.trusted)
     fitted = FittedCalibration().fit(trusted.answers, 1 - trusted.wrong, trusted.weights)

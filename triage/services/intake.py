@@ -10,8 +10,10 @@ from threading import BoundedSemaphore, Event
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from inference.media import Limits, MediaRejected, Sanitised, sanitise
+from inference.media.sanitising import SENTENCES
 from inference.pipeline.domains import load_domain
 from inference.services.observations import forget_files, store_observation
 from inference.services.runs import open_run
@@ -74,11 +76,13 @@ def open_case(
         Busy: others' files were being read all the time.
     """
     if is_withdrawn(site, Purpose.WATCH):
-        raise Refused("The people here have withdrawn consent: nothing is taken in.", "consent")
+        raise Refused(_("The people here have withdrawn consent: nothing is taken in."), "consent")
     if known := Case.objects.filter(site=site, sha256=hashlib.sha256(data).hexdigest()).first():
         return Opened(known, created=False)
     if len(subject) > MAX_PSEUDONYM or "\x00" in subject:
-        raise Refused(f"A subject's pseudonym has at most {MAX_PSEUDONYM} plain characters.")
+        raise Refused(
+            _("A subject's pseudonym has at most {0} plain characters.").format(MAX_PSEUDONYM)
+        )
     sanitised = _sanitised(data)
     try:
         case = _store(
@@ -100,7 +104,7 @@ def open_case(
         return Opened(known, created=False)
     except OSError as error:
         raise DiskFull(
-            "There is no room to store this file. Tell your administrator.", "disk_full"
+            _("There is no room to store this file. Tell your administrator."), "disk_full"
         ) from error
     return Opened(case, created=True)
 
@@ -110,14 +114,15 @@ def _sanitised(data: bytes) -> Sanitised:
         try:
             return sanitise(data, limits=Limits(max_bytes=settings.ALARM_UPLOAD_MB << 20))
         except MediaRejected as error:
-            raise Refused(str(error), error.code) from error
+            sentence = _(SENTENCES[error.code]).format(**error.values)
+            raise Refused(sentence, error.code) from error
 
 
 @contextmanager
 def _turn() -> Iterator[None]:
     """A decoder may take a gigabyte and a minute: only a few of them at a time."""
     if not _turns.acquire(timeout=PATIENCE_S):
-        raise Busy("Many files are coming in just now. Send this one again in a minute.", "busy")
+        raise Busy(_("Many files are coming in just now. Send this one again in a minute."), "busy")
     try:
         yield
     finally:

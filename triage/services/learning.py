@@ -4,6 +4,7 @@ that the ensemble may be trusted there."""
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from triage import events
 from triage.errors import Conflict
@@ -40,7 +41,7 @@ def start_again(*, source: Source, actor: AbstractBaseUser) -> Learning:
     with transaction.atomic():
         _lock(source.site)
         if is_learning(source):
-            raise Conflict(f"{_name(source)} is learning already.", "learning")
+            raise Conflict(_("{0} is learning already.").format(_name(source)), "learning")
         row = begin(source)
         _tell("learning started", source, actor)
     return row
@@ -55,7 +56,7 @@ def end_by_hand(*, source: Source, actor: AbstractBaseUser) -> Learning:
     with transaction.atomic():
         _lock(source.site)
         if not is_learning(source):
-            raise Conflict(f"{_name(source)} is not learning any more.", "not_learning")
+            raise Conflict(_("{0} is not learning any more.").format(_name(source)), "not_learning")
         return _end(source, actor)
 
 

@@ -7,6 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from inference.uq.thresholds import ThresholdChoice
 from triage import events
@@ -95,7 +96,7 @@ def drop_policy(*, policy: Policy, actor: AbstractBaseUser | None) -> None:
         status=PolicyStatus.DROPPED, retired_at=timezone.now()
     )
     if not dropped:
-        raise Conflict("Only a draft can be dropped.", "no_draft")
+        raise Conflict(_("Only a draft can be dropped."), "no_draft")
     record("policy dropped", site=policy.site, actor=actor, policy=policy.version)
     events.announce(policy.site_id, "policy")
 
@@ -126,7 +127,10 @@ def _put_in_force(
         Site.objects.select_for_update(no_key=True).get(pk=policy.site_id)
         fresh = Policy.objects.select_for_update().get(pk=policy.pk)
         if fresh.status != expected:
-            raise Conflict(f"Version {fresh.version} is {fresh.get_status_display()}.", "changed")
+            raise Conflict(
+                _("Version {0} is {1}.").format(fresh.version, fresh.get_status_display()),
+                "changed",
+            )
         Policy.objects.filter(
             site_id=policy.site_id, domain=policy.domain, status=PolicyStatus.ACTIVE
         ).update(status=PolicyStatus.RETIRED, retired_at=timezone.now())

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from py_vapid import Vapid
 from py_vapid.utils import b64urlencode
 from pywebpush import WebPushException, webpush
@@ -51,9 +52,11 @@ def subscribe(*, user: AbstractBaseUser, endpoint: str, p256dh: str, auth: str) 
         Refused: the address is of no push service that may be used, or the keys are none.
     """
     if not _may_send_to(endpoint):
-        raise Refused("This browser's push service is not one that may be used here.", "endpoint")
+        raise Refused(
+            _("This browser's push service is not one that may be used here."), "endpoint"
+        )
     if not (0 < len(p256dh) <= 120 and 0 < len(auth) <= 40 and len(endpoint) <= 500):
-        raise Refused("The browser's keys cannot be read.", "keys")
+        raise Refused(_("The browser's keys cannot be read."), "keys")
     PushSubscription.objects.update_or_create(
         endpoint=endpoint, defaults={"user_id": user.pk, "p256dh": p256dh, "auth": auth}
     )

@@ -9,6 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, ReviewAction, SkipReason
 from triage.errors import Conflict, Refused
@@ -68,13 +69,14 @@ def claim(*, case: Case, user: AbstractBaseUser) -> Lease:
             return held
         locked = Case.objects.select_for_update().get(pk=case.pk)
         if locked.status == CaseStatus.IN_REVIEW:
-            raise Conflict("Somebody else has just taken this case.", "held")
+            raise Conflict(_("Somebody else has just taken this case."), "held")
         if locked.status not in CLAIMABLE:
             raise Conflict(
-                f"This case cannot be reviewed: it is {locked.get_status_display()}.", "not_waiting"
+                _("This case cannot be reviewed: it is {0}.").format(locked.get_status_display()),
+                "not_waiting",
             )
         if locked.status in WAITING and not may_read(locked, user):
-            raise Conflict("You have read this case. Now a colleague reads it.", "read")
+            raise Conflict(_("You have read this case. Now a colleague reads it."), "read")
         _refuse_second(held)
         return _take(locked, user)
 
@@ -120,7 +122,9 @@ def pass_on(*, lease: Lease, comment: str = "", to: int | None = None) -> None:
             .get(pk=lease.case_id)
         )
         if to is not None and to not in colleagues(case, lease.holder):
-            raise Refused("Choose a colleague of this site who has not read the case.", "colleague")
+            raise Refused(
+                _("Choose a colleague of this site who has not read the case."), "colleague"
+            )
         _leave(lease, case, ReviewAction.PASS, comment=comment[:2000])
         record("passed on", site=case.site, actor=lease.holder, case=case)
         move(case, origin(case), wanted_id=to)
@@ -134,7 +138,7 @@ def skip(*, lease: Lease, reason: str) -> None:
         Conflict: the lease ran out.
     """
     if reason not in SkipReason.values:
-        raise Refused("Say why you skip it.", "reason")
+        raise Refused(_("Say why you skip it."), "reason")
     with transaction.atomic():
         case = Case.objects.select_for_update().get(pk=lease.case_id)
         _leave(lease, case, ReviewAction.SKIP, reason=reason)
@@ -178,12 +182,12 @@ def take_back(*, case: Case, user: AbstractBaseUser) -> Lease:
 
 
 def lease_over() -> Conflict:
-    return Conflict("Your hold on this case has run out. Claim it again.", "lease_over")
+    return Conflict(_("Your hold on this case has run out. Claim it again."), "lease_over")
 
 
 def _refuse_second(held: Lease | None) -> None:
     if held:
-        raise Conflict("You hold another case. Answer it or let it go first.", "holds_another")
+        raise Conflict(_("You hold another case. Answer it or let it go first."), "holds_another")
 
 
 def _take(case: Case, user: AbstractBaseUser, **fields: object) -> Lease:
@@ -191,7 +195,7 @@ def _take(case: Case, user: AbstractBaseUser, **fields: object) -> Lease:
         with transaction.atomic():
             lease = Lease.objects.create(case=case, holder_id=user.pk, expires_at=_term_end())
     except IntegrityError as error:
-        raise Conflict("Somebody else has just taken this case.", "held") from error
+        raise Conflict(_("Somebody else has just taken this case."), "held") from error
     move(case, CaseStatus.IN_REVIEW, **fields)
     return lease
 

@@ -7,6 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import prefetch_related_objects
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from inference import dispatch
 from inference.pipeline.domains import load_domain
@@ -74,7 +75,7 @@ def answer_at_home(*, case: Case, user: AbstractBaseUser, label: str, comment: s
         case = _locked(case)
         _check_answer(case, label=label, comment=comment)
         if case.site.kind != SiteKind.HOUSEHOLD:
-            raise Conflict("Claim the case before you answer it.", "no_lease")
+            raise Conflict(_("Claim the case before you answer it."), "no_lease")
         if case.status == CaseStatus.RESOLVED:
             return _own_answer(case, user, label)
         for lease in case.leases.running():
@@ -101,7 +102,7 @@ def _own_answer(case: Case, user: AbstractBaseUser, label: str) -> Review:
     [*_earlier, last] = standing(case.reviews.select_related("reviewer"))
     if last.reviewer_id == user.pk and last.label == label:
         return last
-    raise Conflict(f"{last.reviewer.get_username()} has answered already.", "answered")
+    raise Conflict(_("{0} has answered already.").format(last.reviewer.get_username()), "answered")
 
 
 def ask_again(
@@ -120,7 +121,7 @@ def ask_again(
         Conflict: the lease ran out or is somebody else's, or the case has changed since.
     """
     if reason not in RetakeReason.values:
-        raise Refused("Say what is wrong with the photo.", "reason")
+        raise Refused(_("Say what is wrong with the photo."), "reason")
     with transaction.atomic():
         lease = _valid_lease(case, token, user)
         case = _locked(case)
@@ -173,7 +174,7 @@ def keep_draft(*, case: Case, user: AbstractBaseUser, label: str, comment: str) 
         _locked(case)  # an answer that is just being stored ends all drafts, this one too
         lease = queue.held_lease(site=case.site, user=user)
         if lease is None or lease.case_id != case.pk:
-            raise Conflict("You do not hold this case any more. Claim it again.", "no_lease")
+            raise Conflict(_("You do not hold this case any more. Claim it again."), "no_lease")
         if label or comment:
             Draft.objects.update_or_create(
                 case=case, writer_id=user.pk, defaults={"label": label, "comment": comment}
@@ -193,7 +194,7 @@ def undo_review(*, case: Case, user: AbstractBaseUser) -> Lease:
         last = locked.reviews.filter(action__in=DECISIVE).last()
         over = locked.status in (*WAITING, CaseStatus.RESOLVED)
         if not over or last is None or last.reviewer_id != user.pk:
-            raise Conflict("Only your own last answer can be taken back.", "not_yours")
+            raise Conflict(_("Only your own last answer can be taken back."), "not_yours")
         if problem := why_not_undo(locked, last):
             raise Conflict(problem, "too_late")
         Review.objects.create(case=locked, reviewer_id=user.pk, action=ReviewAction.UNDO)
@@ -219,9 +220,9 @@ def _locked(case: Case) -> Case:
 def _valid_lease(case: Case, token: UUID, user: AbstractBaseUser) -> Lease:
     lease = Lease.objects.filter(case_id=case.pk, token=token, holder_id=user.pk).first()
     if lease is None:
-        raise Conflict("You do not hold this case. Claim it first.", "no_lease")
+        raise Conflict(_("You do not hold this case. Claim it first."), "no_lease")
     if lease.ended_at or lease.expires_at <= timezone.now():
-        raise Conflict("Your hold on this case has run out. Claim it again.", "lease_over")
+        raise Conflict(_("Your hold on this case has run out. Claim it again."), "lease_over")
     return lease
 
 
@@ -229,20 +230,27 @@ def _check_answer(case: Case, *, label: str, comment: str, begun: bool = False) 
     """A begun answer may still be without a label."""
     labels = load_domain(case.domain).label_ids
     if label not in labels and not (begun and not label):
-        raise Refused(f"There is no label {label!r}. Choose one of: {', '.join(labels)}.", "label")
+        raise Refused(
+            _("There is no label {0!r}. Choose one of: {1}.").format(label, ", ".join(labels)),
+            "label",
+        )
     _check_comment(comment)
 
 
 def _check_comment(comment: str) -> None:
     if len(comment) > MAX_COMMENT:
-        raise Refused(f"The comment is longer than {MAX_COMMENT} characters.", "comment")
+        raise Refused(
+            _("The comment is longer than {0} characters.").format(MAX_COMMENT), "comment"
+        )
 
 
 def _check_unchanged(case: Case, version: int) -> None:
     if case.status != CaseStatus.IN_REVIEW or case.version != version:
         raise Conflict(
-            f"The case has changed since you opened it (it is {case.get_status_display()}). "
-            "Look at it again; your answer was not stored.",
+            _(
+                "The case has changed since you opened it (it is {0}). "
+                "Look at it again; your answer was not stored."
+            ).format(case.get_status_display()),
             "changed",
         )
 

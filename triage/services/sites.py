@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
+from django.utils.translation import gettext as _
 
 from inference.ensemble import current_signature
 from inference.pipeline.domains import load_domain
@@ -61,9 +62,9 @@ def set_readings(
         Refused: a share is none, or the site is a household, where the first answer settles it.
     """
     if not (0 <= blind_share <= 1 and 0 <= double_share <= 1):
-        raise Refused("A share lies between 0 and 100 %.", "share")
+        raise Refused(_("A share lies between 0 and 100 %."), "share")
     if site.kind == SiteKind.HOUSEHOLD:
-        raise Refused("In a household the first answer settles a case.", "household")
+        raise Refused(_("In a household the first answer settles a case."), "household")
     site.blind_share, site.double_share = blind_share, double_share
     site.save(update_fields=["blind_share", "double_share"])
     record("set readings", site=site, actor=actor, blind=blind_share, double=double_share)

@@ -166,6 +166,12 @@ def cell_state(member: MemberLike, index: int) -> str:
 
 
 @register.filter
+def spoken(word: str) -> str:
+    """A word of a domain's file, or the name of a role, in the reader's language."""
+    return gettext(word) if word else ""
+
+
+@register.filter
 def at_most(count: int) -> str:
     """A count as the head of a page has room for it: "999+" from a thousand on."""
     return str(count) if count < COUNTED else f"{COUNTED - 1}+"

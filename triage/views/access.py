@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from triage.errors import Forbidden, TriageError
 from triage.middleware import Place
@@ -52,7 +53,7 @@ def place(request: HttpRequest) -> Place:
 def person(request: HttpRequest) -> User:
     """Who is signed in; only behind `member_page`, where somebody is."""
     if not isinstance(request.user, User):
-        raise Forbidden("Sign in first.", "not_signed_in")
+        raise Forbidden(_("Sign in first."), "not_signed_in")
     return request.user
 
 
@@ -60,7 +61,7 @@ def site_of(request: HttpRequest) -> Site:
     """The person's site; only behind `member_page`, where there is one."""
     site = place(request).site
     if site is None:
-        raise Forbidden("You do not belong to any site yet. Ask your administrator.", "no_site")
+        raise Forbidden(_("You do not belong to any site yet. Ask your administrator."), "no_site")
     return site
 
 

@@ -4,6 +4,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from triage.choices import Role, SiteKind
@@ -29,7 +30,7 @@ def start_view(request: HttpRequest) -> HttpResponse:
     """Everybody's own first page."""
     here = place(request)
     if here.site is None:
-        reason = "You do not belong to any site yet. Ask your administrator."
+        reason = _("You do not belong to any site yet. Ask your administrator.")
         return render(request, "403.html", {"reason": reason}, status=403)
     if Role.ADMINISTRATOR in here.roles:
         return redirect("policies")
