@@ -20,7 +20,16 @@ from triage.services import queue, reviews, sites
 pytestmark = pytest.mark.django_db
 SPLIT = ("Burns", "Burns", "Cut")
 # What only the ensemble has said, in every form in which a page or the API might give it away.
-MACHINE = ("thinks Burns", "thinks Cut", "sees ", "67", "above_threshold", "less sure", "alpha")
+MACHINE = (
+    "thinks Burns",
+    "thinks Cut",
+    "sees ",
+    "67\u202f%",
+    "0.666",
+    "above_threshold",
+    "less sure",
+    "alpha",
+)
 
 
 def read_by(case: Case, user: object, label: str, comment: str = "") -> Review:
