@@ -20,14 +20,17 @@ class Comparison:
 
     Attributes:
         cases: labelled cases that both gave an opinion on.
-        gained: in how many of them the aggregator was right and the vote wrong, weighted.
-        lost: the other way round.
+        wins: in how many of them the aggregator was right and the vote wrong; losses the other way
+            round.
+        gained, lost: the same by weight, as so many equally likely cases.
         low, high: the aggregator's share of the cases that they differ on, each bound with
             confidence 1 - DELTA (Clopper-Pearson): a sign test, McNemar's.
         gain: accuracy of the aggregator minus accuracy of the vote, estimated for all cases.
     """
 
     cases: int
+    wins: int
+    losses: int
     gained: float
     lost: float
     low: float
@@ -55,8 +58,9 @@ class Comparison:
 
     @classmethod
     def from_dict(cls, data: Json) -> Self:
-        """Inverse of `to_dict`."""
-        return cls(**data)  # type: ignore[arg-type]
+        """Inverse of `to_dict`; what was stored before cases were counted has them by weight."""
+        gained, lost = (round(float(str(data[name]))) for name in ("gained", "lost"))
+        return cls(**({"wins": gained, "losses": lost} | data))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,8 @@ def choose(comparison: Comparison | None, drift: DriftSignal | None = None) -> C
 
 def _told(found: Comparison) -> str:
     return (
-        f"on {found.cases} labelled cases the learned aggregator was right {found.gained:.0f} "
-        f"times where the vote was wrong, and wrong {found.lost:.0f} times where the vote was right"
+        f"on {found.cases} labelled cases the learned aggregator was right {found.wins} "
+        f"times where the vote was wrong, and wrong {found.losses} times where the vote was right"
     )
 
 
@@ -100,12 +104,14 @@ def compare(vote_wrong: Marks, learned_wrong: Marks, weights: Floats | None = No
     known = np.isfinite(vote_wrong) & np.isfinite(learned_wrong)
     difference, weights = (vote_wrong - learned_wrong)[known], weights[known]
     if not len(difference):
-        return Comparison(0, 0.0, 0.0, 0.0, 1.0, 0.0)
+        return Comparison(0, 0, 0, 0.0, 0.0, 0.0, 1.0, 0.0)
     apart = weights[difference != 0]
     effective = float(apart.sum() ** 2 / (apart**2).sum()) if len(apart) else 0.0
     share = float(weights[difference > 0].sum() / apart.sum()) if len(apart) else 0.5
     return Comparison(
         cases=len(difference),
+        wins=int((difference > 0).sum()),
+        losses=int((difference < 0).sum()),
         gained=share * effective,
         lost=(1 - share) * effective,
         low=clopper_pearson_lower(share * effective, effective, DELTA),

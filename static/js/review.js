@@ -6,6 +6,7 @@ const SOON_S = 120;
 const PAUSE_MS = 700;
 
 let draft = 0;
+let unsent = false;
 
 function countDown() {
   const lease = document.getElementById("lease");
@@ -24,19 +25,28 @@ function countDown() {
 countDown();
 setInterval(countDown, 1000);
 
-async function keep(form) {
+// One send after the other: the newest words must arrive last.
+let sending = Promise.resolve();
+
+function keep(form) {
   clearTimeout(draft);
   draft = 0;
+  // keepalive: also when the page is being left.
+  const sent = { method: "POST", body: new FormData(form), headers: { "X-CSRFToken": csrfToken() }, keepalive: true };
+  sending = sending.then(() => send(form, sent));
+}
+
+async function send(form, sent) {
   const state = form.querySelector("#draft-state");
-  let kept = false;
   try {
-    // keepalive: also when the page is being left.
-    const sent = { method: "POST", body: new FormData(form), headers: { "X-CSRFToken": csrfToken() }, keepalive: true };
-    kept = (await fetch(form.dataset.draft, sent)).status === 204;
+    const answer = await fetch(form.dataset.draft, sent);
+    unsent = !answer.ok;
+    state.textContent = answer.ok ? state.dataset.kept : answer.status < 500 ? await answer.text() : state.dataset.lost;
   } catch {
-    // The network: said below, and tried again with the next change.
+    // The network: tried again with the next change, or on leaving.
+    unsent = true;
+    state.textContent = state.dataset.lost;
   }
-  state.textContent = kept ? state.dataset.kept : state.dataset.lost;
 }
 
 document.addEventListener("input", (event) => {
@@ -45,8 +55,14 @@ document.addEventListener("input", (event) => {
   clearTimeout(draft);
   draft = setTimeout(keep, PAUSE_MS, form);
 });
-document.addEventListener("submit", () => clearTimeout(draft));
+document.addEventListener("submit", (event) => {
+  const form = document.querySelector("[data-draft]");
+  // What is typed goes along with its own form; another one must not take it away.
+  if (draft && form && event.target !== form) keep(form);
+  clearTimeout(draft);
+  draft = 0;
+});
 document.addEventListener("visibilitychange", () => {
   const form = document.querySelector("[data-draft]");
-  if (document.hidden && draft && form) keep(form);
+  if (document.hidden && (draft || unsent) && form) keep(form);
 });

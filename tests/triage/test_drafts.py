@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
 from tests.factories import make_case, make_policy
 from tests.triage.conftest import Cast
+from triage.choices import CaseStatus
 from triage.errors import Conflict, Refused
 from triage.models import Case, Draft, Lease
 from triage.services import queue, reviews
@@ -107,3 +109,43 @@ def test_what_no_answer_may_hold_no_draft_may(
     )
     assert answer.status_code == 422
     assert not Draft.objects.exists()
+
+
+def test_nobody_drafts_on_a_case_while_holding_another(cast: Cast, case: Case, held: Lease) -> None:
+    other = make_case(cast.clinic, SPLIT)
+    with pytest.raises(Conflict):
+        reviews.keep_draft(case=other, user=cast.clinician, label="Cut", comment="")
+    assert not Draft.objects.exists()
+
+
+@pytest.mark.parametrize("end", ["read", "read otherwise", "retake"])
+def test_a_draft_ends_with_the_reading_that_it_became(cast: Cast, end: str) -> None:
+    make_policy(cast.clinic, threshold=0.2)
+    case = make_case(cast.clinic, SPLIT)
+    Case.objects.filter(pk=case.pk).update(readings=2)
+    if end == "read otherwise":
+        answered(cast, case, cast.colleague, "Burns")
+    lease = queue.claim(case=case, user=cast.clinician)
+    reviews.keep_draft(case=case, user=cast.clinician, label="Cut", comment="torn")
+    case.refresh_from_db()
+    if end == "retake":
+        reviews.ask_again(
+            case=case,
+            token=lease.token,
+            user=cast.clinician,
+            reason="dark",
+            version=case.version,
+        )
+    else:
+        queue.release(lease=lease)
+        answered(cast, case, cast.clinician, "Cut")
+    assert Case.objects.get(pk=case.pk).status != CaseStatus.RESOLVED
+    assert not Draft.objects.exists()
+
+
+def answered(cast: Cast, case: Case, user: User, label: str) -> None:
+    lease = queue.claim(case=case, user=user)
+    case.refresh_from_db()
+    reviews.submit_review(
+        case=case, token=lease.token, user=user, label=label, version=case.version
+    )

@@ -13,7 +13,7 @@ from triage.choices import CaseStatus, Outcome, ReviewAction, Role
 from triage.errors import Conflict, Refused
 from triage.models import AuditEvent, Case, Decision, Membership, Review, Site
 from triage.selectors.cases import case_page
-from triage.selectors.experts import double_reading
+from triage.selectors.experts import double_reading, expert_rows
 from triage.selectors.queue import queue_page
 from triage.services import queue, reviews, sites
 
@@ -228,6 +228,15 @@ def test_agreement_is_that_of_independent_readers(cast: Cast, twice: Case) -> No
     assert (found.open, found.disputed) == (0, 1)
 
 
+def test_what_was_taken_back_counts_for_nobody(cast: Cast) -> None:
+    case = make_case(cast.clinic, SPLIT)
+    read_by(case, cast.clinician, "Cut")
+    assert [(row.name, row.answers) for row in expert_rows(cast.clinic)] == [("clinician", 1)]
+    queue.release(lease=reviews.undo_review(case=case, user=cast.clinician))
+    read_by(case, cast.colleague, "Burns")
+    assert [(row.name, row.answers) for row in expert_rows(cast.clinic)] == [("colleague", 1)]
+
+
 # Blind first -----------------------------------------------------------------------------------
 
 
@@ -339,6 +348,15 @@ def test_a_colleague_asked_by_name_gets_it_first_and_others_at_last(cast: Cast) 
     read_by(urgent, third, "Cut")
     offered.append(queue.claim_next(site=cast.clinic, user=third))
     assert [one.case_id for one in offered if one] == [urgent.pk, urgent.pk, named.pk]
+
+
+def test_what_was_written_when_passing_on_goes_with_it(cast: Cast) -> None:
+    case = make_case(cast.clinic, SPLIT)
+    lease = queue.claim(case=case, user=cast.clinician)
+    queue.pass_on(lease=lease, comment="under the nail, I think", to=cast.colleague.pk)
+    queue.claim(case=case, user=cast.colleague)
+    page = client_of(cast.colleague).get(reverse("case", args=[case.pk])).content.decode()
+    assert "clinician passed it on:" in page and "under the nail, I think" in page
 
 
 @pytest.mark.parametrize("who", ["administrator", "caregiver", "outsider", "clinician"])

@@ -20,6 +20,7 @@ def of(gained: int, lost: int, same: int) -> Comparison:
 def test_counts_and_gain() -> None:
     found = of(20, 5, 100)
     assert found.cases == 125
+    assert (found.wins, found.losses) == (20, 5)
     assert (found.gained, found.lost) == pytest.approx((20, 5))
     assert found.gain == pytest.approx(15 / 125)
     assert found.better
@@ -46,6 +47,21 @@ def test_equals_are_rarely_promoted() -> None:
     wrong = rng.random((2, 500, 200)) < 0.2
     promoted = [compare(*pair).better for pair in wrong.transpose(1, 0, 2)]
     assert np.mean(promoted) <= DELTA
+
+
+def test_a_rare_audit_hides_no_losses() -> None:
+    """Ten deferred cases and one audit drawn at 2 %: by weight hardly more than one case."""
+    weights = np.array([1.0] * 10 + [50.0])
+    found = compare(np.zeros(11), np.ones(11), weights)
+    assert found.lost < 2
+    assert (found.wins, found.losses, found.ahead) == (0, 11, False)
+
+
+def test_what_was_stored_before_cases_were_counted_is_read() -> None:
+    old = of(20, 5, 100).to_dict()
+    assert Comparison.from_dict({k: v for k, v in old.items() if k not in ("wins", "losses")}) == (
+        of(20, 5, 100)
+    )
 
 
 @given(st.floats(1, 20))

@@ -85,14 +85,14 @@ def _opinions(policy: Policy) -> QuerySet[Decision]:
 def why_withdraw(policy: Policy) -> tuple[str, Comparison] | None:
     """Why a learned aggregator in force should no longer decide; None while it may."""
     found = since_fit(policy)
-    apart = found.gained + found.lost
+    apart = found.wins + found.losses
     if found.cases >= FEWEST_WATCHED and apart >= FEWEST_APART and not found.ahead:
         reason = _(
             "The learned aggregator was withdrawn, the vote decides: of the last {n} cases that "
             "people checked, it was right {gained:.0f} times where the vote was wrong, and wrong "
             "{lost:.0f} times where the vote was right."
         )
-        return reason.format(n=found.cases, gained=found.gained, lost=found.lost), found
+        return reason.format(n=found.cases, gained=found.wins, lost=found.losses), found
     drift = texts_drift(policy)
     if drift is not None and drift.drifted:
         reason = _("The learned aggregator was withdrawn, the vote decides. {drift}")
@@ -119,4 +119,4 @@ def _in_a_sentence(found: Comparison) -> str:
     return _(
         "Of {n} cases checked since it was fitted, the learned aggregator was right {gained:.0f} "
         "times where the vote was wrong, and wrong {lost:.0f} times where the vote was right."
-    ).format(n=found.cases, gained=found.gained, lost=found.lost)
+    ).format(n=found.cases, gained=found.wins, lost=found.losses)

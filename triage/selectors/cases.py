@@ -13,7 +13,7 @@ from inference.models import Frame, MemberJob, Run, StageTrace
 from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
-from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, SiteKind
+from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, ReviewAction, SiteKind
 from triage.models import AuditEvent, Case, Decision, Draft, Lease, Policy, Review
 from triage.permissions import allows
 from triage.reasons import UNFAMILIAR, in_words, kinds
@@ -127,6 +127,7 @@ class CasePage:
 
     readings    what experts said, as far as this person may know it: before the last one has
                 answered only their own, in a dispute both without names
+    handovers   what those wrote who passed it on
     disputed    two readings differ, and a third person decides
     read        this person has read it, and a colleague's reading is due
     colleagues  (id, name) of those whom it can be passed on to
@@ -165,6 +166,7 @@ class CasePage:
     alike: list[Case]
     draft: Draft | None
     readings: list[Reading]
+    handovers: list[Reading]
     disputed: bool
     read: bool
     retake: Retake | None
@@ -236,6 +238,7 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         alike=neighbours_of(case),
         draft=case.drafts.filter(writer_id=user.pk).first() if mine else None,
         readings=_readings(answers, titles, user, resolved=resolved, disputed=disputed),
+        handovers=_handovers(case),
         disputed=disputed and not resolved,
         read=read,
         retake=retake_of(case),
@@ -262,6 +265,14 @@ def _readings(
             when=one.created_at,
         )
         for one in shown
+    ]
+
+
+def _handovers(case: Case) -> list[Reading]:
+    return [
+        Reading(one.reviewer.get_username(), "", one.comment, one.blind, one.created_at)
+        for one in case.reviews.all()
+        if one.action == ReviewAction.PASS and one.comment
     ]
 
 

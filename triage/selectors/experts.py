@@ -15,7 +15,7 @@ from inference.uq.experts import (
 )
 from triage.choices import CaseStatus, ReviewAction
 from triage.models import Case, Review, Site
-from triage.selectors.readings import READERS, independent
+from triage.selectors.readings import READERS, independent, standing
 
 NEWEST = 2000
 
@@ -40,13 +40,20 @@ class ExpertRow:
 
 
 def expert_rows(site: Site) -> list[ExpertRow]:
-    """Who has answered at a site, most answers first."""
-    rows = (
-        Review.objects.filter(case__site=site, action=ReviewAction.ANSWER)
-        .order_by("-pk")
-        .values_list("case_id", "reviewer_id", "label")[:NEWEST]
-    )
-    said = [Answered(str(case), str(expert), label) for case, expert, label in reversed(rows)]
+    """Whose answers stand at a site, among the newest of its domain; most answers first."""
+    newest = Review.objects.filter(
+        case__site=site,
+        case__domain=site.domain,
+        action__in=(ReviewAction.ANSWER, ReviewAction.UNDO),
+    ).order_by("-pk")[:NEWEST]
+    by_case: dict[object, list[Review]] = {}
+    for review in newest:
+        by_case.setdefault(review.case_id, []).append(review)
+    said = [
+        Answered(str(one.case_id), str(one.reviewer_id), one.label)
+        for reviews in by_case.values()
+        for one in standing(reviews)
+    ]
     if not said:
         return []
     counts = Counter(one.expert for one in said)
