@@ -400,3 +400,17 @@ def test_the_queue_tells_the_pace_and_when_a_break_is_due(cast: Cast) -> None:
     pace = queue_page(site=cast.clinic, user=cast.clinician).pace
     assert (pace.answered, pace.seconds, pace.minutes_left, pace.tired) == (3, 90.0, 2, False)
     assert queue_page(site=cast.clinic, user=cast.colleague).pace.seconds is None
+
+
+@pytest.mark.parametrize(("share", "undo"), [(1.0, False), (0.000001, True)])
+def test_undo_is_offered_only_where_it_can_be_done(cast: Cast, share: float, undo: bool) -> None:
+    make_policy(cast.clinic, audit_share=share)
+    case = make_case(cast.clinic, ("Burns",) * 3 if share == 1 else SPLIT)
+    lease = queue.claim(case=case, user=cast.clinician)
+    case.refresh_from_db()
+    sent = {"token": lease.token, "version": case.version, "label": "Cut"}
+    client = client_of(cast.clinician)
+    page = client.post(reverse("review", args=[case.pk]), sent, follow=True).content.decode()
+    head = page[: page.index("<main")]
+    assert "Stored." in head
+    assert (f'action="{reverse("undo", args=[case.pk])}"' in head) is undo

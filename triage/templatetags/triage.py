@@ -203,6 +203,15 @@ def title_in(label: str, labels: Sequence[tuple[str, str, int | None]]) -> str:
 
 @register.filter
 def case_of(message: Message) -> str:
-    """The id of the case that a message is about (its tag "case:<id>"), "" if it is about none."""
+    """The id of the case that a message is about (its tag "case:<id>"), "" if it is about none.
+
+    With "undo:<id>" the message is about an answer to it that can be taken back.
+    """
     what, _, case_id = (message.extra_tags or "").partition(":")
-    return case_id if what == "case" else ""
+    return case_id if what in ("case", "undo") else ""
+
+
+@register.filter
+def can_undo(message: Message) -> bool:
+    """Whether a message is about an answer that can be taken back."""
+    return (message.extra_tags or "").startswith("undo:")

@@ -35,7 +35,7 @@ def answer_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     case = case_at(request, pk)
     label, comment = (_plain(request.POST.get(name, "")) for name in ("label", "comment"))
     reviews.answer_at_home(case=case, user=person(request), label=label, comment=comment)
-    messages.success(request, _("Thank you. That settles it."), extra_tags=f"case:{pk}")
+    messages.success(request, _("Thank you. That settles it."), extra_tags=f"undo:{pk}")
     return redirect("household")
 
 

@@ -16,6 +16,7 @@ from triage.models import Lease
 from triage.permissions import allows
 from triage.selectors import cases as case_selectors
 from triage.selectors.queue import cases_page, queue_page
+from triage.selectors.rows import why_not_undo
 from triage.services import queue, reviews
 from triage.views.access import case_at, is_fragment, member_page, person, place, site_of
 
@@ -142,12 +143,14 @@ def review_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         if not form.is_valid():
             raise Refused(_what_is_missing(form), "form")
-        reviews.submit_review(case=case, user=person(request), **form.cleaned_data)
+        review = reviews.submit_review(case=case, user=person(request), **form.cleaned_data)
     except (Refused, Conflict) as error:
         context = _case_context(request, pk, form) | {"problem": str(error)}
         return render(request, "case.html", context, status=error.status)
-    undo = _("Stored. You can take it back.")
-    messages.success(request, undo, extra_tags=f"case:{pk}")
+    if why_not_undo(review.case, review):
+        messages.success(request, _("Stored."), extra_tags=f"case:{pk}")
+    else:
+        messages.success(request, _("Stored. You can take it back."), extra_tags=f"undo:{pk}")
     if request.POST.get("next"):
         return claim_next_view(request)
     return redirect("case", pk=pk)
