@@ -67,6 +67,7 @@ class PolicyMode(TextChoices):
     GUARANTEED = "guaranteed", _("guaranteed risk")
     COST = "cost", _("expected cost")
     PERCENTILE = "percentile", _("workload")
+    BY_HAND = "by_hand", _("set by hand")
     DEFER_ALL = "defer_all", _("defer everything")
 
 

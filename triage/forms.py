@@ -1,11 +1,13 @@
 """What people type, checked before it reaches a service."""
 
+from typing import Any
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from inference.pipeline.domains import Domain
-from inference.uq.promotion import LEARNED
 from triage.choices import PolicyMode, RetakeReason
+from triage.selectors.what_if import SCORES
 from triage.services.reviews import MAX_COMMENT
 
 
@@ -46,6 +48,39 @@ class ReadingsForm(forms.Form):
     double = forms.FloatField(min_value=0, max_value=100)
 
 
+class WhatIfForm(forms.Form):
+    """Where the dial of the what-if stands, and who would review."""
+
+    method = forms.ChoiceField(label=_("On the score"), required=False)
+    at = forms.FloatField(label=_("Deferred, percent"), min_value=0, max_value=100, required=False)
+    people = forms.IntegerField(
+        label=_("People who review at once"), min_value=1, max_value=500, required=False
+    )
+    hours = forms.FloatField(label=_("Hours a day"), min_value=0.5, max_value=24, required=False)
+    as_of = forms.DateTimeField(required=False)
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data)
+        self.fields["method"].choices = [("", ""), *SCORES.items()]  # type: ignore[attr-defined]
+
+    def question(self) -> dict[str, Any]:
+        """What selectors.what_if takes; a field that cannot be read is as if it were left out."""
+        self.is_valid()
+        said = {name: self.cleaned_data.get(name) for name in self.fields}
+        share = said.pop("at")
+        return said | {
+            "method": said["method"] or "",
+            "at": None if share is None else share / 100,
+        }
+
+
+class ThresholdForm(forms.Form):
+    """A threshold that somebody has found on the dial."""
+
+    method = forms.ChoiceField(choices=list(SCORES.items()))
+    threshold = forms.FloatField()
+
+
 class ProposeForm(forms.Form):
     """A policy that an administrator wants to see replayed."""
 
@@ -54,15 +89,9 @@ class ProposeForm(forms.Form):
         (PolicyMode.COST, _("expected cost: a review costs this share of an error")),
         (PolicyMode.PERCENTILE, _("workload: defer this share")),
     )
-    METHODS = (
-        ("cold_start", _("votes and reasonings (needs no labels)")),
-        ("alarm", _("the three stages combined (ALARM)")),
-        ("vote_entropy", _("votes alone")),
-        (LEARNED, _("the learned aggregator, with a label of its own")),
-    )
 
     mode = forms.ChoiceField(label=_("Choose the threshold by"), choices=MODES)
     value = forms.FloatField(
         label=_("Percent"), min_value=0.5, max_value=99, initial=10, help_text=_("0.5 to 99")
     )
-    method = forms.ChoiceField(label=_("On the score"), choices=METHODS)
+    method = forms.ChoiceField(label=_("On the score"), choices=list(SCORES.items()))

@@ -19,34 +19,65 @@ class AcceptedError:
     audited: int
 
 
+@dataclass(frozen=True)
+class ErrorSums:
+    """What an estimate needs of the accepted cases, so that it can be had from running totals.
+
+    Attributes:
+        accepted, audited: how many cases, and how many of them an expert has labelled.
+        weight, squares, doubt: sums over the labelled of w = 1 / probability, of w^2, and of
+            (1 - probability) w^2.
+        wrong, wrong_doubt: sums of the first and of the last over the wrong ones alone.
+    """
+
+    accepted: float
+    audited: float
+    weight: float
+    squares: float
+    doubt: float
+    wrong: float
+    wrong_doubt: float
+
+    def estimate(self, delta: float = 0.05) -> AcceptedError:
+        """Hajek's estimate with the wider of the linearised and the Clopper-Pearson interval."""
+        if not self.audited:
+            return AcceptedError(float("nan"), 0.0, 1.0, 0)
+        rate = self.wrong / self.weight
+        spread = self.wrong_doubt * (1 - 2 * rate) + self.doubt * rate**2
+        variance = max(0.0, spread) / self.weight**2 + rate * (1 - rate) / self.accepted
+        reach = float(ndtri(1 - delta / 2) * np.sqrt(variance))
+        effective = self.weight**2 / self.squares
+        low = clopper_pearson_lower(rate * effective, effective, delta / 2)
+        high = clopper_pearson_upper(rate * effective, effective, delta / 2)
+        return AcceptedError(
+            rate,
+            max(0.0, min(low, rate - reach)),
+            min(1.0, max(high, rate + reach)),
+            int(self.audited),
+        )
+
+
 def accepted_error(
     wrong: Marks, accepted: Bools, audited: Bools, probability: Floats, delta: float = 0.05
 ) -> AcceptedError:
     """Hajek estimate of the error rate among the accepted, with a 1 - delta interval.
 
-    All (n,). `wrong` is read only where accepted and audited; `probability` in (0, 1] is the one
-    with which the case was drawn, stored when the decision was taken. The interval is the wider of
-    the linearised normal one and Clopper-Pearson on the effective number of audits.
+    All (n,). `wrong` (0 or 1) is read only where accepted and audited; `probability` in (0, 1] is
+    the one with which the case was drawn, stored when the decision was taken. The interval is the
+    wider of the linearised normal one and Clopper-Pearson on the effective number of audits.
     """
     rows = accepted & audited
-    if not rows.any():
-        return AcceptedError(float("nan"), 0.0, 1.0, 0)
-    drawn = _checked(probability[rows])
-    weight, y = 1 / drawn, wrong[rows].astype(np.float64)
-    total = weight.sum()
-    estimate = float((weight * y).sum() / total)
-    variance = ((1 - drawn) * (weight * (y - estimate)) ** 2).sum() / total**2
-    variance += estimate * (1 - estimate) / accepted.sum()
-    reach = float(ndtri(1 - delta / 2) * np.sqrt(variance))
-    effective = total**2 / (weight**2).sum()
-    low = clopper_pearson_lower(estimate * effective, effective, delta / 2)
-    high = clopper_pearson_upper(estimate * effective, effective, delta / 2)
-    return AcceptedError(
-        estimate,
-        max(0.0, min(low, estimate - reach)),
-        min(1.0, max(high, estimate + reach)),
-        int(rows.sum()),
-    )
+    drawn, y = _checked(probability[rows]), wrong[rows].astype(np.float64)
+    sums = error_terms(y, drawn).sum(axis=0)
+    return ErrorSums(float(accepted.sum()), *sums.tolist()).estimate(delta)
+
+
+def error_terms(wrong: Floats, probability: Floats) -> Floats:
+    """Each labelled case's part (n, 6) in the fields of ErrorSums, from `audited` on."""
+    weight = 1 / _checked(probability)
+    doubt = (1 - probability) * weight**2
+    ones = np.ones(len(weight))
+    return np.stack([ones, weight, weight**2, doubt, weight * wrong, doubt * wrong], axis=1)
 
 
 def policy_error(

@@ -168,7 +168,7 @@ def test_answers_move_the_threshold_and_one_step_moves_it_back(
 PAGES = {
     "clinician": ("/queue/", "/upload/", "/cases/", "/policies/", "/ensemble/"),
     "caregiver": ("/household/", "/upload/", "/cases/"),
-    "administrator": ("/policies/", "/ensemble/"),
+    "administrator": ("/policies/", "/policies/what-if/", "/ensemble/"),
 }
 
 

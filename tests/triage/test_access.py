@@ -55,6 +55,8 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "publish": ("post", {ADMINISTRATOR}),
     "drop": ("post", {ADMINISTRATOR}),
     "roll-back": ("post", {ADMINISTRATOR}),
+    "what-if": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "propose-at": ("post", {ADMINISTRATOR}),
     "refit": ("post", {ADMINISTRATOR}),
     "propose": ("post", {ADMINISTRATOR}),
     "readings": ("post", {ADMINISTRATOR}),
@@ -70,6 +72,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-reviews": ("post", REVIEWERS),
     "api-undo": ("post", REVIEWERS),
     "api-policies": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-what-if": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-publish": ("post", {ADMINISTRATOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}

@@ -3,11 +3,14 @@
 from typing import Any
 
 from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from inference.media import Limits
+from inference.uq.audit import AcceptedError
 from triage.models import Case, Policy
 from triage.reasons import in_words
+from triage.selectors.what_if import SCORES, WhatIf
 from triage.services.intake import MAX_PSEUDONYM
 from triage.services.reviews import MAX_COMMENT
 
@@ -141,3 +144,84 @@ class PolicyOut(serializers.ModelSerializer[Policy]):
             "created_at",
             "published_at",
         )
+
+
+class WhatIfIn(serializers.Serializer[Any]):
+    """`at`: the share to defer; without it the threshold in force is told of."""
+
+    method = serializers.ChoiceField(choices=list(SCORES), required=False)
+    at = serializers.FloatField(min_value=0, max_value=1, required=False)
+    people = serializers.IntegerField(min_value=1, max_value=500, required=False)
+    hours = serializers.FloatField(min_value=0.5, max_value=24, required=False)
+
+
+class RateOut(serializers.Serializer[Any]):
+    """An estimated share with its 95 % interval, from `audited` labelled cases."""
+
+    estimate = serializers.SerializerMethodField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+    audited = serializers.IntegerField()
+
+    @extend_schema_field(serializers.FloatField(allow_null=True))
+    def get_estimate(self, rate: AcceptedError) -> float | None:
+        return rate.estimate if rate.audited else None
+
+
+class OutlookOut(serializers.Serializer[Any]):
+    """A threshold on past cases."""
+
+    threshold = serializers.FloatField(allow_null=True)
+    cases = serializers.IntegerField()
+    accepted = serializers.IntegerField()
+    deferral = serializers.FloatField()
+    error = RateOut()
+    missed = RateOut()
+
+
+class LoadOut(serializers.Serializer[Any]):
+    """Whether reviewers keep up: hours until 90 % are begun, cases left over at closing."""
+
+    use = serializers.FloatField()
+    wait = serializers.FloatField(allow_null=True)
+    backlog = serializers.FloatField()
+    keeps_up = serializers.BooleanField()
+
+
+class WorkloadOut(serializers.Serializer[Any]):
+    """A day's cases and hours."""
+
+    cases = serializers.FloatField()
+    deferred = serializers.FloatField()
+    audits = serializers.FloatField()
+    readings = serializers.FloatField()
+    hours = serializers.FloatField()
+    load = LoadOut()
+
+
+class ScenarioOut(serializers.Serializer[Any]):
+    outlook = OutlookOut()
+    workload = WorkloadOut()
+
+
+class GroupOut(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    few = serializers.BooleanField()
+    outlook = OutlookOut()
+
+
+class WhatIfOut(serializers.Serializer[Any]):
+    """`then` at the dial and `now` in force; null where there is too little to say."""
+
+    method = serializers.CharField()
+    n = serializers.IntegerField()
+    minutes = serializers.FloatField()
+    measured = serializers.BooleanField()
+    then = ScenarioOut(allow_null=True)
+    now = ScenarioOut(allow_null=True)
+    groups = serializers.SerializerMethodField()
+    curve = serializers.ListField(child=serializers.ListField(child=serializers.FloatField()))
+
+    @extend_schema_field(serializers.DictField(child=GroupOut(many=True)))
+    def get_groups(self, page: WhatIf) -> dict[str, Any]:
+        return {kind: GroupOut(rows, many=True).data for kind, rows in page.groups}

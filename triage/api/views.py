@@ -18,6 +18,7 @@ from triage.api.permissions import MayAct, person_for, place_for, site_for
 from triage.choices import CaseStatus
 from triage.models import Case, Policy
 from triage.selectors.cases import case_page
+from triage.selectors.what_if import what_if
 from triage.services import intake, policies, queue, reviews
 
 
@@ -143,6 +144,20 @@ class Policies(generics.ListAPIView[Policy]):
         if getattr(self, "swagger_fake_view", False):
             return Policy.objects.none()
         return Policy.objects.filter(site=site_for(self.request))
+
+
+class WhatIf(APIView):
+    """What a threshold would do to errors and to people; nothing is stored."""
+
+    acts: ClassVar = {"GET": "see_policies"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(parameters=[serializers.WhatIfIn], responses=serializers.WhatIfOut)
+    def get(self, request: Request) -> Response:
+        asked = serializers.WhatIfIn(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        page = what_if(site=site_for(request), **asked.validated_data)
+        return Response(serializers.WhatIfOut(page).data)
 
 
 class Publish(APIView):

@@ -190,6 +190,10 @@ def _promise(policy: Policy) -> str:
             ).format(cost=value)
             + more
         )
+    if policy.mode == PolicyMode.BY_HAND:
+        return _(
+            "Accepts up to the score {threshold:.3f}, set by hand; no error rate is promised."
+        ).format(threshold=policy.threshold)
     starting = (
         _(" It is the one that every new site starts with.")
         if policy.choice.get("starting")

@@ -17,6 +17,14 @@ def active_policy(site: Site, domain: str) -> Policy | None:
     )
 
 
+def calibration_in_force(site: Site, domain: str) -> Calibration | None:
+    """That of the policy in force; the newest where no policy rests on one."""
+    active = active_policy(site, domain)
+    if active and active.calibration:
+        return active.calibration
+    return Calibration.objects.filter(site=site, domain=domain).order_by("-pk").first()
+
+
 def why_not_publish(policy: Policy, actor: AbstractBaseUser) -> str:
     """Why this person may not publish this draft, in words; "" if they may."""
     if policy.status != PolicyStatus.DRAFT:

@@ -22,12 +22,13 @@ from inference.uq.thresholds import ThresholdChoice, by_cost, by_percentile, gua
 from inference.uq.types import Bools, Floats
 from triage.choices import PolicyMode, PolicyStatus, Purpose
 from triage.errors import Refused
-from triage.models import Calibration, Policy, Site
+from triage.models import AuditEvent, Calibration, Policy, Site
 from triage.selectors.consents import is_withdrawn
 from triage.selectors.evidence import Evidence, gather
 from triage.selectors.fitted import fitted_of, rebuilt
-from triage.selectors.policy_state import active_policy, new_labels
+from triage.selectors.policy_state import active_policy, calibration_in_force, new_labels
 from triage.selectors.rules import Rule, rule_with
+from triage.services.history import record
 from triage.services.policies import drop_policy, propose_policy
 
 FEWEST_LABELS = 5
@@ -38,6 +39,7 @@ PRIOR_CASES = 50.0
 DEFAULT_RISK, DEFAULT_DELTA = 0.10, 0.10
 DEFAULT_REVIEW_COST = 0.25
 STARTING_METHOD = "cold_start"
+GUARANTEE_REFUSED = "guarantee refused"
 # The newest cases, whose texts must resemble those that were learned from.
 RECENT = 200
 # Scores that no label has shaped: only on these can labels of the same cases prove something.
@@ -189,6 +191,8 @@ def propose_by_hand(
         )
     choice = _by_mode(rows, mode, value)
     if not choice.qualifies:
+        if mode == PolicyMode.GUARANTEED:
+            record(GUARANTEE_REFUSED, site=site, actor=actor, domain=domain, risk=value)
         raise Refused(no_threshold(choice), "no_threshold")
     return propose_policy(
         site=site,
@@ -201,6 +205,36 @@ def propose_by_hand(
         choice=choice,
         actor=actor,
         details={"value": value, "confidence": 1 - DEFAULT_DELTA},
+    )
+
+
+def propose_at(
+    *, site: Site, domain: str, method: str, threshold: float, actor: AbstractBaseUser
+) -> Policy:
+    """A draft with exactly this threshold, as somebody has chosen it on the what-if's dial.
+
+    Raises:
+        Refused: there is no such score here.
+    """
+    calibration = calibration_in_force(site, domain)
+    if calibration is None:
+        raise Refused(
+            _("There is no calibration here yet: every case is deferred."), "no_calibration"
+        )
+    evidence = gather(site=site, domain=domain, ensemble=calibration.ensemble)
+    rows = _rows_of(calibration, method, evidence, look=1)
+    coverage = float((rows.scores <= threshold).mean()) if len(rows.scores) else 0.0
+    choice = ThresholdChoice(threshold, "by hand", None, coverage, True, len(rows.scores))
+    return propose_policy(
+        site=site,
+        domain=domain,
+        calibration=calibration,
+        rule=rule_with(calibration, method, threshold),
+        fallback=_fallback(calibration, method, evidence),
+        evidence=evidence,
+        mode=PolicyMode.BY_HAND,
+        choice=choice,
+        actor=actor,
     )
 
 
@@ -398,8 +432,12 @@ def spent(look: int) -> float:
 
 
 def _look(site: Site, domain: str) -> int:
-    """Every version so far, the starting one apart, was a look at the same labels."""
-    return max(1, Policy.objects.filter(site=site, domain=domain).count())
+    """Every version so far, the starting one apart, was a look, and so was each refused promise."""
+    versions = Policy.objects.filter(site=site, domain=domain)
+    refused = AuditEvent.objects.filter(
+        site=site, verb=GUARANTEE_REFUSED, details__domain=domain
+    ).count()
+    return 1 + versions.count() - versions.filter(choice__starting=True).count() + refused
 
 
 def _fit(site: Site, domain: str, evidence: Evidence) -> tuple[FittedCalibration, bool]:

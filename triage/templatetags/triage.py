@@ -215,3 +215,9 @@ def case_of(message: Message) -> str:
 def can_undo(message: Message) -> bool:
     """Whether a message is about an answer that can be taken back."""
     return (message.extra_tags or "").startswith("undo:")
+
+
+@register.filter
+def exactly(value: float) -> str:
+    """A number as it is sent back: with a point and all its digits, in every language."""
+    return repr(float(value))

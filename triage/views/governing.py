@@ -1,5 +1,7 @@
 """The administrators' pages: policies and the ensemble."""
 
+import math
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -8,11 +10,12 @@ from django.views.decorators.http import require_GET, require_POST
 
 from triage.choices import PolicyMode
 from triage.errors import Refused
-from triage.forms import ProposeForm, ReadingsForm
+from triage.forms import ProposeForm, ReadingsForm, ThresholdForm, WhatIfForm
 from triage.models import DeviceToken, Policy
 from triage.selectors.ensemble import ensemble_page
 from triage.selectors.learning import Source
 from triage.selectors.policies import policies_page, policy_page
+from triage.selectors.what_if import what_if
 from triage.services import calibration, learning, policies, sites
 from triage.views.access import is_fragment, member_page, person, site_of
 
@@ -23,6 +26,27 @@ def policies_view(request: HttpRequest) -> HttpResponse:
     page = policies_page(site=site_of(request), user=person(request))
     template = "_policies.html" if is_fragment(request) else "policies.html"
     return render(request, template, {"page": page, "form": ProposeForm()})
+
+
+@require_GET
+@member_page("see_policies")
+def what_if_view(request: HttpRequest) -> HttpResponse:
+    form = WhatIfForm(request.GET)
+    page = what_if(site=site_of(request), **form.question())
+    template = "_outlook.html" if is_fragment(request) else "what_if.html"
+    return render(request, template, {"page": page, "form": form})
+
+
+@require_POST
+@member_page("change_policies")
+def propose_at_view(request: HttpRequest) -> HttpResponse:
+    site, form = site_of(request), ThresholdForm(request.POST)
+    if not form.is_valid() or not math.isfinite(form.cleaned_data["threshold"]):
+        raise Refused(_("Set the dial first: this threshold cannot be read."), "form")
+    policy = calibration.propose_at(
+        site=site, domain=site.domain, actor=person(request), **form.cleaned_data
+    )
+    return redirect("policy", pk=policy.pk)
 
 
 @require_GET

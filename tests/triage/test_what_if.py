@@ -1,0 +1,227 @@
+"""What another threshold would do, before it is proposed; and the draft that the dial becomes."""
+
+from unittest.mock import patch
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from tests.factories import make_camera, make_case, make_policy
+from tests.triage.conftest import Cast
+from triage.choices import Outcome, PolicyMode, PolicyStatus
+from triage.errors import Refused
+from triage.models import AuditEvent, Case, Decision, Policy
+from triage.selectors import past
+from triage.selectors.evidence import gather
+from triage.selectors.rules import rule_of
+from triage.selectors.what_if import FEWEST, what_if
+from triage.services import calibration, policies, queue, reviews
+
+pytestmark = pytest.mark.django_db
+SURE, SPLIT = ("Burns", "Burns", "Burns"), ("Burns", "Burns", "Cut")
+
+
+def answer(cast: Cast, case: Case, label: str) -> None:
+    lease = queue.claim(case=case, user=cast.clinician)
+    case.refresh_from_db()
+    reviews.submit_review(
+        case=case, token=lease.token, user=cast.clinician, label=label, version=case.version
+    )
+
+
+@pytest.fixture
+def history(cast: Cast) -> Cast:
+    """15 sure cases that were accepted, 15 split ones: 10 answered, 3 of them otherwise."""
+    make_policy(cast.clinic, threshold=0.2, audit_share=0.1)
+    with patch("triage.services.decisions._is_drawn", return_value=False, create=True):
+        for _ in range(15):
+            make_case(cast.clinic, SURE)
+    split = [make_case(cast.clinic, SPLIT) for _ in range(15)]
+    for case in split[:10]:
+        answer(cast, case, "Cut" if case in split[:3] else "Burns")
+    return cast
+
+
+def test_the_dial_stands_where_the_policy_in_force_is(history: Cast) -> None:
+    page = what_if(site=history.clinic)
+    assert page.n == 30 and page.method == "vote_entropy"
+    assert page.then and page.now
+    assert page.then.outlook.threshold == page.now.outlook.threshold == 0.2
+    assert page.at == pytest.approx(0.5)
+
+
+def test_accepting_all_would_accept_the_errors_that_experts_found(history: Cast) -> None:
+    page = what_if(site=history.clinic, at=0.0)
+    assert page.then is not None
+    outlook = page.then.outlook
+    assert outlook.accepted == 30 and outlook.error.audited == 10
+    assert outlook.error.estimate == pytest.approx(0.3)
+    assert outlook.error.low < 0.15 and outlook.error.high > 0.5
+
+
+def test_the_work_follows_the_dial(history: Cast) -> None:
+    all_of_it = what_if(site=history.clinic, at=1.0, people=1, hours=8)
+    none = what_if(site=history.clinic, at=0.0, people=1, hours=8)
+    assert all_of_it.then and none.then
+    assert all_of_it.then.outlook.threshold is None
+    assert all_of_it.then.workload.deferred == pytest.approx(30)
+    assert all_of_it.then.workload.audits == 0
+    assert none.then.workload.deferred == 0
+    assert none.then.workload.audits == pytest.approx(3)
+    assert all_of_it.then.workload.hours > none.then.workload.hours
+
+
+def test_double_readings_are_part_of_the_work(history: Cast) -> None:
+    before = what_if(site=history.clinic, at=1.0).then
+    history.clinic.double_share = 0.5
+    history.clinic.save()
+    after = what_if(site=history.clinic, at=1.0).then
+    assert before and after
+    assert after.workload.hours == pytest.approx(1.5 * before.workload.hours)
+
+
+def test_groups_add_up_and_few_labels_are_said(history: Cast) -> None:
+    camera = make_camera(history.clinic, "Door")
+    make_case(history.clinic, ("Cut", "Cut", "Cut"), camera=camera)
+    groups = dict(what_if(site=history.clinic, at=0.0).groups)
+    assert {row.name: row.outlook.cases for row in groups["label"]} == {"Burn": 30, "Cut": 1}
+    assert {row.name: row.outlook.cases for row in groups["source"]} == {
+        "sent by people": 30,
+        "Door": 1,
+    }
+    assert all(row.few for row in groups["label"])
+
+
+def test_what_came_later_is_not_in_the_picture(history: Cast) -> None:
+    before = timezone.now()
+    make_case(history.clinic, SPLIT)
+    assert what_if(site=history.clinic, as_of=before).n == 30
+    assert what_if(site=history.clinic).n == 31
+
+
+def test_stored_scores_say_the_same_as_computed_ones(
+    history: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_case(history.clinic, ("Burns", "Burns", None))
+    for at in (0.0, 0.5, 0.8):
+        computed = what_if(site=history.clinic, at=at)
+        with monkeypatch.context() as few:
+            few.setattr(past, "NEWEST", 5)
+            few.setattr(past, "gather", None)
+            past.past_cases.cache_clear()
+            stored = what_if(site=history.clinic, at=at)
+        assert computed.then and stored.then
+        assert stored.n == computed.n == 31
+        assert repr(stored.then.outlook) == repr(computed.then.outlook)
+        assert stored.curve[1] == pytest.approx(computed.curve[1])
+        past.past_cases.cache_clear()
+
+
+def test_other_sites_are_not_in_the_picture(history: Cast) -> None:
+    make_policy(history.elsewhere)
+    page = what_if(site=history.elsewhere)
+    assert (page.n, page.then) == (0, None)
+
+
+def test_too_few_cases_say_so(cast: Cast, client: Client) -> None:
+    make_policy(cast.clinic)
+    make_case(cast.clinic, SURE)
+    client.force_login(cast.administrator)
+    page = client.get(reverse("what-if")).content.decode()
+    assert f"at least {FEWEST} cases" in page and "there are 1" in page
+
+
+def test_a_move_fetches_what_it_would_do(history: Cast, client: Client) -> None:
+    client.force_login(history.administrator)
+    whole = client.get(reverse("what-if")).content.decode()
+    assert 'id="chart"' in whole and "50" in whole
+    fragment = client.get(reverse("what-if"), {"at": "0"}, headers={"HX-Request": "true"})
+    said = fragment.content.decode()
+    assert said.lstrip().startswith('<section id="outlook"') and "30" in said
+    assert "too few to tell" in said
+
+
+@pytest.mark.parametrize(
+    "query", ["at=x", "at=-3", "people=0", "hours=nan", "method=none", "as_of=never", "at=nan"]
+)
+def test_a_question_that_cannot_be_read_is_answered_from_where_things_stand(
+    history: Cast, client: Client, query: str
+) -> None:
+    client.force_login(history.administrator)
+    answer = client.get(reverse("what-if") + "?" + query)
+    assert answer.status_code == 200
+    assert "50\u202f% of" in answer.content.decode() or "50% of" in answer.content.decode()
+
+
+def test_the_dial_becomes_a_draft_with_its_flips(history: Cast, client: Client) -> None:
+    client.force_login(history.administrator)
+    threshold = what_if(site=history.clinic, at=0.0).then.outlook.threshold  # type: ignore[union-attr]
+    sent = {"method": "vote_entropy", "threshold": repr(threshold)}
+    answer = client.post(reverse("propose-at"), sent)
+    draft = Policy.objects.get(status=PolicyStatus.DRAFT)
+    assert answer.headers["Location"] == reverse("policy", args=[draft.pk])
+    assert (draft.mode, draft.threshold) == (PolicyMode.BY_HAND, threshold)
+    assert draft.replay["flip_count"] == 15
+    page = client.get(reverse("policy", args=[draft.pk])).content.decode()
+    assert "set by hand; no error rate is promised" in page
+
+
+def test_what_the_dial_said_is_what_the_policy_does(history: Cast) -> None:
+    asked = what_if(site=history.clinic, at=0.3)
+    assert asked.then and asked.then.outlook.threshold is not None
+    draft = calibration.propose_at(
+        site=history.clinic,
+        domain="wound",
+        method=asked.method,
+        threshold=asked.then.outlook.threshold,
+        actor=history.administrator,
+    )
+    evidence = gather(site=history.clinic, domain="wound", ensemble="0" * 64)
+    assert evidence is not None
+    rule = rule_of(draft, evidence)
+    assert rule is not None
+    assert rule.apply(evidence).accepted.sum() == asked.then.outlook.accepted
+    history.clinic.two_person_rule = False
+    history.clinic.save()
+    policies.publish_policy(policy=Policy.objects.get(pk=draft.pk), actor=history.administrator)
+    case = make_case(history.clinic, SPLIT)
+    decided = Decision.objects.get(case=case)
+    assert decided.policy_id == draft.pk
+    accepts = asked.then.outlook.threshold >= (decided.score or 0)
+    assert decided.outcome == (Outcome.ACCEPT if accepts else Outcome.DEFER)
+
+
+@pytest.mark.parametrize("threshold", ["", "nan", "inf", "x"])
+def test_a_threshold_that_cannot_be_read_is_refused(
+    history: Cast, client: Client, threshold: str
+) -> None:
+    client.force_login(history.administrator)
+    sent = {"method": "vote_entropy", "threshold": threshold}
+    answer = client.post(reverse("propose-at"), sent, follow=True)
+    assert "cannot be read" in answer.content.decode()
+    assert not Policy.objects.filter(status=PolicyStatus.DRAFT).exists()
+
+
+def test_the_api_answers_the_same(history: Cast, client: Client) -> None:
+    client.force_login(history.administrator)
+    said = client.get("/api/v1/policies/what-if?at=0").json()
+    assert said["then"]["outlook"]["accepted"] == 30
+    assert said["then"]["outlook"]["error"]["estimate"] == pytest.approx(0.3)
+    assert said["now"]["outlook"]["error"]["estimate"] is None
+    assert client.get("/api/v1/policies/what-if?at=2").status_code == 400
+
+
+def test_a_refused_guarantee_is_a_look_too(history: Cast) -> None:
+    before = calibration._look(history.clinic, "wound")
+    with pytest.raises(Refused, match="No threshold qualifies"):
+        calibration.propose_by_hand(
+            site=history.clinic,
+            domain="wound",
+            mode=PolicyMode.GUARANTEED,
+            value=0.05,
+            method="vote_entropy",
+            actor=history.administrator,
+        )
+    assert AuditEvent.objects.filter(verb="guarantee refused").count() == 1
+    assert calibration._look(history.clinic, "wound") == before + 1
