@@ -65,8 +65,8 @@ def measure(cases: int) -> tuple[float, float, float]:
     )
     with connection.cursor() as cursor:
         cursor.execute(DECIDED, [policy.pk])
-        cursor.execute(ACCEPTED)
-        cursor.execute(ANSWERED)
+        cursor.execute(ACCEPTED, [])
+        cursor.execute(ANSWERED, [])
     first = Decision.objects.order_by("pk").values_list("pk", flat=True)[0]
     for day in range(7):
         chosen = Decision.objects.annotate(day=(F("pk") - first) % 7).filter(day=day)

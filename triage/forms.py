@@ -54,7 +54,7 @@ class WhatIfForm(forms.Form):
     method = forms.ChoiceField(label=_("On the score"), required=False)
     at = forms.FloatField(label=_("Deferred, percent"), min_value=0, max_value=100, required=False)
     people = forms.IntegerField(
-        label=_("People who review at once"), min_value=1, max_value=500, required=False
+        label=_("Reviewers at once"), min_value=1, max_value=500, required=False
     )
     hours = forms.FloatField(label=_("Hours a day"), min_value=0.5, max_value=24, required=False)
     as_of = forms.DateTimeField(required=False)

@@ -56,6 +56,8 @@ function draw() {
   chart?.destroy();
   chart = new window.uPlot(options(), [deferred, wrong, low, high], box);
   chart.over.addEventListener("pointerdown", grab);
+  // Else the press would take the focus from the dial.
+  chart.over.addEventListener("mousedown", (event) => event.preventDefault());
 }
 
 function turn(value) {
