@@ -1,7 +1,7 @@
 """The dial: what a threshold would do, two people who put it in force, and the step back."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,13 @@ SECOND = f"""
 from triage.models import Site
 from triage.services.demo import add_account
 from django.contrib.auth.models import User
+Site.objects.filter(name="{CLINIC}").update(two_person_rule=True)
 if not User.objects.filter(username="administrator2").exists():
     add_account("administrator2", "administrator", Site.objects.get(name="{CLINIC}"))
+"""
+ONE_IS_ENOUGH = f"""
+from triage.models import Site
+Site.objects.filter(name="{CLINIC}").update(two_person_rule=False)
 """
 DECIDED_BY = """
 from triage.models import Decision
@@ -50,8 +55,8 @@ def decided(page: Page, case: str) -> None:
 
 
 @pytest.fixture
-def console(sign_in: SignIn, stack: Stack, tmp_path: Path) -> Page:
-    """The what-if of a clinic with enough past cases, before an administrator."""
+def console(sign_in: SignIn, stack: Stack, tmp_path: Path) -> Iterator[Page]:
+    """The what-if of a clinic with enough past cases, where two administrators are needed."""
     stack.manage("shell", "-c", SECOND)
     administrator = sign_in("administrator")
     administrator.goto("/policies/what-if/")
@@ -61,7 +66,8 @@ def console(sign_in: SignIn, stack: Stack, tmp_path: Path) -> Page:
             decided(clinician, case)
         administrator.goto("/policies/what-if/")
     expect(administrator.locator("#chart canvas")).to_be_visible()
-    return administrator
+    yield administrator
+    stack.manage("shell", "-c", ONE_IS_ENOUGH)
 
 
 def test_the_dial_is_turned_published_by_two_and_rolled_back(
