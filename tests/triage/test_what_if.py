@@ -154,6 +154,13 @@ def test_a_question_that_cannot_be_read_is_answered_from_where_things_stand(
     assert "50\u202f% of" in answer.content.decode() or "50% of" in answer.content.decode()
 
 
+@pytest.mark.parametrize("as_of", ["0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00"])
+def test_the_ends_of_time_are_no_error(history: Cast, client: Client, as_of: str) -> None:
+    client.force_login(history.administrator)
+    assert client.get(reverse("what-if"), {"as_of": as_of}).status_code == 200
+    assert client.get("/api/v1/policies/what-if", {"as_of": as_of}).status_code == 400
+
+
 def test_the_dial_becomes_a_draft_with_its_flips(history: Cast, client: Client) -> None:
     client.force_login(history.administrator)
     threshold = what_if(site=history.clinic, at=0.0).then.outlook.threshold  # type: ignore[union-attr]
@@ -209,6 +216,10 @@ def test_the_api_answers_the_same(history: Cast, client: Client) -> None:
     assert said["then"]["outlook"]["accepted"] == 30
     assert said["then"]["outlook"]["error"]["estimate"] == pytest.approx(0.3)
     assert said["now"]["outlook"]["error"]["estimate"] is None
+    make_case(history.clinic, SPLIT)
+    again = client.get("/api/v1/policies/what-if", {"at": "0", "as_of": said["as_of"]}).json()
+    assert again == said
+    assert client.get("/api/v1/policies/what-if?at=0").json()["n"] == 31
     assert client.get("/api/v1/policies/what-if?at=2").status_code == 400
 
 

@@ -147,12 +147,17 @@ class PolicyOut(serializers.ModelSerializer[Policy]):
 
 
 class WhatIfIn(serializers.Serializer[Any]):
-    """`at`: the share to defer; without it the threshold in force is told of."""
+    """`at`: the share to defer; without it the threshold in force is told of.
+
+    `as_of`: only what was decided until then. Send the one of the first answer again to ask on
+    about the same cases: that is what makes the answer quick.
+    """
 
     method = serializers.ChoiceField(choices=list(SCORES), required=False)
     at = serializers.FloatField(min_value=0, max_value=1, required=False)
     people = serializers.IntegerField(min_value=1, max_value=500, required=False)
     hours = serializers.FloatField(min_value=0.5, max_value=24, required=False)
+    as_of = serializers.DateTimeField(required=False)
 
 
 class RateOut(serializers.Serializer[Any]):
@@ -214,6 +219,7 @@ class WhatIfOut(serializers.Serializer[Any]):
     """`then` at the dial and `now` in force; null where there is too little to say."""
 
     method = serializers.CharField()
+    as_of = serializers.DateTimeField()
     n = serializers.IntegerField()
     minutes = serializers.FloatField()
     measured = serializers.BooleanField()

@@ -1,7 +1,7 @@
 """What another threshold would do to errors and to people, before it is even proposed."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 from django.utils import timezone
@@ -19,6 +19,7 @@ from triage.selectors.past import Past, past_cases
 from triage.selectors.policy_state import active_policy, calibration_in_force
 from triage.selectors.rules import in_force_of
 
+BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 FEWEST = 20
 FEW_LABELS = 30
 NEWEST_REVIEWS = 500
@@ -123,7 +124,7 @@ def what_if(
         people, hours: who reviews at once, and how long a day; by default as it was lately.
         as_of: only what was decided until then, so that moves on one page are comparable.
     """
-    as_of = min(as_of or timezone.now(), timezone.now())
+    as_of = max(BEGINNING, min(as_of or timezone.now(), timezone.now()))
     active = active_policy(site, site.domain)
     calibration = calibration_in_force(site, site.domain)
     methods = _methods(calibration)
