@@ -94,6 +94,12 @@ class SkipReason(TextChoices):
     STRAIN = "strain", _("I would rather not look at this one now")
 
 
+class ExportForm(TextChoices):
+    CSV = "csv", _("Table (CSV)")
+    JSONL = "jsonl", _("Lines (JSONL)")
+    LABEL_STUDIO = "label-studio", _("Label Studio")
+
+
 class RetakeReason(TextChoices):
     """Why a photo cannot be judged, in words that tell its sender what to do."""
 

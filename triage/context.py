@@ -26,9 +26,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         "nav": entries,
         "member_site": place.site,
         "member_roles": place.roles,
-        "sites": Site.objects.filter(memberships__user=request.user)
-        .exclude(pk=place.site.pk)
-        .distinct(),
+        "sites": place.others,
     }
 
 

@@ -13,10 +13,14 @@ SESSION_KEY = "site"
 
 @dataclass(frozen=True)
 class Place:
-    """A person's place: one site and the roles held there; nowhere means no site and no roles."""
+    """A person's place: one site and the roles held there; nowhere means no site and no roles.
+
+    `others` are the person's other sites, which they can go to.
+    """
 
     site: Site | None = None
     roles: frozenset[str] = frozenset()
+    others: tuple[Site, ...] = ()
 
 
 def place_of(user: AbstractBaseUser | AnonymousUser, wanted: int | None = None) -> Place:
@@ -28,7 +32,11 @@ def place_of(user: AbstractBaseUser | AnonymousUser, wanted: int | None = None) 
     for membership in mine:
         by_site.setdefault(membership.site_id, []).append(membership)
     here = by_site.get(wanted or 0) or next(iter(by_site.values()), [])
-    return Place(here[0].site, frozenset(m.role for m in here)) if here else Place()
+    if not here:
+        return Place()
+    site = here[0].site
+    others = tuple(rows[0].site for pk, rows in by_site.items() if pk != site.pk)
+    return Place(site, frozenset(m.role for m in here), others)
 
 
 def site_of_member(

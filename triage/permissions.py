@@ -16,9 +16,12 @@ MAY: dict[str, frozenset[str]] = {
     "see_cases": frozenset({Role.CLINICIAN, Role.CAREGIVER}),
     "see_traces": frozenset({Role.CLINICIAN}),
     "upload": frozenset({Role.CLINICIAN, Role.CAREGIVER}),
+    "export": frozenset({Role.CLINICIAN}),
     "see_policies": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
     "change_policies": frozenset({Role.ADMINISTRATOR}),
     "see_ensemble": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
+    "end_holds": frozenset({Role.ADMINISTRATOR}),
+    "set_time_zone": frozenset({Role.CAREGIVER, Role.ADMINISTRATOR}),
     "live_here": frozenset({Role.CAREGIVER}),
     "watch": frozenset(Role.values),
 }

@@ -2,7 +2,16 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.i18n import set_language
 
-from triage.views import entering, governing, household, installing, media, reviewing, uploading
+from triage.views import (
+    entering,
+    exporting,
+    governing,
+    household,
+    installing,
+    media,
+    reviewing,
+    uploading,
+)
 
 urlpatterns = [
     path("", entering.start_view, name="start"),
@@ -22,6 +31,7 @@ urlpatterns = [
     path("manifest.webmanifest", installing.manifest_view, name="manifest"),
     path("worker.js", installing.worker_view, name="worker"),
     path("cases/", reviewing.cases_view, name="cases"),
+    path("cases/export/", exporting.export_view, name="export"),
     path("cases/<uuid:pk>/", reviewing.case_view, name="case"),
     path("cases/<uuid:pk>/panel/", reviewing.case_panel_view, name="case-panel"),
     path("cases/<uuid:pk>/photo/", media.photo_view, name="photo"),
@@ -51,6 +61,9 @@ urlpatterns = [
     path("policies/refit/", governing.refit_view, name="refit"),
     path("policies/propose/", governing.propose_view, name="propose"),
     path("policies/readings/", governing.readings_view, name="readings"),
+    path("policies/holds/", governing.holds_view, name="holds"),
+    path("policies/holds/<int:pk>/end/", governing.end_hold_view, name="end-hold"),
+    path("policies/time-zone/", governing.time_zone_view, name="time-zone"),
     path("policies/defer-all/", governing.defer_all_view, name="defer-all"),
     path("policies/learning/end/", governing.end_learning_view, name="end-learning"),
     path("policies/learning/start/", governing.start_learning_view, name="start-learning"),

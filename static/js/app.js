@@ -119,6 +119,9 @@ document.addEventListener("htmx:configRequest", (event) => {
 document.addEventListener("htmx:afterRequest", (event) => delete event.target.dataset?.sent);
 document.addEventListener("htmx:load", (event) => arrived(event.detail.elt));
 document.addEventListener("DOMContentLoaded", () => {
+  // The page of a case as the answer to a form: a reload is to ask for the case, not to send the form again.
+  const { address } = document.body.dataset;
+  if (address) history.replaceState(null, "", address);
   localTimes();
   showKeys();
   showSwitches();

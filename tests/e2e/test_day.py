@@ -94,13 +94,28 @@ def answer_by_keyboard(page: Page, count: int) -> None:
     expect(page.locator("ol.rows > li").first).to_be_visible(timeout=WAIT_MS)
     page.keyboard.press("n")
     for _ in range(count):
-        page.wait_for_url(re.compile("/cases/"))
+        page.wait_for_url(re.compile("/cases/[0-9a-f-]+/$"))
         before = page.url
         page.keyboard.press("1")
         page.keyboard.press("Control+Enter")
         expect(page).not_to_have_url(before)
     if "/cases/" in page.url:
         page.get_by_role("button", name="Let go").click()
+
+
+def test_the_next_case_has_its_own_address(sign_in: SignIn) -> None:
+    """It comes as the answer to a form; a reload asks for it and sends nothing again."""
+    page = sign_in("clinician")
+    page.goto("/queue/")
+    expect(page.locator("ol.rows > li").first).to_be_visible(timeout=WAIT_MS)
+    page.keyboard.press("n")
+    page.wait_for_url(re.compile("/cases/[0-9a-f-]+/$"))
+    number = page.title()
+    page.reload()
+    expect(page.locator("[data-submit]")).to_be_visible()
+    assert page.title() == number
+    page.get_by_role("button", name="Let go").click()
+    page.wait_for_url(re.compile("/queue/"))
 
 
 def test_what_was_typed_survives_a_reload(sign_in: SignIn) -> None:

@@ -49,6 +49,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "draft": ("post", REVIEWERS),
     "review": ("post", REVIEWERS),
     "undo": ("post", REVIEWERS),
+    "export": ("get", {CLINICIAN}),
     "upload": ("get", REVIEWERS),
     "policies": ("get", {CLINICIAN, ADMINISTRATOR}),
     "policy": ("get", {CLINICIAN, ADMINISTRATOR}),
@@ -60,6 +61,9 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "refit": ("post", {ADMINISTRATOR}),
     "propose": ("post", {ADMINISTRATOR}),
     "readings": ("post", {ADMINISTRATOR}),
+    "holds": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "end-hold": ("post", {ADMINISTRATOR}),
+    "time-zone": ("post", {CAREGIVER, ADMINISTRATOR}),
     "defer-all": ("post", {ADMINISTRATOR}),
     "end-learning": ("post", {ADMINISTRATOR}),
     "start-learning": ("post", {ADMINISTRATOR}),
@@ -71,6 +75,9 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-case": ("get", REVIEWERS),
     "api-reviews": ("post", REVIEWERS),
     "api-undo": ("post", REVIEWERS),
+    "api-export": ("get", {CLINICIAN}),
+    "api-holds": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-end-hold": ("post", {ADMINISTRATOR}),
     "api-policies": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-what-if": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-publish": ("post", {ADMINISTRATOR}),
@@ -126,7 +133,8 @@ def url_of(route: str, case: Case, policy: Policy) -> str:
         return reverse(route, args=[case.pk, 0])
     if route in ABOUT_A_CASE:
         return reverse(route, args=[case.pk])
-    return reverse(route, args=[policy.pk] if route in ABOUT_A_POLICY else [])
+    numbered = route in ABOUT_A_POLICY | {"end-hold", "api-end-hold"}
+    return reverse(route, args=[policy.pk] if numbered else [])
 
 
 def status_for(user: object, route: str, case: Case, policy: Policy) -> int:

@@ -7,7 +7,9 @@ from unittest.mock import patch
 import pytest
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from inference.drawings import samples
@@ -116,14 +118,62 @@ def test_a_refused_answer_keeps_what_was_typed(cast: Cast, signed: Signed) -> No
 def test_submit_and_next_goes_on_to_the_next_case(cast: Cast, signed: Signed) -> None:
     make_case(cast.clinic, SPLIT), make_case(cast.clinic, SPLIT)
     client = signed("clinician")
-    first = client.post(reverse("claim-next")).headers["Location"]
+    first = client.post(reverse("claim-next")).headers["Content-Location"]
     case = Case.objects.get(status=CaseStatus.IN_REVIEW)
     lease = queue.held_lease(site=cast.clinic, user=cast.clinician)
     assert lease
     answer = {"label": "Cut", "token": str(lease.token), "version": case.version, "next": "1"}
-    second = client.post(reverse("review", args=[case.pk]), answer).headers["Location"]
-    assert second != first
-    assert second.startswith("/cases/")
+    response = client.post(reverse("review", args=[case.pk]), answer)
+    second = Case.objects.get(status=CaseStatus.IN_REVIEW)
+    address = reverse("case", args=[second.pk])
+    assert response.status_code == 200
+    assert first != address == response.headers["Content-Location"]
+    html = response.content.decode()
+    assert f'data-address="{address}"' in html, "a reload asks for the case"
+    assert reverse("review", args=[second.pk]) in html
+    assert reverse("undo", args=[case.pk]) in html, "the answer before can be taken back"
+
+
+def test_the_next_case_costs_few_queries(cast: Cast, signed: Signed) -> None:
+    make_policy(cast.clinic)
+    for _ in range(3):
+        make_case(cast.clinic, SPLIT)
+    client = signed("clinician")
+    client.post(reverse("claim-next"))
+    lease = queue.held_lease(site=cast.clinic, user=cast.clinician)
+    assert lease
+    answer = {
+        "label": "Cut",
+        "token": str(lease.token),
+        "version": lease.case.version,
+        "next": "1",
+    }
+    with CaptureQueriesContext(connection) as captured:
+        client.post(reverse("review", args=[lease.case_id]), answer)
+    assert len(captured) <= 44
+
+
+def test_the_help_knows_who_asks(cast: Cast, signed: Signed) -> None:
+    assert "choose a label" in signed("clinician").get(reverse("cases")).content.decode()
+    assert "choose a label" not in signed("caregiver").get(reverse("cases")).content.decode()
+    german = {"HTTP_ACCEPT_LANGUAGE": "de"}
+    html = signed("clinician").get(reverse("cases"), **german).content.decode()
+    assert "choose a label" not in html
+
+
+@pytest.mark.parametrize(
+    ("name", "site"), [("administrator", "clinic"), ("caregiver", "household")]
+)
+def test_a_site_goes_by_its_own_clock(cast: Cast, signed: Signed, name: str, site: str) -> None:
+    client, place = signed(name), getattr(cast, site)
+    client.post(reverse("time-zone"), {"zone": "Asia/Kathmandu"})
+    place.refresh_from_db()
+    assert place.time_zone == "Asia/Kathmandu"
+    assert AuditEvent.objects.filter(site=place, verb="set the time zone").count() == 1
+    for wrong in ("", "Mars/Olympus", "../etc/passwd", "x" * 300):
+        client.post(reverse("time-zone"), {"zone": wrong})
+    place.refresh_from_db()
+    assert place.time_zone == "Asia/Kathmandu"
 
 
 def test_an_empty_queue_is_told_apart_from_one_that_is_all_taken(

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from inference.media import Limits
 from inference.uq.audit import AcceptedError
+from triage.choices import CaseStatus, ExportForm
 from triage.models import Case, Policy
 from triage.reasons import in_words
 from triage.selectors.what_if import SCORES, WhatIf
@@ -54,6 +55,21 @@ class CaseOut(serializers.ModelSerializer[Case]):
     class Meta:
         model = Case
         fields = ("id", "domain", "subject", "status", "version", "created_at", "resolved_at")
+
+
+class ExportIn(serializers.Serializer[Any]):
+    """`form`: a table, a line of JSON a case, or tasks for Label Studio; `status` narrows it."""
+
+    form = serializers.ChoiceField(choices=ExportForm.choices, default=ExportForm.CSV)
+    status = serializers.ChoiceField(choices=CaseStatus.choices, required=False, default="")
+
+
+class HoldOut(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    case = serializers.UUIDField()
+    holder = serializers.CharField()
+    taken_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
 
 
 class HypothesisOut(serializers.Serializer[Any]):

@@ -4,7 +4,9 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, status
 from rest_framework.parsers import JSONParser, MultiPartParser
@@ -16,10 +18,12 @@ from triage.api import serializers
 from triage.api.authentication import Device
 from triage.api.permissions import MayAct, person_for, place_for, site_for
 from triage.choices import CaseStatus
-from triage.models import Case, Policy
+from triage.models import Case, Lease, Policy
 from triage.selectors.cases import case_page
+from triage.selectors.holds import holds
 from triage.selectors.what_if import what_if
 from triage.services import intake, policies, queue, reviews
+from triage.views.exporting import TYPES, export_file
 
 
 class Observations(APIView):
@@ -89,6 +93,46 @@ class CaseView(APIView):
             case=case_for(request, pk), user=person_for(request), roles=place_for(request).roles
         )
         return Response(serializers.CaseDetail(page).data)
+
+
+class Export(APIView):
+    """All cases of the site, as one may know them, as a file."""
+
+    acts: ClassVar = {"GET": "export"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(
+        parameters=[serializers.ExportIn],
+        responses={(200, kind): OpenApiTypes.STR for kind, _ending in TYPES.values()},
+    )
+    def get(self, request: Request) -> StreamingHttpResponse:
+        asked = serializers.ExportIn(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        return export_file(site=site_for(request), user=person_for(request), **asked.validated_data)
+
+
+class Holds(APIView):
+    """Who holds which case now."""
+
+    acts: ClassVar = {"GET": "see_policies"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(responses=serializers.HoldOut(many=True))
+    def get(self, request: Request) -> Response:
+        return Response(serializers.HoldOut(holds(site_for(request)), many=True).data)
+
+
+class EndHold(APIView):
+    """Take a case from whoever holds it; it waits again."""
+
+    acts: ClassVar = {"POST": "end_holds"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(request=None, responses={204: None})
+    def post(self, request: Request, pk: int) -> Response:
+        running = Lease.objects.filter(case__site=site_for(request)).select_related("case__site")
+        queue.end_hold(lease=get_object_or_404(running, pk=pk), actor=person_for(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class ClaimNext(APIView):

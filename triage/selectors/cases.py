@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext as _
@@ -30,7 +29,7 @@ from triage.selectors.explain import (
 from triage.selectors.household import Question, question_of
 from triage.selectors.neighbours import neighbours_of
 from triage.selectors.phrases import Part, marked
-from triage.selectors.readings import DECISIVE, may_read, reviewer_ids, standing
+from triage.selectors.readings import DECISIVE, may_read, reviewers, standing
 from triage.selectors.retakes import Retake, retake_of
 from triage.selectors.rows import is_blind, latest_decision, why_not_undo
 from triage.selectors.words import titles_of
@@ -202,7 +201,8 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
     at_home = not detailed and case.site.kind == SiteKind.HOUSEHOLD
     disputed = len({one.label for one in answers}) > 1
     read = case.status in WAITING and not may_read(case, user)
-    frames = list(case.observation.media.frames.all())
+    media = case.observation.media
+    frames = list(media.frames.all()) if media.clip else []
     words = _Words(titles, [frame.at_s for frame in frames])
     return CasePage(
         case=case,
@@ -229,10 +229,10 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         can_claim=case.status in CLAIMABLE and allows(roles, "review") and not read,
         can_review=mine is not None,
         can_undo=_can_undo(case, user),
-        width=case.observation.media.width,
-        height=case.observation.media.height,
-        clip=bool(case.observation.media.clip),
-        duration=case.observation.media.duration_s,
+        width=media.width,
+        height=media.height,
+        clip=bool(media.clip),
+        duration=media.duration_s,
         frames=frames,
         earlier=_earlier(case),
         alike=neighbours_of(case),
@@ -277,9 +277,9 @@ def _handovers(case: Case) -> list[Reading]:
 
 
 def _colleagues(case: Case, user: AbstractBaseUser, answers: list[Review]) -> list[tuple[int, str]]:
-    ids = reviewer_ids(case.site) - {one.reviewer_id for one in answers} - {user.pk}
-    people = get_user_model().objects.filter(pk__in=ids).order_by("username")
-    return [(person.pk, person.get_username()) for person in people]
+    known = {user.pk, *(one.reviewer_id for one in answers)}
+    people = reviewers(case.site).order_by("user__username").values_list("user", "user__username")
+    return [(pk, name) for pk, name in people if pk not in known]
 
 
 def _open_lease(case: Case) -> Lease | None:

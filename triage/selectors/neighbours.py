@@ -36,6 +36,8 @@ def audit_errors(site: Site) -> list[AuditError]:
 
 def neighbours_of(case: Case) -> list[Case]:
     """Of a case whose audit found an error, those that resemble it; of any other none."""
+    if case.status != CaseStatus.RESOLVED:
+        return []
     found = _with_neighbours(case.site, list(_audit_errors().filter(case=case)[:1]))
     return found[0].neighbours if found else []
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import OuterRef, Subquery, Value
+from django.db.models import OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from triage.choices import CaseStatus, ReviewAction, Role, SiteKind
@@ -49,11 +49,14 @@ def has_answered(case: Case, user: AbstractBaseUser) -> bool:
     return any(row.reviewer_id == user.pk for row in answers)
 
 
-def reviewer_ids(site: Site) -> set[int]:
+def reviewers(site: Site) -> QuerySet[Membership]:
     """Who may read cases at the site."""
     role = Role.CAREGIVER if site.kind == SiteKind.HOUSEHOLD else Role.CLINICIAN
-    people = Membership.objects.filter(site=site, role=role, user__is_active=True)
-    return set(people.values_list("user_id", flat=True))
+    return Membership.objects.filter(site=site, role=role, user__is_active=True)
+
+
+def reviewer_ids(site: Site) -> set[int]:
+    return set(reviewers(site).values_list("user_id", flat=True))
 
 
 def has_colleague(case: Case, readers: Iterable[int]) -> bool:

@@ -43,7 +43,8 @@ def _first_offered(site: Site, user: AbstractBaseUser) -> Case | None:
     said = said.order_by("waiting_due_at", "created_at")
     offered = said.exclude(mine__in=(ReviewAction.ANSWER, ReviewAction.PASS))
     fresh = Q(wanted=None) & ~Q(mine=ReviewAction.SKIP)
-    for turn in (Q(wanted=user.pk), fresh, Q()):
+    passed_on = waiting.filter(wanted=user.pk).exists()  # cheaper asked alone: it is seldom so
+    for turn in (*([Q(wanted=user.pk)] if passed_on else []), fresh, Q()):
         if case := offered.filter(turn).first():
             return cast(Case, case)
     if len(reviewer_ids(site)) <= READERS:
@@ -156,6 +157,18 @@ def _leave(lease: Lease, case: Case, action: ReviewAction, **said: object) -> No
     if not end_lease(lease):
         raise lease_over()
     Review.objects.create(case=case, reviewer_id=lease.holder_id, action=action, **said)
+
+
+def end_hold(*, lease: Lease, actor: AbstractBaseUser) -> None:
+    """Somebody who answers for the site takes a case from whoever holds it; it waits again.
+
+    Raises:
+        Conflict: the hold is over already.
+    """
+    with transaction.atomic():
+        if not release(lease=lease):
+            raise Conflict(_("This hold is over already."), "lease_over")
+        record("ended a hold", site=lease.case.site, actor=actor, case=lease.case)
 
 
 def end_expired_leases(*, site: Site | None = None) -> int:

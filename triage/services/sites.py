@@ -1,5 +1,7 @@
 """Opening a site: what it starts with, before any expert has said a word; and how it is read."""
 
+from zoneinfo import available_timezones
+
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.utils.translation import gettext as _
@@ -68,6 +70,21 @@ def set_readings(
     site.blind_share, site.double_share = blind_share, double_share
     site.save(update_fields=["blind_share", "double_share"])
     record("set readings", site=site, actor=actor, blind=blind_share, double=double_share)
+
+
+def set_time_zone(*, site: Site, actor: AbstractBaseUser, zone: str) -> None:
+    """Whose clock the site goes by: quiet hours, and days that begin and end.
+
+    Raises:
+        Refused: there is no such zone in the IANA time zone database.
+    """
+    if zone not in available_timezones():
+        raise Refused(
+            _("There is no time zone of that name. Try one such as Europe/Berlin."), "zone"
+        )
+    site.time_zone = zone
+    site.save(update_fields=["time_zone"])
+    record("set the time zone", site=site, actor=actor, zone=zone)
 
 
 def _first_policy(site: Site, parameters: dict[str, object]) -> Policy:

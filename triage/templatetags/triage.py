@@ -6,6 +6,7 @@ It is a builtin library of the template engine: no template loads it.
 import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Protocol
 
 from django.contrib.messages.storage.base import Message
@@ -74,6 +75,7 @@ class MemberLike(Protocol):
 
 
 @register.simple_tag
+@cache
 def icon(name: str) -> SafeString:
     """A drawing from static/icons.svg; it is hidden from readers, so a word must stand by it."""
     return format_html(

@@ -67,8 +67,11 @@ def site_of(request: HttpRequest) -> Site:
 
 def case_at(request: HttpRequest, pk: UUID) -> Case:
     """A case of the person's own site; another site's is not found rather than forbidden."""
-    cases = Case.objects.select_related("site", "subject", "observation__media")
-    return get_object_or_404(cases, pk=pk, site=site_of(request))
+    site = site_of(request)
+    cases = Case.objects.select_related("subject", "observation__media")
+    case = get_object_or_404(cases, pk=pk, site=site)
+    case.site = site
+    return case
 
 
 def back(request: HttpRequest, to: str = "") -> HttpResponse:

@@ -11,13 +11,14 @@ from django.views.decorators.http import require_GET, require_POST
 from triage.choices import PolicyMode
 from triage.errors import Refused
 from triage.forms import ProposeForm, ReadingsForm, ThresholdForm, WhatIfForm
-from triage.models import DeviceToken, Policy
+from triage.models import DeviceToken, Lease, Policy
 from triage.selectors.ensemble import ensemble_page
+from triage.selectors.holds import holds
 from triage.selectors.learning import Source
 from triage.selectors.policies import policies_page, policy_page
 from triage.selectors.what_if import what_if
-from triage.services import calibration, learning, policies, sites
-from triage.views.access import is_fragment, member_page, person, site_of
+from triage.services import calibration, learning, policies, queue, sites
+from triage.views.access import back, is_fragment, member_page, person, site_of
 
 
 @require_GET
@@ -25,7 +26,8 @@ from triage.views.access import is_fragment, member_page, person, site_of
 def policies_view(request: HttpRequest) -> HttpResponse:
     page = policies_page(site=site_of(request), user=person(request))
     template = "_policies.html" if is_fragment(request) else "policies.html"
-    return render(request, template, {"page": page, "form": ProposeForm()})
+    context = {"page": page, "form": ProposeForm(), "holds": holds(site_of(request))}
+    return render(request, template, context)
 
 
 @require_GET
@@ -35,6 +37,32 @@ def what_if_view(request: HttpRequest) -> HttpResponse:
     page = what_if(site=site_of(request), **form.question())
     template = "_outlook.html" if is_fragment(request) else "what_if.html"
     return render(request, template, {"page": page, "form": form})
+
+
+@require_GET
+@member_page("see_policies")
+def holds_view(request: HttpRequest) -> HttpResponse:
+    return render(request, "_holds.html", {"holds": holds(site_of(request))})
+
+
+@require_POST
+@member_page("end_holds")
+def end_hold_view(request: HttpRequest, pk: int) -> HttpResponse:
+    running = Lease.objects.filter(case__site=site_of(request)).select_related("case__site")
+    lease = get_object_or_404(running, pk=pk)
+    queue.end_hold(lease=lease, actor=person(request))
+    done = _("The hold is ended: case {0} waits again.").format(lease.case.number)
+    messages.success(request, done)
+    return redirect("policies")
+
+
+@require_POST
+@member_page("set_time_zone")
+def time_zone_view(request: HttpRequest) -> HttpResponse:
+    zone = request.POST.get("zone", "").strip()
+    sites.set_time_zone(site=site_of(request), actor=person(request), zone=zone)
+    messages.success(request, _("Stored: times here are those of {0}.").format(zone))
+    return back(request)
 
 
 @require_POST

@@ -5,11 +5,12 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from inference.pipeline.domains import load_domain
-from triage.choices import RetakeReason, SiteKind, SkipReason
+from triage.choices import ExportForm, RetakeReason, SiteKind, SkipReason
 from triage.errors import Conflict, Refused
 from triage.forms import RetakeForm, ReviewForm
 from triage.models import Lease
@@ -33,7 +34,7 @@ def queue_view(request: HttpRequest) -> HttpResponse:
 def claim_next_view(request: HttpRequest) -> HttpResponse:
     lease = queue.claim_next(site=site_of(request), user=person(request))
     if lease:
-        return redirect("case", pk=lease.case_id)
+        return _case_itself(request, lease.case_id)
     page = queue_page(site=site_of(request), user=person(request))
     taken = _("All waiting cases are held by others or were passed on by you.")
     messages.info(request, taken if page.waiting or page.held else _("Nothing waits. Well done."))
@@ -51,7 +52,8 @@ def cases_view(request: HttpRequest) -> HttpResponse:
         detailed=allows(place(request).roles, "see_traces"),
         **wanted,
     )
-    return render(request, "_cases.html" if is_fragment(request) else "cases.html", {"page": page})
+    template = "_cases.html" if is_fragment(request) else "cases.html"
+    return render(request, template, {"page": page, "export_forms": ExportForm.choices})
 
 
 @require_GET
@@ -166,6 +168,18 @@ def undo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     else:
         messages.info(request, _("Your answer was taken back; you hold the case again."))
     return redirect("case", pk=pk)
+
+
+def _case_itself(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The page of a case as the answer to a form; its script puts the address right (app.js).
+
+    A redirect would have the browser ask once more, and the server find out once more who asks.
+    """
+    address = reverse("case", args=[pk])
+    context = _case_context(request, pk) | {"address": address}
+    response = render(request, "case.html", context)
+    response.headers["Content-Location"] = address
+    return response
 
 
 def _case_context(

@@ -1,0 +1,35 @@
+"""Who holds which case at a site, for whoever answers for it; nothing of what is in the case."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from triage.models import Lease, Site
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A running lease; `id` is the lease's."""
+
+    id: int
+    case: UUID
+    number: str
+    holder: str
+    taken_at: datetime
+    expires_at: datetime
+
+
+def holds(site: Site) -> list[Hold]:
+    """The site's running leases, the oldest first."""
+    running = Lease.objects.running().filter(case__site=site).select_related("case", "holder")
+    return [
+        Hold(
+            id=lease.pk,
+            case=lease.case_id,
+            number=lease.case.number,
+            holder=lease.holder.get_username(),
+            taken_at=lease.taken_at,
+            expires_at=lease.expires_at,
+        )
+        for lease in running.order_by("taken_at", "pk")
+    ]
