@@ -28,6 +28,7 @@ from triage.selectors.explain import (
     stage_title,
 )
 from triage.selectors.household import Question, question_of
+from triage.selectors.looks import SEEN
 from triage.selectors.neighbours import neighbours_of
 from triage.selectors.phrases import Part, marked
 from triage.selectors.readings import DECISIVE, may_read, reviewer_ids, standing
@@ -36,8 +37,6 @@ from triage.selectors.rows import is_blind, latest_decision, why_not_undo
 from triage.selectors.words import titles_of
 
 KEYS = 9
-SEEN = ("photo seen", "clip seen")
-"""Looks are written down, but a history of them would bury the rest."""
 TEXT_FIELD = {
     Stage.COMPREHENSION: "description",
     Stage.ANALYSIS: "reasoning",
