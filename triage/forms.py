@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from inference.pipeline.domains import Domain
 from triage.choices import PolicyMode, RetakeReason
+from triage.selectors.audit_log import Filters
 from triage.selectors.what_if import SCORES
 from triage.services.reviews import MAX_COMMENT
 
@@ -95,3 +96,29 @@ class ProposeForm(forms.Form):
         label=_("Percent"), min_value=0.5, max_value=99, initial=10, help_text=_("0.5 to 99")
     )
     method = forms.ChoiceField(label=_("On the score"), choices=list(SCORES.items()))
+
+
+class AuditForm(forms.Form):
+    """What of the history is wanted; a field that cannot be read is as if it were left out."""
+
+    person = forms.CharField(required=False, max_length=150)
+    verb = forms.CharField(required=False, max_length=40)
+    case = forms.CharField(required=False, max_length=8)
+    since = forms.DateField(required=False)
+    until = forms.DateField(required=False)
+    seen = forms.BooleanField(required=False)
+    form = forms.ChoiceField(choices=[("jsonl", "jsonl"), ("csv", "csv")], required=False)
+    after = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+
+    def filters(self) -> Filters:
+        self.is_valid()
+        said = {name: self.cleaned_data.get(name) for name in Filters.__dataclass_fields__}
+        return Filters(**{name: value for name, value in said.items() if value})
+
+    def after_event(self) -> int | None:
+        self.is_valid()
+        return self.cleaned_data.get("after")
+
+    def as_csv(self) -> bool:
+        self.is_valid()
+        return self.cleaned_data.get("form") == "csv"

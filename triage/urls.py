@@ -2,7 +2,16 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.i18n import set_language
 
-from triage.views import entering, governing, household, installing, media, reviewing, uploading
+from triage.views import (
+    auditing,
+    entering,
+    governing,
+    household,
+    installing,
+    media,
+    reviewing,
+    uploading,
+)
 
 urlpatterns = [
     path("", entering.start_view, name="start"),
@@ -58,5 +67,9 @@ urlpatterns = [
     path("policies/<int:pk>/publish/", governing.publish_view, name="publish"),
     path("policies/<int:pk>/drop/", governing.drop_view, name="drop"),
     path("policies/<int:pk>/roll-back/", governing.roll_back_view, name="roll-back"),
+    path("audit/", auditing.audit_view, name="audit"),
+    path("audit/verify/", auditing.audit_verify_view, name="audit-verify"),
+    path("audit/export/", auditing.audit_export_view, name="audit-export"),
+    path("audit/cases/<uuid:pk>/", auditing.audit_case_view, name="audit-case"),
     path("ensemble/", governing.ensemble_view, name="ensemble"),
 ]

@@ -14,8 +14,9 @@ from triage.models import Case, Policy
 pytestmark = pytest.mark.django_db
 
 CLINICIAN, CAREGIVER, ADMINISTRATOR = "clinician", "caregiver", "administrator"
+AUDITOR = "auditor"
 REVIEWERS = {CLINICIAN, CAREGIVER}
-EVERYBODY = {CLINICIAN, CAREGIVER, ADMINISTRATOR}
+EVERYBODY = {CLINICIAN, CAREGIVER, ADMINISTRATOR, AUDITOR}
 # route -> (method, who may)
 ROUTES: dict[str, tuple[str, set[str]]] = {
     "start": ("get", EVERYBODY),
@@ -50,12 +51,12 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "review": ("post", REVIEWERS),
     "undo": ("post", REVIEWERS),
     "upload": ("get", REVIEWERS),
-    "policies": ("get", {CLINICIAN, ADMINISTRATOR}),
-    "policy": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "policies": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    "policy": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "publish": ("post", {ADMINISTRATOR}),
     "drop": ("post", {ADMINISTRATOR}),
     "roll-back": ("post", {ADMINISTRATOR}),
-    "what-if": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "what-if": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "propose-at": ("post", {ADMINISTRATOR}),
     "refit": ("post", {ADMINISTRATOR}),
     "propose": ("post", {ADMINISTRATOR}),
@@ -63,7 +64,15 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "defer-all": ("post", {ADMINISTRATOR}),
     "end-learning": ("post", {ADMINISTRATOR}),
     "start-learning": ("post", {ADMINISTRATOR}),
-    "ensemble": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "ensemble": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    "audit": ("get", {AUDITOR, ADMINISTRATOR}),
+    "audit-verify": ("post", {AUDITOR, ADMINISTRATOR}),
+    "audit-export": ("get", {AUDITOR, ADMINISTRATOR}),
+    "audit-case": ("get", {AUDITOR}),
+    "api-audit": ("get", {AUDITOR, ADMINISTRATOR}),
+    "api-audit-verify": ("post", {AUDITOR, ADMINISTRATOR}),
+    "api-audit-export": ("get", {AUDITOR, ADMINISTRATOR}),
+    "api-audit-case": ("get", {AUDITOR}),
     "api-observations": ("post", REVIEWERS),
     "api-receipt": ("get", REVIEWERS),
     "api-cases": ("get", REVIEWERS),
@@ -71,8 +80,8 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-case": ("get", REVIEWERS),
     "api-reviews": ("post", REVIEWERS),
     "api-undo": ("post", REVIEWERS),
-    "api-policies": ("get", {CLINICIAN, ADMINISTRATOR}),
-    "api-what-if": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-policies": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    "api-what-if": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "api-publish": ("post", {ADMINISTRATOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}
@@ -100,6 +109,8 @@ ABOUT_A_CASE = {
     "api-case",
     "api-reviews",
     "api-undo",
+    "audit-case",
+    "api-audit-case",
 }
 ABOUT_A_FRAME = {"frame", "frame-thumbnail"}
 ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-publish"}

@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
+from triage.models import Case
 from triage.services.history import record, record_first
 from triage.views.access import case_at, member_page, person
 
@@ -25,7 +26,8 @@ def photo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_GET
 @member_page("see_cases")
 def thumbnail_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return _jpeg(case_at(request, pk).observation.media.thumbnail)
+    case = case_at(request, pk)
+    return _small(request, case, case.observation.media.thumbnail)
 
 
 @require_GET
@@ -53,15 +55,22 @@ def clip_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 def frame_view(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
     case = case_at(request, pk)
     frame = get_object_or_404(case.observation.media.frames, position=position)
-    record("photo seen", site=case.site, actor=person(request), case=case)
+    record("photo seen", site=case.site, actor=person(request), case=case, frame=position)
     return _jpeg(frame.shown)
 
 
 @require_GET
 @member_page("see_cases")
 def frame_thumbnail_view(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
-    frames = case_at(request, pk).observation.media.frames
-    return _jpeg(get_object_or_404(frames, position=position).thumbnail)
+    case = case_at(request, pk)
+    frame = get_object_or_404(case.observation.media.frames, position=position)
+    return _small(request, case, frame.thumbnail)
+
+
+def _small(request: HttpRequest, case: Case, file: FieldFile) -> HttpResponse:
+    """A thumbnail; lists are full of them, so that one was seen is written down once a person."""
+    record_first("thumbnail seen", case=case, actor=person(request))
+    return _jpeg(file)
 
 
 def _jpeg(file: FieldFile) -> HttpResponse:
