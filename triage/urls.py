@@ -8,6 +8,7 @@ from triage.views import (
     governing,
     household,
     installing,
+    keeping,
     media,
     reviewing,
     uploading,
@@ -71,5 +72,10 @@ urlpatterns = [
     path("audit/verify/", auditing.audit_verify_view, name="audit-verify"),
     path("audit/export/", auditing.audit_export_view, name="audit-export"),
     path("audit/cases/<uuid:pk>/", auditing.audit_case_view, name="audit-case"),
+    path("retention/", keeping.retention_view, name="retention"),
+    path("retention/days/", keeping.retention_set_view, name="retention-set"),
+    path("retention/erase/", keeping.erase_view, name="erase"),
+    path("retention/hold/", keeping.hold_view, name="hold"),
+    path("retention/holds/<int:pk>/lift/", keeping.lift_view, name="lift"),
     path("ensemble/", governing.ensemble_view, name="ensemble"),
 ]

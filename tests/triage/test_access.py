@@ -73,6 +73,15 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-audit-verify": ("post", {AUDITOR, ADMINISTRATOR}),
     "api-audit-export": ("get", {AUDITOR, ADMINISTRATOR}),
     "api-audit-case": ("get", {AUDITOR}),
+    "retention": ("get", {ADMINISTRATOR}),
+    "retention-set": ("post", {ADMINISTRATOR}),
+    "erase": ("post", {ADMINISTRATOR}),
+    "hold": ("post", {ADMINISTRATOR}),
+    "lift": ("post", {ADMINISTRATOR}),
+    "api-retention": ("get", {ADMINISTRATOR}),
+    "api-erase": ("post", {ADMINISTRATOR}),
+    "api-holds": ("post", {ADMINISTRATOR}),
+    "api-lift": ("post", {ADMINISTRATOR}),
     "api-observations": ("post", REVIEWERS),
     "api-receipt": ("get", REVIEWERS),
     "api-cases": ("get", REVIEWERS),
@@ -116,6 +125,9 @@ ABOUT_A_FRAME = {"frame", "frame-thumbnail"}
 ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-publish"}
 
 
+ABOUT_A_NUMBER = {"lift", "api-lift"}  # of something that is not made here: not found
+
+
 def named_routes(resolver: URLResolver | None = None) -> Iterator[str]:
     for entry in (resolver or get_resolver()).url_patterns:
         if isinstance(entry, URLResolver):
@@ -137,6 +149,8 @@ def url_of(route: str, case: Case, policy: Policy) -> str:
         return reverse(route, args=[case.pk, 0])
     if route in ABOUT_A_CASE:
         return reverse(route, args=[case.pk])
+    if route in ABOUT_A_NUMBER:
+        return reverse(route, args=[1])
     return reverse(route, args=[policy.pk] if route in ABOUT_A_POLICY else [])
 
 

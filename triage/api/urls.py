@@ -1,6 +1,6 @@
 from django.urls import path
 
-from triage.api import auditing, views
+from triage.api import auditing, keeping, views
 
 urlpatterns = [
     path("observations", views.Observations.as_view(), name="api-observations"),
@@ -14,6 +14,10 @@ urlpatterns = [
     path("audit/verify", auditing.AuditVerify.as_view(), name="api-audit-verify"),
     path("audit/export", auditing.AuditExport.as_view(), name="api-audit-export"),
     path("audit/cases/<uuid:pk>", auditing.AuditCase.as_view(), name="api-audit-case"),
+    path("retention", keeping.Retention.as_view(), name="api-retention"),
+    path("retention/erase", keeping.Erase.as_view(), name="api-erase"),
+    path("retention/holds", keeping.Holds.as_view(), name="api-holds"),
+    path("retention/holds/<int:pk>/lift", keeping.Lift.as_view(), name="api-lift"),
     path("policies/what-if", views.WhatIf.as_view(), name="api-what-if"),
     path("policies", views.Policies.as_view(), name="api-policies"),
     path("policies/<int:pk>/publish", views.Publish.as_view(), name="api-publish"),

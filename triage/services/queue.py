@@ -75,6 +75,8 @@ def claim(*, case: Case, user: AbstractBaseUser) -> Lease:
                 _("This case cannot be reviewed: it is {0}.").format(locked.get_status_display()),
                 "not_waiting",
             )
+        if locked.erased_at:
+            raise Conflict(_("Its picture has been erased: it cannot be judged again."), "erased")
         if locked.status in WAITING and not may_read(locked, user):
             raise Conflict(_("You have read this case. Now a colleague reads it."), "read")
         _refuse_second(held)

@@ -18,7 +18,7 @@ RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 @require_GET
 @member_page("see_cases")
 def photo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    case = case_at(request, pk)
+    case = _case(request, pk)
     record("photo seen", site=case.site, actor=person(request), case=case)
     return _jpeg(case.observation.media.shown)
 
@@ -26,7 +26,7 @@ def photo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_GET
 @member_page("see_cases")
 def thumbnail_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    case = case_at(request, pk)
+    case = _case(request, pk)
     return _small(request, case, case.observation.media.thumbnail)
 
 
@@ -37,7 +37,7 @@ def clip_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 
     So does any other piece to somebody who has not had the first.
     """
-    case = case_at(request, pk)
+    case = _case(request, pk)
     clip = case.observation.media.clip
     if not clip:
         raise Http404
@@ -53,7 +53,7 @@ def clip_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_GET
 @member_page("see_cases")
 def frame_view(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
-    case = case_at(request, pk)
+    case = _case(request, pk)
     frame = get_object_or_404(case.observation.media.frames, position=position)
     record("photo seen", site=case.site, actor=person(request), case=case, frame=position)
     return _jpeg(frame.shown)
@@ -62,9 +62,17 @@ def frame_view(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
 @require_GET
 @member_page("see_cases")
 def frame_thumbnail_view(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
-    case = case_at(request, pk)
+    case = _case(request, pk)
     frame = get_object_or_404(case.observation.media.frames, position=position)
     return _small(request, case, frame.thumbnail)
+
+
+def _case(request: HttpRequest, pk: UUID) -> Case:
+    """The case, as long as it has a picture: of an erased one nothing is served, file or not."""
+    case = case_at(request, pk)
+    if case.erased_at:
+        raise Http404
+    return case
 
 
 def _small(request: HttpRequest, case: Case, file: FieldFile) -> HttpResponse:
