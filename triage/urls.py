@@ -4,6 +4,7 @@ from django.views.i18n import set_language
 
 from triage.views import (
     auditing,
+    cameras,
     entering,
     governing,
     household,
@@ -72,6 +73,10 @@ urlpatterns = [
     path("audit/verify/", auditing.audit_verify_view, name="audit-verify"),
     path("audit/export/", auditing.audit_export_view, name="audit-export"),
     path("audit/cases/<uuid:pk>/", auditing.audit_case_view, name="audit-case"),
+    path("cameras/", cameras.cameras_view, name="cameras"),
+    path("cameras/new/", cameras.issue_view, name="camera-issue"),
+    path("cameras/<int:pk>/renew/", cameras.renew_view, name="camera-renew"),
+    path("cameras/<int:pk>/revoke/", cameras.revoke_view, name="camera-revoke"),
     path("retention/", keeping.retention_view, name="retention"),
     path("retention/days/", keeping.retention_set_view, name="retention-set"),
     path("retention/erase/", keeping.erase_view, name="erase"),

@@ -73,6 +73,13 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-audit-verify": ("post", {AUDITOR, ADMINISTRATOR}),
     "api-audit-export": ("get", {AUDITOR, ADMINISTRATOR}),
     "api-audit-case": ("get", {AUDITOR}),
+    "cameras": ("get", {ADMINISTRATOR}),
+    "camera-issue": ("post", {ADMINISTRATOR}),
+    "camera-renew": ("post", {ADMINISTRATOR}),
+    "camera-revoke": ("post", {ADMINISTRATOR}),
+    "api-cameras": ("get", {ADMINISTRATOR}),
+    "api-camera-renew": ("post", {ADMINISTRATOR}),
+    "api-camera-revoke": ("post", {ADMINISTRATOR}),
     "retention": ("get", {ADMINISTRATOR}),
     "retention-set": ("post", {ADMINISTRATOR}),
     "erase": ("post", {ADMINISTRATOR}),
@@ -125,7 +132,14 @@ ABOUT_A_FRAME = {"frame", "frame-thumbnail"}
 ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-publish"}
 
 
-ABOUT_A_NUMBER = {"lift", "api-lift"}  # of something that is not made here: not found
+ABOUT_A_NUMBER = {
+    "lift",
+    "api-lift",
+    "camera-renew",
+    "camera-revoke",
+    "api-camera-renew",
+    "api-camera-revoke",
+}  # of something that is not made here: not found
 
 
 def named_routes(resolver: URLResolver | None = None) -> Iterator[str]:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from triage.api import auditing, keeping, views
+from triage.api import auditing, cameras, keeping, views
 
 urlpatterns = [
     path("observations", views.Observations.as_view(), name="api-observations"),
@@ -14,6 +14,9 @@ urlpatterns = [
     path("audit/verify", auditing.AuditVerify.as_view(), name="api-audit-verify"),
     path("audit/export", auditing.AuditExport.as_view(), name="api-audit-export"),
     path("audit/cases/<uuid:pk>", auditing.AuditCase.as_view(), name="api-audit-case"),
+    path("cameras", cameras.Cameras.as_view(), name="api-cameras"),
+    path("cameras/<int:pk>/renew", cameras.RenewCamera.as_view(), name="api-camera-renew"),
+    path("cameras/<int:pk>/revoke", cameras.RevokeCamera.as_view(), name="api-camera-revoke"),
     path("retention", keeping.Retention.as_view(), name="api-retention"),
     path("retention/erase", keeping.Erase.as_view(), name="api-erase"),
     path("retention/holds", keeping.Holds.as_view(), name="api-holds"),

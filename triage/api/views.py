@@ -1,11 +1,13 @@
 """The API: the same services and selectors as the pages."""
 
+from datetime import datetime
+from hashlib import sha256
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, status
 from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
@@ -19,7 +21,7 @@ from triage.choices import CaseStatus
 from triage.models import Case, Policy
 from triage.selectors.cases import case_page
 from triage.selectors.what_if import what_if
-from triage.services import intake, policies, queue, reviews
+from triage.services import idempotency, intake, policies, queue, reviews, tokens
 
 
 class Observations(APIView):
@@ -31,23 +33,51 @@ class Observations(APIView):
 
     @extend_schema(
         request={"multipart/form-data": serializers.ObservationIn},
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                location=OpenApiParameter.HEADER,
+                description="Repeated with the same body: one effect, the same answer. Kept a day.",
+            )
+        ],
         responses={200: serializers.Receipt, 201: serializers.Receipt},
     )
     def post(self, request: Request) -> Response:
+        device = request.user if isinstance(request.user, Device) else None
+        if device:
+            tokens.check_backlog(device.token.site)
         form = serializers.ObservationIn(data=request.data)
         form.is_valid(raise_exception=True)
-        wanted = form.validated_data
+        sent = form.validated_data | {"file": form.validated_data["file"].read()}
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            answer = self._take_in(request, sent)
+        else:
+            answer = idempotency.once(
+                sender=f"camera {device.token.pk}" if device else f"person {request.user.pk}",
+                key=key,
+                digest=_digest(sent),
+                act=lambda since: self._take_in(request, sent, since),
+            )
+        return Response(answer.body, status=answer.status)
+
+    def _take_in(
+        self, request: Request, sent: dict[str, Any], since: datetime | None = None
+    ) -> idempotency.Answer:
+        """201 for a case that is new, or that has been since this request first came."""
+        device = request.user if isinstance(request.user, Device) else None
         opened = intake.open_case(
             site=site_for(request),
-            data=wanted["file"].read(),
-            actor=None if isinstance(request.user, Device) else person_for(request),
-            subject=wanted["subject"],
-            captured_at=wanted["captured_at"],
+            data=sent["file"],
+            actor=None if device else person_for(request),
+            subject=sent["subject"],
+            captured_at=sent["captured_at"],
             source="api",
-            camera=request.user.token if isinstance(request.user, Device) else None,
+            camera=device.token if device else None,
         )
-        created = status.HTTP_201_CREATED if opened.created else status.HTTP_200_OK
-        return Response(serializers.Receipt(opened.case).data, status=created)
+        new = opened.created or bool(since and opened.case.created_at >= since)
+        code = status.HTTP_201_CREATED if new else status.HTTP_200_OK
+        return idempotency.Answer(code, dict(serializers.Receipt(opened.case).data))
 
 
 class ObservationReceipt(APIView):
@@ -171,6 +201,11 @@ class Publish(APIView):
         policy = get_object_or_404(Policy, pk=pk, site=site_for(request))
         fresh = policies.publish_policy(policy=policy, actor=person_for(request))
         return Response(serializers.PolicyOut(fresh).data)
+
+
+def _digest(sent: dict[str, Any]) -> str:
+    told = f"{sent['subject']}\x00{sent['captured_at']}\x00".encode()
+    return sha256(told + sent["file"]).hexdigest()
 
 
 def case_for(request: Request, pk: UUID) -> Any:
