@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from triage.chain import name_of
 from triage.models import AuditEvent, Case, Membership, Site
@@ -19,6 +20,9 @@ from triage.selectors.looks import SEEN
 
 SHOWN = 50
 NUMBER = re.compile(r"[0-9a-f]{8}")
+# A verb that stands in a constant, not where it is recorded.
+UNSPOKEN = (gettext_lazy("guarantee refused"),)
+HASH = re.compile(r"[0-9a-f]{64}")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -177,7 +181,8 @@ def _said(details: dict[str, object]) -> str:
 
 
 def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return f"{text[:8]}…" if HASH.fullmatch(text) else text
 
 
 def _morning(day: date, zone: ZoneInfo) -> datetime:

@@ -101,7 +101,7 @@ def _classes(site: Site) -> list[ClassRow]:
     titles = {
         "accepted": _("Accepted by the ensemble"),
         "resolved": _("Answered by a person"),
-        "unresolved": _("Not judged: a new photo was asked for"),
+        "unresolved": _("Not judged, asked for anew"),
     }
     kept = Case.objects.filter(site=site, erased_at=None)
     return [
