@@ -41,6 +41,8 @@ def secret_key() -> str:
 
 SECRET_KEY = secret_key()
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+# The first signs the ends of the history's chains; signatures of the others are believed as well.
+ALARM_AUDIT_KEYS = env.words("ALARM_AUDIT_KEY") or [SECRET_KEY]
 
 # The product ------------------------------------------------------------------------------------
 
@@ -83,6 +85,11 @@ ALARM_UPLOAD_FILES = env.integer("ALARM_UPLOAD_FILES", 20, low=1, high=200)
 ALARM_WEB_PROCESSES = env.integer(
     "ALARM_WEB_PROCESSES", min(os.cpu_count() or 1, 4), low=1, high=64
 )
+# Days after which a device's token ends by itself, calls a minute that one token may make, and
+# cases that the ensemble may be behind with before devices are told to wait.
+ALARM_TOKEN_DAYS = env.integer("ALARM_TOKEN_DAYS", 365, low=1, high=3650)
+ALARM_TOKEN_CALLS = env.integer("ALARM_TOKEN_CALLS", 120, low=1, high=100000)
+ALARM_BACKLOG = env.integer("ALARM_BACKLOG", 1000, low=1, high=10000000)
 ALARM_DECODERS = env.integer("ALARM_DECODERS", 4, low=1, high=64)
 
 # Django -----------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LANGUAGES = ("de",)
 ANY_DATE = datetime(2026, 1, 1, tzinfo=UTC)  # the same texts make the same file
 CALLS = {"_", "_lazy", "gettext", "gettext_lazy"}
+RECORDS = {"record", "record_first", "_tell", "_tell_hold"}
 PLURALS = {"ngettext", "ngettext_lazy"}
 TEXT = r"""u?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
 IN_TEMPLATE = re.compile(rf"\b(?:gettext|_)\(({TEXT})\)|\bngettext\(({TEXT}), ?({TEXT})")
@@ -59,7 +60,7 @@ def _of_python(tree: ast.AST) -> Iterator[Message]:
             yield texts[0]
         elif node.func.id in PLURALS:
             yield texts[0], texts[1]
-        elif node.func.id == "record":
+        elif node.func.id in RECORDS:
             yield from _constants(node.args[0])  # the verbs of histories
 
 

@@ -9,6 +9,7 @@ from django.utils import translation
 from pytest_django import DjangoDbBlocker
 
 from tests import services
+from triage import guards
 
 DATABASE_FIXTURES = {"db", "transactional_db"}
 
@@ -59,6 +60,18 @@ def valkey_url() -> Iterator[str]:
     else:
         with services.valkey() as url:
             yield url
+
+
+@pytest.fixture(autouse=True)
+def _tables_can_be_emptied(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What is written without a transaction around it is deleted afterwards, history too."""
+    marker = request.node.get_closest_marker("django_db")
+    committing = bool(marker and marker.kwargs.get("transaction"))
+    if committing:
+        request.getfixturevalue("transactional_db")
+    yield
+    if committing or "transactional_db" in request.fixturenames:
+        guards.take_down()  # the flush that follows puts them up again
 
 
 @pytest.fixture(autouse=True)

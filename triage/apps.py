@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class TriageConfig(AppConfig):
@@ -6,5 +7,11 @@ class TriageConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from triage import receivers  # noqa: F401  (connects the signals)
+        from triage import (
+            guards,
+            receivers,  # noqa: F401  (connects the signals)
+        )
         from triage.api import schema  # noqa: F401  (describes tokens in the OpenAPI schema)
+
+        pre_migrate.connect(guards.before_migration, sender=self)
+        post_migrate.connect(guards.after_migration, sender=self)

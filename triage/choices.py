@@ -8,6 +8,7 @@ class Role(TextChoices):
     CLINICIAN = "clinician", _("clinician")
     CAREGIVER = "caregiver", _("caregiver")
     ADMINISTRATOR = "administrator", _("administrator")
+    AUDITOR = "auditor", _("auditor")
 
 
 class SiteKind(TextChoices):

@@ -44,6 +44,10 @@ def _entries(site: Site, roles: frozenset[str]) -> list[tuple[str, str, int | No
         entries.append(("policies", _("Policies"), None))
     if allows(roles, "see_ensemble"):
         entries.append(("ensemble", _("Ensemble"), None))
+    if allows(roles, "see_history"):
+        entries.append(("audit", _("History"), None))
+    if allows(roles, "erase"):
+        entries.append(("retention", _("Retention"), None))
     return entries
 
 

@@ -3,7 +3,8 @@
 TriageError
 ├── Refused         the request itself cannot be done (bad label, a photo that is none)
 ├── Forbidden       this role may not
-└── Conflict        somebody was faster, or the lease ran out; nothing was changed
+├── Conflict        somebody was faster, or the lease ran out; nothing was changed
+└── TooMany         a device sends faster than it may, or than the ensemble follows
 """
 
 
@@ -33,3 +34,13 @@ class Conflict(TriageError):
     """What it was based on has changed meanwhile."""
 
     status = 409
+
+
+class TooMany(TriageError):
+    """Not now: the same may be sent again in `wait` seconds."""
+
+    status = 429
+
+    def __init__(self, message: str, wait: int, code: str) -> None:
+        super().__init__(message, code)
+        self.wait = wait

@@ -1,13 +1,18 @@
 """What people type, checked before it reaches a service."""
 
-from typing import Any
+from typing import Any, Self
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from inference.pipeline.domains import Domain
 from triage.choices import PolicyMode, RetakeReason
+from triage.errors import Refused
+from triage.models import Case, Site, Subject
+from triage.selectors.audit_log import Filters
 from triage.selectors.what_if import SCORES
+from triage.services.erasing import LONGEST_DAYS, MAX_REASON, find_target
+from triage.services.intake import MAX_PSEUDONYM
 from triage.services.reviews import MAX_COMMENT
 
 
@@ -95,3 +100,65 @@ class ProposeForm(forms.Form):
         label=_("Percent"), min_value=0.5, max_value=99, initial=10, help_text=_("0.5 to 99")
     )
     method = forms.ChoiceField(label=_("On the score"), choices=list(SCORES.items()))
+
+
+class AuditForm(forms.Form):
+    """What of the history is wanted; a field that cannot be read is as if it were left out."""
+
+    person = forms.CharField(required=False, max_length=150)
+    verb = forms.CharField(required=False, max_length=40)
+    case = forms.CharField(required=False, max_length=8)
+    since = forms.DateField(required=False)
+    until = forms.DateField(required=False)
+    seen = forms.BooleanField(required=False)
+    form = forms.ChoiceField(choices=[("jsonl", "jsonl"), ("csv", "csv")], required=False)
+    after = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+
+    def filters(self) -> Filters:
+        self.is_valid()
+        said = {name: self.cleaned_data.get(name) for name in Filters.__dataclass_fields__}
+        return Filters(**{name: value for name, value in said.items() if value})
+
+    def after_event(self) -> int | None:
+        self.is_valid()
+        return self.cleaned_data.get("after")
+
+    def as_csv(self) -> bool:
+        self.is_valid()
+        return self.cleaned_data.get("form") == "csv"
+
+
+class ReasonForm(forms.Form):
+    """Why something is done that cannot be undone, or that others will ask about."""
+
+    reason = forms.CharField(max_length=MAX_REASON)
+
+    @classmethod
+    def checked(cls, data: Any) -> Self:
+        """The form, if it can be read.
+
+        Raises:
+            Refused: a field is missing or too long.
+        """
+        form = cls(data)
+        if not form.is_valid():
+            raise Refused(_("Give a reason of at most {0} characters.").format(MAX_REASON), "form")
+        return form
+
+
+class TargetForm(ReasonForm):
+    """A case, by its number, or a subject, by its pseudonym."""
+
+    kind = forms.ChoiceField(choices=[("case", "case"), ("subject", "subject")])
+    name = forms.CharField(max_length=MAX_PSEUDONYM)
+
+    def target(self, site: Site) -> Case | Subject:
+        return find_target(site, self.cleaned_data["kind"], self.cleaned_data["name"])
+
+
+class RetentionForm(forms.Form):
+    """Days by class; an empty one keeps for good."""
+
+    accepted = forms.IntegerField(required=False, min_value=1, max_value=LONGEST_DAYS)
+    resolved = forms.IntegerField(required=False, min_value=1, max_value=LONGEST_DAYS)
+    unresolved = forms.IntegerField(required=False, min_value=1, max_value=LONGEST_DAYS)

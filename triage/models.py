@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from inference.models import Observation, Run
+from triage.chain import START, name_of
 from triage.choices import (
     WAITING,
     CaseStatus,
@@ -67,6 +68,13 @@ class Site(models.Model):
     double_share = models.FloatField(
         default=0.0, help_text="Of the cases that people get: read by two, hidden from each other."
     )
+    keep_accepted_days = models.PositiveIntegerField(
+        null=True, help_text="Days after which media of accepted cases are erased; None keeps them."
+    )
+    keep_resolved_days = models.PositiveIntegerField(null=True)
+    keep_unresolved_days = models.PositiveIntegerField(
+        null=True, help_text="Of cases whose photo could not be judged and was asked for again."
+    )
 
     class Meta:
         constraints: ClassVar = [
@@ -123,9 +131,31 @@ class DeviceToken(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    used_at = models.DateTimeField(null=True, help_text="When it was last sent.")
+    window_at = models.DateTimeField(null=True, help_text="When the minute began that is counted.")
+    calls = models.PositiveIntegerField(default=0, help_text="Calls in that minute.")
 
     def __str__(self) -> str:
         return f"{self.name} at {self.site}"
+
+
+class IdempotencyKey(models.Model):
+    """A request that its sender may repeat: the same key and body are one effect, one answer."""
+
+    sender = models.CharField(max_length=40, help_text="Whose key it is: a token or a person.")
+    key = models.CharField(max_length=200)
+    digest = models.CharField(max_length=64, help_text="SHA-256 of what was sent.")
+    status = models.PositiveSmallIntegerField(null=True)
+    answer = models.JSONField(null=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["sender", "key"], name="a_key_once_a_sender"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.sender}"
 
 
 class Learning(models.Model):
@@ -247,6 +277,7 @@ class Case(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
     resolved_at = models.DateTimeField(null=True)
+    erased_at = models.DateTimeField(null=True, help_text="Its Erasure says by whom and why.")
 
     class Meta:
         constraints: ClassVar = [
@@ -330,7 +361,7 @@ class Policy(models.Model):
     replay = models.JSONField(default=dict, help_text="What it would have done with past cases.")
     audit_share = models.FloatField()
     proposed_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
     )
     published_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -540,7 +571,7 @@ class Consent(AppendOnly):
     """Somebody of a household said yes or no to a Purpose; the newest row counts."""
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="consents")
-    person = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
     purpose = models.CharField(max_length=10, choices=Purpose)
     given = models.BooleanField()
     said_at = models.DateTimeField(default=timezone.now)
@@ -552,6 +583,61 @@ class Consent(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.purpose} {'given' if self.given else 'withdrawn'} at {self.site}"
+
+
+class Erasure(AppendOnly):
+    """A case's tombstone: its media and all words about them are gone; their hash stays.
+
+    `by` is None where retention erased it. Only `files_gone_at` is ever written to it: a file that
+    cannot be deleted is tried again by the sweep, while nobody is served it any more.
+    """
+
+    case = models.OneToOneField(Case, on_delete=models.PROTECT, related_name="erasure")
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reason = models.CharField(max_length=200)
+    erased_at = models.DateTimeField(default=timezone.now)
+    files_gone_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-erased_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"erasure of {self.case}"
+
+
+class LegalHold(models.Model):
+    """Nothing of a case, or of a subject's cases, is erased until the hold is lifted."""
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="holds")
+    case = models.ForeignKey(Case, null=True, on_delete=models.CASCADE, related_name="holds")
+    subject = models.ForeignKey(Subject, null=True, on_delete=models.CASCADE, related_name="holds")
+    reason = models.CharField(max_length=200)
+    set_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    set_at = models.DateTimeField(default=timezone.now)
+    lifted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    lifted_at = models.DateTimeField(null=True)
+    lifted_reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-set_at", "-pk"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(case__isnull=True, subject__isnull=False)
+                | Q(case__isnull=False, subject__isnull=True),
+                name="a_hold_is_on_a_case_or_a_subject",
+            ),
+            models.CheckConstraint(
+                condition=Q(lifted_at__isnull=True) | Q(lifted_by__isnull=False),
+                name="a_hold_is_lifted_by_somebody",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"hold on {self.case or self.subject}"
 
 
 class PushSubscription(models.Model):
@@ -570,17 +656,57 @@ class PushSubscription(models.Model):
 
 
 class AuditEvent(AppendOnly):
-    """Who did what, when: one line of a site's history. `case` is set where it concerns one."""
+    """Who did what, when: one line of a site's history. `case` is set where it concerns one.
+
+    Lines of one case, and those of a site that concern none, are a chain (triage.chain): each
+    holds its `position` in it, from 1, and the hash of the line before.
+    """
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="events")
     case = models.ForeignKey(Case, null=True, on_delete=models.CASCADE, related_name="events")
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
     verb = models.CharField(max_length=40)
     details = models.JSONField(default=dict)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    position = models.PositiveIntegerField()
+    previous = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
 
     class Meta:
         ordering: ClassVar = ["created_at", "pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["case", "position"],
+                condition=Q(case__isnull=False),
+                name="one_event_a_place_of_a_case",
+            ),
+            models.UniqueConstraint(
+                fields=["site", "position"],
+                condition=Q(case__isnull=True),
+                name="one_event_a_place_of_a_site",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["site", "-created_at", "-id"], name="history")]
 
     def __str__(self) -> str:
         return f"{self.verb} {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class ChainHead(models.Model):
+    """How long a chain of AuditEvents is and how it ends, signed with ALARM_AUDIT_KEY."""
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="chains")
+    case = models.OneToOneField(Case, null=True, on_delete=models.CASCADE, related_name="chain")
+    length = models.PositiveIntegerField(default=0)
+    hash = models.CharField(max_length=64, default=START)
+    signature = models.CharField(max_length=64)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["site"], condition=Q(case__isnull=True), name="one_chain_of_a_site"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{name_of(self.site_id, self.case_id)} to {self.length}"

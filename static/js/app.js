@@ -17,7 +17,10 @@ export const csrfToken = () => document.querySelector('meta[name="csrf-token"]')
 const LOCALE = root.lang === "en" ? "en-GB" : root.lang;
 const FORMS = {
   "j M, H:i": { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
+  "j M Y, H:i": { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" },
+  "j M Y": { day: "numeric", month: "short", year: "numeric" },
   "j M": { day: "numeric", month: "short" },
+  "j F": { day: "numeric", month: "long" },
   "H:i": { hour: "2-digit", minute: "2-digit" },
 };
 

@@ -121,7 +121,7 @@ def test_a_germans_pages_are_german(clinic_case: Case) -> None:
     lease = queue.claim(case=clinic_case, user=clinic_case.site.memberships.first().user)  # type: ignore[union-attr]
     pages = {
         "fach": ["queue", "cases", "upload", "policies", "ensemble"],
-        "verwaltung": ["policies", "ensemble"],
+        "verwaltung": ["policies", "ensemble", "audit", "retention", "cameras"],
     }
     for name, routes in pages.items():
         client = german(name)

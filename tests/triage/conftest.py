@@ -27,6 +27,7 @@ class Cast:
     clinician: User
     colleague: User
     administrator: User
+    auditor: User
     caregiver: User
     outsider: User
     stranger: User
@@ -44,6 +45,7 @@ def cast(db: None) -> Iterator[Cast]:
         clinician=make_user(clinic, Role.CLINICIAN, "clinician"),
         colleague=make_user(clinic, Role.CLINICIAN, "colleague"),
         administrator=make_user(clinic, Role.ADMINISTRATOR, "administrator"),
+        auditor=make_user(clinic, Role.AUDITOR, "auditor"),
         caregiver=make_user(household, Role.CAREGIVER, "caregiver"),
         outsider=make_user(elsewhere, Role.CLINICIAN, "outsider"),
         stranger=make_user(None, name="stranger"),

@@ -14,8 +14,9 @@ from triage.models import Case, Policy
 pytestmark = pytest.mark.django_db
 
 CLINICIAN, CAREGIVER, ADMINISTRATOR = "clinician", "caregiver", "administrator"
+AUDITOR = "auditor"
 REVIEWERS = {CLINICIAN, CAREGIVER}
-EVERYBODY = {CLINICIAN, CAREGIVER, ADMINISTRATOR}
+EVERYBODY = {CLINICIAN, CAREGIVER, ADMINISTRATOR, AUDITOR}
 # route -> (method, who may)
 ROUTES: dict[str, tuple[str, set[str]]] = {
     "start": ("get", EVERYBODY),
@@ -51,23 +52,47 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "undo": ("post", REVIEWERS),
     "export": ("get", {CLINICIAN}),
     "upload": ("get", REVIEWERS),
-    "policies": ("get", {CLINICIAN, ADMINISTRATOR}),
-    "policy": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "policies": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    "policy": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "publish": ("post", {ADMINISTRATOR}),
     "drop": ("post", {ADMINISTRATOR}),
     "roll-back": ("post", {ADMINISTRATOR}),
-    "what-if": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "what-if": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "propose-at": ("post", {ADMINISTRATOR}),
     "refit": ("post", {ADMINISTRATOR}),
     "propose": ("post", {ADMINISTRATOR}),
     "readings": ("post", {ADMINISTRATOR}),
-    "holds": ("get", {CLINICIAN, ADMINISTRATOR}),
-    "end-hold": ("post", {ADMINISTRATOR}),
+    "leases": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "end-lease": ("post", {ADMINISTRATOR}),
     "time-zone": ("post", {CAREGIVER, ADMINISTRATOR}),
     "defer-all": ("post", {ADMINISTRATOR}),
     "end-learning": ("post", {ADMINISTRATOR}),
     "start-learning": ("post", {ADMINISTRATOR}),
-    "ensemble": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "ensemble": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    "audit": ("get", {AUDITOR, ADMINISTRATOR}),
+    "audit-verify": ("post", {AUDITOR, ADMINISTRATOR}),
+    "audit-export": ("get", {AUDITOR, ADMINISTRATOR}),
+    "audit-case": ("get", {AUDITOR}),
+    "api-audit": ("get", {AUDITOR, ADMINISTRATOR}),
+    "api-audit-verify": ("post", {AUDITOR, ADMINISTRATOR}),
+    "api-audit-export": ("get", {AUDITOR, ADMINISTRATOR}),
+    "api-audit-case": ("get", {AUDITOR}),
+    "cameras": ("get", {ADMINISTRATOR}),
+    "camera-issue": ("post", {ADMINISTRATOR}),
+    "camera-renew": ("post", {ADMINISTRATOR}),
+    "camera-revoke": ("post", {ADMINISTRATOR}),
+    "api-cameras": ("get", {ADMINISTRATOR}),
+    "api-camera-renew": ("post", {ADMINISTRATOR}),
+    "api-camera-revoke": ("post", {ADMINISTRATOR}),
+    "retention": ("get", {ADMINISTRATOR}),
+    "retention-set": ("post", {ADMINISTRATOR}),
+    "erase": ("post", {ADMINISTRATOR}),
+    "hold": ("post", {ADMINISTRATOR}),
+    "lift": ("post", {ADMINISTRATOR}),
+    "api-retention": ("get", {ADMINISTRATOR}),
+    "api-erase": ("post", {ADMINISTRATOR}),
+    "api-holds": ("post", {ADMINISTRATOR}),
+    "api-lift": ("post", {ADMINISTRATOR}),
     "api-observations": ("post", REVIEWERS),
     "api-receipt": ("get", REVIEWERS),
     "api-cases": ("get", REVIEWERS),
@@ -76,10 +101,10 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-reviews": ("post", REVIEWERS),
     "api-undo": ("post", REVIEWERS),
     "api-export": ("get", {CLINICIAN}),
-    "api-holds": ("get", {CLINICIAN, ADMINISTRATOR}),
-    "api-end-hold": ("post", {ADMINISTRATOR}),
-    "api-policies": ("get", {CLINICIAN, ADMINISTRATOR}),
-    "api-what-if": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-leases": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-end-lease": ("post", {ADMINISTRATOR}),
+    "api-policies": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    "api-what-if": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "api-publish": ("post", {ADMINISTRATOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}
@@ -107,9 +132,23 @@ ABOUT_A_CASE = {
     "api-case",
     "api-reviews",
     "api-undo",
+    "audit-case",
+    "api-audit-case",
 }
 ABOUT_A_FRAME = {"frame", "frame-thumbnail"}
 ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-publish"}
+
+
+ABOUT_A_NUMBER = {
+    "end-lease",
+    "api-end-lease",
+    "lift",
+    "api-lift",
+    "camera-renew",
+    "camera-revoke",
+    "api-camera-renew",
+    "api-camera-revoke",
+}  # of something that is not made here: not found
 
 
 def named_routes(resolver: URLResolver | None = None) -> Iterator[str]:
@@ -133,8 +172,9 @@ def url_of(route: str, case: Case, policy: Policy) -> str:
         return reverse(route, args=[case.pk, 0])
     if route in ABOUT_A_CASE:
         return reverse(route, args=[case.pk])
-    numbered = route in ABOUT_A_POLICY | {"end-hold", "api-end-hold"}
-    return reverse(route, args=[policy.pk] if numbered else [])
+    if route in ABOUT_A_NUMBER:
+        return reverse(route, args=[1])
+    return reverse(route, args=[policy.pk] if route in ABOUT_A_POLICY else [])
 
 
 def status_for(user: object, route: str, case: Case, policy: Policy) -> int:

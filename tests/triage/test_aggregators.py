@@ -7,10 +7,10 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from inference.uq.promotion import LEARNED
-from tests.factories import SIGNATURE, make_case, make_policy
+from tests.factories import SIGNATURE, make_case, make_policy, rewrite
 from tests.triage.conftest import Cast
 from triage import tasks
-from triage.choices import CaseStatus, Outcome, PolicyMode
+from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
 from triage.errors import Refused
 from triage.models import AuditEvent, Calibration, Case, Decision, Policy, Withdrawal
 from triage.selectors import aggregators as reading
@@ -100,7 +100,7 @@ def test_before_that_it_decides_nothing_but_its_opinion_is_kept(cast: Cast) -> N
     make_policy(cast.clinic, threshold=0.2)
     tell(cast, 66)
     draft = calibration.refit(site=cast.clinic, domain="wound")
-    Policy.objects.filter(pk=draft.pk).update(method="vote_entropy", threshold=0.1)
+    rewrite(Policy.objects.filter(pk=draft.pk), method="vote_entropy", threshold=0.1)
     policies.publish_policy(policy=Policy.objects.get(pk=draft.pk), actor=cast.administrator)
     make_case(cast.clinic, SPLIT, described=TELLS["Cut"])
     decision = last()
@@ -155,7 +155,7 @@ def test_it_proves_an_error_rate_only_on_labels_that_it_never_saw(cast: Cast) ->
     }
     with pytest.raises(Refused, match="cannot prove an error rate"):
         calibration.propose_by_hand(**wanted)  # type: ignore[arg-type]
-    Policy.objects.update(threshold=0.0)
+    rewrite(Policy.objects.all(), threshold=0.0)
     with patch.object(calibration, "OWN_LABELS", 60):
         tell(cast, 60)
         draft = calibration.propose_by_hand(**wanted)  # type: ignore[arg-type]
@@ -166,7 +166,7 @@ def test_it_proves_an_error_rate_only_on_labels_that_it_never_saw(cast: Cast) ->
 
 def lose(cast: Cast) -> None:
     """From now on the words mean the opposite; everything is deferred, so people answer it."""
-    Policy.objects.update(threshold=0.0)
+    rewrite(Policy.objects.all(), threshold=0.0)
     tell(cast, 36, truths="BBC", seen={"Burns": TELLS["Cut"], "Cut": TELLS["Burns"]})
 
 
@@ -189,8 +189,10 @@ def test_after_a_withdrawal_the_vote_decides_by_the_fallback(cast: Cast) -> None
     policy = promoted(cast)
     lose(cast)
     aggregators.withdraw_where_lost(site=cast.clinic, domain="wound")
-    Policy.objects.filter(pk=policy.pk).update(
-        threshold=0.9, fallback={"method": "vote_entropy", "threshold": 0.2}
+    rewrite(
+        Policy.objects.filter(pk=policy.pk),
+        threshold=0.9,
+        fallback={"method": "vote_entropy", "threshold": 0.2},
     )
     make_case(cast.clinic, SPLIT, described=TELLS["Cut"])
     split = last()
@@ -203,7 +205,7 @@ def test_after_a_withdrawal_the_vote_decides_by_the_fallback(cast: Cast) -> None
 
 def test_a_policy_without_a_fallback_then_accepts_nothing(cast: Cast) -> None:
     policy = promoted(cast)
-    Policy.objects.filter(pk=policy.pk).update(fallback={})
+    rewrite(Policy.objects.filter(pk=policy.pk), fallback={})
     Withdrawal.objects.create(policy=policy, reason="it fell behind")
     make_case(cast.clinic, ("Burns", "Burns", "Burns"), described=TELLS["Burns"])
     assert last().outcome == Outcome.DEFER
@@ -220,7 +222,7 @@ def test_cases_that_are_described_otherwise_withdraw_it_before_anybody_answers(c
 
 def test_while_it_is_ahead_it_stays(cast: Cast) -> None:
     policy = promoted(cast)
-    Policy.objects.update(threshold=0.0)
+    rewrite(Policy.objects.all(), threshold=0.0)
     tell(cast, 36)
     found = reading.since_fit(policy)
     assert (found.cases, found.lost) == (36, 0)
@@ -250,7 +252,7 @@ def test_the_page_says_who_decides_and_why(cast: Cast) -> None:
     make_policy(cast.clinic, threshold=0.2)
     page = policies_page(site=cast.clinic, user=cast.administrator)
     assert page.aggregator.sentence == "The vote decides."
-    Policy.objects.all().delete()
+    Policy.objects.update(status=PolicyStatus.RETIRED)
     promoted(cast)
     page = policies_page(site=cast.clinic, user=cast.administrator)
     assert page.aggregator.learned

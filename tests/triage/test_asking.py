@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.factories import make_camera, make_case, make_policy, make_site, make_user
+from tests.factories import make_camera, make_case, make_policy, make_site, make_user, rewrite
 from tests.pictures import photo
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, Purpose, Role, SiteKind
@@ -121,7 +121,7 @@ def test_the_sweep_asks_on_when_somebody_is_silent(home: Site, people: list[User
     case = make_case(home, HARMLESS)
     assert sweep()["asked"] == 1
     assert sweep()["asked"] == 0
-    Ask.objects.update(asked_at=timezone.now() - timedelta(minutes=6))
+    rewrite(Ask.objects.all(), asked_at=timezone.now() - timedelta(minutes=6))
     assert sweep()["asked"] == 1
     assert asked(case) == ["ada", "ben"]
 

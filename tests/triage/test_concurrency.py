@@ -13,8 +13,10 @@ from inference.models import MemberJob, Run
 from inference.services.jobs import claim_alike, claim_job
 from tests.factories import make_case, make_run, make_site, make_user
 from triage.errors import Conflict
-from triage.models import Lease
-from triage.services import queue
+from triage.models import AuditEvent, ChainHead, Lease
+from triage.selectors.chains import verify
+from triage.services import queue, reviews
+from triage.services.history import record
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 T = TypeVar("T")
@@ -98,3 +100,29 @@ def test_workers_that_take_batches_at_once_share_no_job() -> None:
         held = MemberJob.objects.filter(pk__in=[job.pk for job in batch])
         assert {job.token for job in held} == {job.token for job in batch[:1]}
     assert not MemberJob.objects.filter(pk__in=jobs, attempt__gt=1).exists()
+
+
+def test_many_looks_at_once_and_an_answer_are_one_chain_without_a_gap() -> None:
+    site = make_site()
+    people = [make_user(site) for _ in range(4)]
+    cases = [make_case(site, SPLIT) for _ in range(4)]
+    leases = [queue.claim(case=case, user=who) for case, who in zip(cases, people, strict=True)]
+
+    def look(number: int) -> None:
+        who = people[number % 3]
+        for case in cases:
+            record("photo seen", site=site, actor=who, case=case)
+        record("history verified", site=site, actor=who)
+
+    def answer(number: int) -> None:
+        case, lease = cases[number], leases[number]
+        case.refresh_from_db()
+        reviews.submit_review(
+            case=case, token=lease.token, user=people[number], label="Cut", version=case.version
+        )
+
+    at_once([partial(look, n) for n in range(8)] + [partial(answer, n) for n in range(4)])
+    assert AuditEvent.objects.filter(verb="photo seen").count() == 32
+    assert ChainHead.objects.get(site=site, case=None).length == 8
+    assert {ChainHead.objects.get(case=case).length for case in cases} == {10}
+    assert verify().intact

@@ -5,7 +5,7 @@ from unittest.mock import patch
 import pytest
 
 from inference.models import Run
-from tests.factories import SIGNATURE, make_case, make_policy
+from tests.factories import SIGNATURE, make_case, make_policy, rewrite
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
 from triage.errors import Conflict, Forbidden, Refused
@@ -62,7 +62,7 @@ def test_right_answers_on_deferred_cases_raise_the_threshold(cast: Cast) -> None
 
 def test_wrong_answers_keep_it_low(cast: Cast) -> None:
     make_policy(cast.clinic, threshold=2.0)
-    Policy.objects.update(threshold=0.2)
+    rewrite(Policy.objects.all(), threshold=0.2)
     answered(cast, 40, truth="Cut")
     careful = calibration.refit(site=cast.clinic, domain="wound")
     assert careful.threshold is None or careful.threshold < 0.6
@@ -127,7 +127,7 @@ def test_there_is_one_policy_in_force(cast: Cast) -> None:
 
 def test_nobody_publishes_what_they_proposed(cast: Cast) -> None:
     draft = make_policy(cast.clinic, status=PolicyStatus.DRAFT)
-    Policy.objects.filter(pk=draft.pk).update(proposed_by=cast.administrator)
+    rewrite(Policy.objects.filter(pk=draft.pk), proposed_by=cast.administrator)
     draft.refresh_from_db()
     with pytest.raises(Forbidden, match="another administrator"):
         policies.publish_policy(policy=draft, actor=cast.administrator)
@@ -238,7 +238,7 @@ def test_an_open_audits_answer_is_no_secret_of_the_replay(cast: Cast) -> None:
     make_policy(cast.clinic, audit_share=1.0)
     audit = make_case(cast.clinic, SURE)
     answered(cast, 6)
-    Policy.objects.filter(status=PolicyStatus.ACTIVE).update(threshold=-1.0)
+    rewrite(Policy.objects.filter(status=PolicyStatus.ACTIVE), threshold=-1.0)
     draft = calibration.refit(site=cast.clinic, domain="wound")
     [flip] = [flip for flip in draft.replay["flips"] if flip["case"] == str(audit.pk)]
     assert (flip["label"], flip["truth"]) == ("", "")

@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.factories import make_case, make_policy, make_user
+from tests.factories import make_case, make_policy, make_user, rewrite
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, Outcome, ReviewAction, Role
 from triage.errors import Conflict, Refused
@@ -396,7 +396,7 @@ def test_the_queue_tells_the_pace_and_when_a_break_is_due(cast: Cast) -> None:
     for _ in range(3):
         read_by(make_case(cast.clinic, SPLIT), cast.clinician, "Cut")
     make_case(cast.clinic, SPLIT)
-    Review.objects.update(seconds=90.0)
+    rewrite(Review.objects.all(), seconds=90.0)
     pace = queue_page(site=cast.clinic, user=cast.clinician).pace
     assert (pace.answered, pace.seconds, pace.minutes_left, pace.tired) == (3, 90.0, 2, False)
     assert queue_page(site=cast.clinic, user=cast.colleague).pace.seconds is None

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from tests.factories import make_case, make_policy
+from tests.factories import make_case, make_policy, rewrite
 from tests.triage.conftest import Cast
 from tests.triage.test_queue import SPLIT, expire
 from triage.choices import CaseStatus, ReviewAction
@@ -146,7 +146,7 @@ def test_only_ones_own_answer_can_be_taken_back(cast: Cast) -> None:
 def test_an_old_answer_stands(cast: Cast) -> None:
     case, lease = held(cast)
     submit(cast, case, lease)
-    Review.objects.update(created_at=timezone.now() - timedelta(hours=2))
+    rewrite(Review.objects.all(), created_at=timezone.now() - timedelta(hours=2))
     with pytest.raises(Conflict) as caught:
         reviews.undo_review(case=case, user=cast.clinician)
     assert caught.value.code == "too_late"

@@ -7,7 +7,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from triage.models import DeviceToken
-from triage.services.tokens import find_token
+from triage.services.tokens import count_call, find_token
 
 KEYWORD = b"bearer"
 
@@ -33,6 +33,7 @@ class TokenAuthentication(BaseAuthentication):
             raise AuthenticationFailed(
                 "This token is unknown, expired or revoked. Ask your administrator for a new one."
             )
+        count_call(token)
         return Device(token), token
 
     def authenticate_header(self, request: Request) -> str:

@@ -64,7 +64,7 @@ class ExportIn(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=CaseStatus.choices, required=False, default="")
 
 
-class HoldOut(serializers.Serializer[Any]):
+class HeldOut(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     case = serializers.UUIDField()
     holder = serializers.CharField()

@@ -1,5 +1,7 @@
 """The API: the same services and selectors as the pages."""
 
+from datetime import datetime
+from hashlib import sha256
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -7,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, status
 from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
@@ -20,9 +22,9 @@ from triage.api.permissions import MayAct, person_for, place_for, site_for
 from triage.choices import CaseStatus
 from triage.models import Case, Lease, Policy
 from triage.selectors.cases import case_page
-from triage.selectors.holds import holds
+from triage.selectors.leases import held_cases
 from triage.selectors.what_if import what_if
-from triage.services import intake, policies, queue, reviews
+from triage.services import idempotency, intake, policies, queue, reviews, tokens
 from triage.views.exporting import TYPES, export_file
 
 
@@ -35,23 +37,51 @@ class Observations(APIView):
 
     @extend_schema(
         request={"multipart/form-data": serializers.ObservationIn},
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                location=OpenApiParameter.HEADER,
+                description="Repeated with the same body: one effect, the same answer. Kept a day.",
+            )
+        ],
         responses={200: serializers.Receipt, 201: serializers.Receipt},
     )
     def post(self, request: Request) -> Response:
+        device = request.user if isinstance(request.user, Device) else None
+        if device:
+            tokens.check_backlog(device.token.site)
         form = serializers.ObservationIn(data=request.data)
         form.is_valid(raise_exception=True)
-        wanted = form.validated_data
+        sent = form.validated_data | {"file": form.validated_data["file"].read()}
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            answer = self._take_in(request, sent)
+        else:
+            answer = idempotency.once(
+                sender=f"camera {device.token.pk}" if device else f"person {request.user.pk}",
+                key=key,
+                digest=_digest(sent),
+                act=lambda since: self._take_in(request, sent, since),
+            )
+        return Response(answer.body, status=answer.status)
+
+    def _take_in(
+        self, request: Request, sent: dict[str, Any], since: datetime | None = None
+    ) -> idempotency.Answer:
+        """201 for a case that is new, or that has been since this request first came."""
+        device = request.user if isinstance(request.user, Device) else None
         opened = intake.open_case(
             site=site_for(request),
-            data=wanted["file"].read(),
-            actor=None if isinstance(request.user, Device) else person_for(request),
-            subject=wanted["subject"],
-            captured_at=wanted["captured_at"],
+            data=sent["file"],
+            actor=None if device else person_for(request),
+            subject=sent["subject"],
+            captured_at=sent["captured_at"],
             source="api",
-            camera=request.user.token if isinstance(request.user, Device) else None,
+            camera=device.token if device else None,
         )
-        created = status.HTTP_201_CREATED if opened.created else status.HTTP_200_OK
-        return Response(serializers.Receipt(opened.case).data, status=created)
+        new = opened.created or bool(since and opened.case.created_at >= since)
+        code = status.HTTP_201_CREATED if new else status.HTTP_200_OK
+        return idempotency.Answer(code, dict(serializers.Receipt(opened.case).data))
 
 
 class ObservationReceipt(APIView):
@@ -111,27 +141,27 @@ class Export(APIView):
         return export_file(site=site_for(request), user=person_for(request), **asked.validated_data)
 
 
-class Holds(APIView):
+class Leases(APIView):
     """Who holds which case now."""
 
     acts: ClassVar = {"GET": "see_policies"}
     permission_classes = (MayAct,)
 
-    @extend_schema(responses=serializers.HoldOut(many=True))
+    @extend_schema(responses=serializers.HeldOut(many=True))
     def get(self, request: Request) -> Response:
-        return Response(serializers.HoldOut(holds(site_for(request)), many=True).data)
+        return Response(serializers.HeldOut(held_cases(site_for(request)), many=True).data)
 
 
-class EndHold(APIView):
+class EndLease(APIView):
     """Take a case from whoever holds it; it waits again."""
 
-    acts: ClassVar = {"POST": "end_holds"}
+    acts: ClassVar = {"POST": "end_leases"}
     permission_classes = (MayAct,)
 
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request, pk: int) -> Response:
         running = Lease.objects.filter(case__site=site_for(request)).select_related("case__site")
-        queue.end_hold(lease=get_object_or_404(running, pk=pk), actor=person_for(request))
+        queue.take_away(lease=get_object_or_404(running, pk=pk), actor=person_for(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -215,6 +245,11 @@ class Publish(APIView):
         policy = get_object_or_404(Policy, pk=pk, site=site_for(request))
         fresh = policies.publish_policy(policy=policy, actor=person_for(request))
         return Response(serializers.PolicyOut(fresh).data)
+
+
+def _digest(sent: dict[str, Any]) -> str:
+    told = f"{sent['subject']}\x00{sent['captured_at']}\x00".encode()
+    return sha256(told + sent["file"]).hexdigest()
 
 
 def case_for(request: Request, pk: UUID) -> Any:

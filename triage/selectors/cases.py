@@ -13,7 +13,7 @@ from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
 from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, ReviewAction, SiteKind
-from triage.models import AuditEvent, Case, Decision, Draft, Lease, Policy, Review
+from triage.models import AuditEvent, Case, Decision, Draft, Erasure, Lease, Policy, Review
 from triage.permissions import allows
 from triage.reasons import UNFAMILIAR, in_words, kinds
 from triage.selectors.explain import (
@@ -27,16 +27,16 @@ from triage.selectors.explain import (
     stage_title,
 )
 from triage.selectors.household import Question, question_of
+from triage.selectors.looks import SEEN
 from triage.selectors.neighbours import neighbours_of
 from triage.selectors.phrases import Part, marked
 from triage.selectors.readings import DECISIVE, may_read, reviewers, standing
 from triage.selectors.retakes import Retake, retake_of
+from triage.selectors.retention import erasure_of, why_erased
 from triage.selectors.rows import is_blind, latest_decision, why_not_undo
 from triage.selectors.words import titles_of
 
 KEYS = 9
-SEEN = ("photo seen", "clip seen")
-"""Looks are written down, but a history of them would bury the rest."""
 TEXT_FIELD = {
     Stage.COMPREHENSION: "description",
     Stage.ANALYSIS: "reasoning",
@@ -171,11 +171,15 @@ class CasePage:
     retake: Retake | None
     colleagues: list[tuple[int, str]]
     question: Question | None
+    erasure: Erasure | None
+    why_erased: str
 
     @property
     def earlier_photos(self) -> list[Case]:
         """The earlier cases whose photo can be laid beside this one: those without a clip."""
-        return [case for case in self.earlier if not case.observation.media.clip]
+        return [
+            case for case in self.earlier if not (case.observation.media.clip or case.erased_at)
+        ]
 
 
 def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> CasePage:
@@ -203,6 +207,7 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
     read = case.status in WAITING and not may_read(case, user)
     media = case.observation.media
     frames = list(media.frames.all()) if media.clip else []
+    erasure = erasure_of(case)
     words = _Words(titles, [frame.at_s for frame in frames])
     return CasePage(
         case=case,
@@ -226,7 +231,9 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         history=_history(case, blind, titles),
         lease=mine,
         held_by=lease.holder.get_username() if lease and not mine else "",
-        can_claim=case.status in CLAIMABLE and allows(roles, "review") and not read,
+        can_claim=case.status in CLAIMABLE
+        and allows(roles, "review")
+        and not (read or case.erased_at),
         can_review=mine is not None,
         can_undo=_can_undo(case, user),
         width=media.width,
@@ -243,7 +250,9 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         read=read,
         retake=retake_of(case),
         colleagues=_colleagues(case, user, answers) if mine else [],
-        question=question_of(case, user) if at_home else None,
+        question=question_of(case, user) if at_home and not case.erased_at else None,
+        erasure=erasure,
+        why_erased=why_erased(erasure) if erasure else "",
     )
 
 

@@ -8,8 +8,8 @@ from django.db.models.functions import TruncDate
 
 from triage.choices import Purpose
 from triage.models import AuditEvent, Consent, Site
+from triage.selectors.looks import LOOKS
 
-LOOKS = ("photo seen", "clip seen")
 SHOWN = 60
 
 

@@ -76,6 +76,7 @@ def _unseen(site: Site) -> list[Decision]:
         case__site=site,
         case__domain=site.domain,
         case__status=CaseStatus.ACCEPTED,
+        case__erased_at=None,
         outcome=Outcome.ACCEPT,
     )
     return list(accepted.select_related("case").order_by("-pk")[:ACCEPTED])

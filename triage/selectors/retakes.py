@@ -30,7 +30,7 @@ def retakes(site: Site, user: AbstractBaseUser) -> list[Retake]:
 
 def asked_of(site: Site, user: AbstractBaseUser) -> QuerySet[Case]:
     """The cases whose photos this person sent, or a device did, and that cannot be judged."""
-    cases = Case.objects.filter(site=site, status=CaseStatus.RETAKE)
+    cases = Case.objects.filter(site=site, status=CaseStatus.RETAKE, erased_at=None)
     return cases.filter(Q(opened_by=user.pk) | Q(opened_by=None))
 
 

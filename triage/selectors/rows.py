@@ -72,6 +72,8 @@ def latest_decision(case: Case) -> Decision | None:
 
 def why_not_undo(case: Case, last: Review) -> str:
     """Why the last answer of a case cannot be taken back, in words; "" if it can."""
+    if case.erased_at:
+        return _("Its picture has been erased: it cannot be judged again.")
     if last.action != ReviewAction.ANSWER:
         return _("There is no answer to take back.")
     if _measures(case) and case.status == CaseStatus.RESOLVED:

@@ -22,6 +22,7 @@ ACCOUNTS = (
     ("clinician", Role.CLINICIAN, "Riverside wound clinic"),
     ("clinician2", Role.CLINICIAN, "Riverside wound clinic"),
     ("administrator", Role.ADMINISTRATOR, "Riverside wound clinic"),
+    ("auditor", Role.AUDITOR, "Riverside wound clinic"),
     ("caregiver", Role.CAREGIVER, "Linden household"),
     ("caregiver2", Role.CAREGIVER, "Linden household"),
 )

@@ -1,8 +1,13 @@
 """Writing down who did what."""
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
+from django.db import connection, transaction
+from django.utils import timezone
 
-from triage.models import AuditEvent, Case, Site
+from triage.chain import name_of, sign
+from triage.models import AuditEvent, Case, ChainHead, Site
+from triage.selectors.chains import hash_of
 
 
 def record(
@@ -13,13 +18,59 @@ def record(
     case: Case | None = None,
     **details: object,
 ) -> AuditEvent:
-    """Append one line to the site's history; `details` must be JSON and hold no photo, no name."""
-    return AuditEvent.objects.create(
-        site=site, case=case, actor_id=actor.pk if actor else None, verb=verb, details=details
-    )
+    """Append one line to the site's history; `details` must be JSON and hold no photo, no name.
+
+    It is linked to the line before it in its chain: that of the case, or that of the site. Only
+    what concerns the same chain waits for it, until the transaction that it is part of ends.
+    """
+    with transaction.atomic(savepoint=False):
+        head = _locked_head(site, case)
+        event = AuditEvent(
+            site=site,
+            case=case,
+            actor_id=actor.pk if actor else None,
+            verb=verb,
+            details=details,
+            created_at=timezone.now(),
+            position=head.length + 1,
+            previous=head.hash,
+        )
+        event.hash = hash_of(event)
+        event.save()
+        _move_head(head, event)
+    return event
+
+
+def start_chain(site: Site) -> None:
+    """A site's chain begins with the site: one that is missing has been removed."""
+    head = ChainHead(site=site)
+    head.signature = _signature(head)
+    head.save()
 
 
 def record_first(verb: str, *, case: Case, actor: AbstractBaseUser) -> None:
     """Append the line unless this person has it in the case's history already."""
     if not AuditEvent.objects.filter(case=case, actor_id=actor.pk, verb=verb).exists():
         record(verb, site=case.site, actor=actor, case=case)
+
+
+def _locked_head(site: Site, case: Case | None) -> ChainHead:
+    """The case's row is locked before its head, as by all who change a case: no two wait in a ring.
+
+    Storing an event reads the case's row, and so waits for who holds it.
+    """
+    if case and connection.features.has_select_for_update:
+        Case.objects.select_for_update(no_key=True).only("pk").get(pk=case.pk)
+    heads = ChainHead.objects.select_for_update(no_key=True)
+    return heads.get_or_create(site_id=site.pk, case_id=case.pk if case else None)[0]
+
+
+def _move_head(head: ChainHead, event: AuditEvent) -> None:
+    head.length, head.hash = event.position, event.hash
+    head.signature = _signature(head)
+    head.save(update_fields=["length", "hash", "signature"])
+
+
+def _signature(head: ChainHead) -> str:
+    chain = name_of(head.site_id, head.case_id)
+    return sign(settings.ALARM_AUDIT_KEYS[0], chain=chain, length=head.length, last=head.hash)

@@ -76,6 +76,8 @@ def claim(*, case: Case, user: AbstractBaseUser) -> Lease:
                 _("This case cannot be reviewed: it is {0}.").format(locked.get_status_display()),
                 "not_waiting",
             )
+        if locked.erased_at:
+            raise Conflict(_("Its picture has been erased: it cannot be judged again."), "erased")
         if locked.status in WAITING and not may_read(locked, user):
             raise Conflict(_("You have read this case. Now a colleague reads it."), "read")
         _refuse_second(held)
@@ -159,7 +161,7 @@ def _leave(lease: Lease, case: Case, action: ReviewAction, **said: object) -> No
     Review.objects.create(case=case, reviewer_id=lease.holder_id, action=action, **said)
 
 
-def end_hold(*, lease: Lease, actor: AbstractBaseUser) -> None:
+def take_away(*, lease: Lease, actor: AbstractBaseUser) -> None:
     """Somebody who answers for the site takes a case from whoever holds it; it waits again.
 
     Raises:
@@ -168,7 +170,7 @@ def end_hold(*, lease: Lease, actor: AbstractBaseUser) -> None:
     with transaction.atomic():
         if not release(lease=lease):
             raise Conflict(_("This hold is over already."), "lease_over")
-        record("ended a hold", site=lease.case.site, actor=actor, case=lease.case)
+        record("took away", site=lease.case.site, actor=actor, case=lease.case)
 
 
 def end_expired_leases(*, site: Site | None = None) -> int:

@@ -18,7 +18,7 @@ from triage.selectors.learning import Source
 from triage.selectors.rules import Rule
 from triage.services import learning
 from triage.services.calibration import STARTING_METHOD, labelled_rows
-from triage.services.history import record
+from triage.services.history import record, start_chain
 from triage.services.policies import propose_policy, start_with
 
 STARTING_DEFERRAL = 30.0
@@ -48,6 +48,7 @@ def open_site(
         blind_share=settings.ALARM_BLIND_SHARE if kind == SiteKind.CLINIC else 0,
         double_share=settings.ALARM_DOUBLE_SHARE if kind == SiteKind.CLINIC else 0,
     )
+    start_chain(site)
     learning.begin(Source(site, domain), learning=not trusted)
     parameters = starting_calibration(domain)
     if parameters is not None:

@@ -34,6 +34,8 @@ def start_view(request: HttpRequest) -> HttpResponse:
         return render(request, "403.html", {"reason": reason}, status=403)
     if Role.ADMINISTRATOR in here.roles:
         return redirect("policies")
+    if here.roles == {Role.AUDITOR}:
+        return redirect("audit")
     return redirect("household" if here.site.kind == SiteKind.HOUSEHOLD else "queue")
 
 

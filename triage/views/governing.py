@@ -13,8 +13,8 @@ from triage.errors import Refused
 from triage.forms import ProposeForm, ReadingsForm, ThresholdForm, WhatIfForm
 from triage.models import DeviceToken, Lease, Policy
 from triage.selectors.ensemble import ensemble_page
-from triage.selectors.holds import holds
 from triage.selectors.learning import Source
+from triage.selectors.leases import held_cases
 from triage.selectors.policies import policies_page, policy_page
 from triage.selectors.what_if import what_if
 from triage.services import calibration, learning, policies, queue, sites
@@ -26,7 +26,7 @@ from triage.views.access import back, is_fragment, member_page, person, site_of
 def policies_view(request: HttpRequest) -> HttpResponse:
     page = policies_page(site=site_of(request), user=person(request))
     template = "_policies.html" if is_fragment(request) else "policies.html"
-    context = {"page": page, "form": ProposeForm(), "holds": holds(site_of(request))}
+    context = {"page": page, "form": ProposeForm(), "held": held_cases(site_of(request))}
     return render(request, template, context)
 
 
@@ -41,16 +41,16 @@ def what_if_view(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @member_page("see_policies")
-def holds_view(request: HttpRequest) -> HttpResponse:
-    return render(request, "_holds.html", {"holds": holds(site_of(request))})
+def leases_view(request: HttpRequest) -> HttpResponse:
+    return render(request, "_leases.html", {"held": held_cases(site_of(request))})
 
 
 @require_POST
-@member_page("end_holds")
-def end_hold_view(request: HttpRequest, pk: int) -> HttpResponse:
+@member_page("end_leases")
+def end_lease_view(request: HttpRequest, pk: int) -> HttpResponse:
     running = Lease.objects.filter(case__site=site_of(request)).select_related("case__site")
     lease = get_object_or_404(running, pk=pk)
-    queue.end_hold(lease=lease, actor=person(request))
+    queue.take_away(lease=lease, actor=person(request))
     done = _("The hold is ended: case {0} waits again.").format(lease.case.number)
     messages.success(request, done)
     return redirect("policies")

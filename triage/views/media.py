@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
+from triage.models import Case
 from triage.services.history import record, record_first
 from triage.views.access import case_at, member_page, person
 
@@ -17,7 +18,7 @@ RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 @require_GET
 @member_page("see_cases")
 def photo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    case = case_at(request, pk)
+    case = _case(request, pk)
     record("photo seen", site=case.site, actor=person(request), case=case)
     return _jpeg(case.observation.media.shown)
 
@@ -25,7 +26,8 @@ def photo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_GET
 @member_page("see_cases")
 def thumbnail_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return _jpeg(case_at(request, pk).observation.media.thumbnail)
+    case = _case(request, pk)
+    return _small(request, case, case.observation.media.thumbnail)
 
 
 @require_GET
@@ -35,7 +37,7 @@ def clip_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 
     So does any other piece to somebody who has not had the first.
     """
-    case = case_at(request, pk)
+    case = _case(request, pk)
     clip = case.observation.media.clip
     if not clip:
         raise Http404
@@ -51,17 +53,32 @@ def clip_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_GET
 @member_page("see_cases")
 def frame_view(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
-    case = case_at(request, pk)
+    case = _case(request, pk)
     frame = get_object_or_404(case.observation.media.frames, position=position)
-    record("photo seen", site=case.site, actor=person(request), case=case)
+    record("photo seen", site=case.site, actor=person(request), case=case, frame=position)
     return _jpeg(frame.shown)
 
 
 @require_GET
 @member_page("see_cases")
 def frame_thumbnail_view(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
-    frames = case_at(request, pk).observation.media.frames
-    return _jpeg(get_object_or_404(frames, position=position).thumbnail)
+    case = _case(request, pk)
+    frame = get_object_or_404(case.observation.media.frames, position=position)
+    return _small(request, case, frame.thumbnail)
+
+
+def _case(request: HttpRequest, pk: UUID) -> Case:
+    """The case, as long as it has a picture: of an erased one nothing is served, file or not."""
+    case = case_at(request, pk)
+    if case.erased_at:
+        raise Http404
+    return case
+
+
+def _small(request: HttpRequest, case: Case, file: FieldFile) -> HttpResponse:
+    """A thumbnail; lists are full of them, so that one was seen is written down once a person."""
+    record_first("thumbnail seen", case=case, actor=person(request))
+    return _jpeg(file)
 
 
 def _jpeg(file: FieldFile) -> HttpResponse:

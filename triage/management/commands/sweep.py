@@ -12,6 +12,8 @@ from triage.models import Site
 from triage.services.asking import ask_overdue
 from triage.services.calibration import refit_when_due
 from triage.services.decisions import decide_overdue
+from triage.services.erasing import finish_erasures, retain
+from triage.services.idempotency import forget_keys
 from triage.services.queue import end_expired_leases
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,9 @@ def sweep() -> dict[str, int]:
     done["decided"] = decide_overdue()
     done["leases_ended"] = end_expired_leases()
     done["asked"] = ask_overdue()
+    done["erased"] = retain()
+    done["files_gone"] = finish_erasures()
+    done["keys_forgotten"] = forget_keys()
     done["refitted"] = each(
         Site.objects.all(), lambda site: refit_when_due(site=site, domain=site.domain)
     )

@@ -1,8 +1,10 @@
 """A token for a device or program."""
 
 from argparse import ArgumentParser
+from datetime import timedelta
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from triage.models import DeviceToken, Site
 from triage.services.tokens import issue_token, renew_token
@@ -17,10 +19,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("site", help="the site's name")
         parser.add_argument("name", help="what the token is for, such as 'kitchen camera'")
-
+        parser.add_argument("--days", type=int, help="until it ends; by default ALARM_TOKEN_DAYS")
         parser.add_argument("--renew", action="store_true", help="another token for that camera")
 
-    def handle(self, *, site: str, name: str, renew: bool, **_: object) -> None:
+    def handle(self, *, site: str, name: str, renew: bool, days: int | None, **_: object) -> None:
         found = Site.objects.filter(name=site).first()
         if found is None:
             known = ", ".join(Site.objects.values_list("name", flat=True)) or "none yet"
@@ -28,7 +30,8 @@ class Command(BaseCommand):
         if renew:
             self.stdout.write(renew_token(camera=_camera(found, name)))
         else:
-            self.stdout.write(issue_token(site=found, name=name))
+            ends = timezone.now() + timedelta(days=days) if days else None
+            self.stdout.write(issue_token(site=found, name=name, expires_at=ends))
 
 
 def _camera(site: Site, name: str) -> DeviceToken:

@@ -9,7 +9,7 @@ from tests.triage.conftest import Cast
 from triage.choices import CaseStatus
 from triage.errors import Conflict
 from triage.models import AuditEvent, Draft, Lease
-from triage.selectors.holds import holds
+from triage.selectors.leases import held_cases
 from triage.services import queue, reviews
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +35,7 @@ def test_an_ended_hold_puts_the_case_back_and_keeps_what_was_typed(
 ) -> None:
     case = lease.case
     reviews.keep_draft(case=case, user=cast.clinician, label="Cut", comment="see the edge")
-    page = as_person(cast, "administrator").post(reverse("end-hold", args=[lease.pk]), follow=True)
+    page = as_person(cast, "administrator").post(reverse("end-lease", args=[lease.pk]), follow=True)
     assert case.number in page.content.decode()
     case.refresh_from_db()
     assert case.status == CaseStatus.DEFERRED
@@ -45,7 +45,7 @@ def test_an_ended_hold_puts_the_case_back_and_keeps_what_was_typed(
 
 
 def test_the_answer_of_whoever_lost_the_hold_is_refused(cast: Cast, lease: Lease) -> None:
-    queue.end_hold(lease=lease, actor=cast.administrator)
+    queue.take_away(lease=lease, actor=cast.administrator)
     with pytest.raises(Conflict) as caught:
         reviews.submit_review(
             case=lease.case,
@@ -58,37 +58,37 @@ def test_the_answer_of_whoever_lost_the_hold_is_refused(cast: Cast, lease: Lease
 
 
 def test_the_history_says_who_ended_it(cast: Cast, lease: Lease) -> None:
-    queue.end_hold(lease=lease, actor=cast.administrator)
-    event = AuditEvent.objects.get(verb="ended a hold")
+    queue.take_away(lease=lease, actor=cast.administrator)
+    event = AuditEvent.objects.get(verb="took away")
     assert (event.actor, event.case) == (cast.administrator, lease.case)
 
 
 def test_a_hold_ends_once(cast: Cast, lease: Lease) -> None:
-    queue.end_hold(lease=lease, actor=cast.administrator)
+    queue.take_away(lease=lease, actor=cast.administrator)
     with pytest.raises(Conflict):
-        queue.end_hold(lease=lease, actor=cast.administrator)
-    assert AuditEvent.objects.filter(verb="ended a hold").count() == 1
+        queue.take_away(lease=lease, actor=cast.administrator)
+    assert AuditEvent.objects.filter(verb="took away").count() == 1
 
 
-@pytest.mark.parametrize("route", ["end-hold", "api-end-hold"])
+@pytest.mark.parametrize("route", ["end-lease", "api-end-lease"])
 def test_another_sites_hold_is_not_found(cast: Cast, route: str) -> None:
     make_case(cast.elsewhere, SPLIT)
     theirs = queue.claim_next(site=cast.elsewhere, user=cast.outsider)
     assert theirs
     answer = as_person(cast, "administrator").post(reverse(route, args=[theirs.pk]))
     assert answer.status_code == 404
-    assert holds(cast.elsewhere) and not holds(cast.clinic)
+    assert held_cases(cast.elsewhere) and not held_cases(cast.clinic)
 
 
 def test_the_api_tells_of_holds_and_ends_them(cast: Cast, lease: Lease) -> None:
     client = as_person(cast, "administrator")
-    [told] = client.get(reverse("api-holds")).json()
+    [told] = client.get(reverse("api-leases")).json()
     assert (told["case"], told["holder"]) == (str(lease.case_id), "clinician")
-    assert client.post(reverse("api-end-hold", args=[told["id"]])).status_code == 204
-    assert client.get(reverse("api-holds")).json() == []
+    assert client.post(reverse("api-end-lease", args=[told["id"]])).status_code == 204
+    assert client.get(reverse("api-leases")).json() == []
 
 
 def test_clinicians_see_holds_and_have_no_button(cast: Cast, lease: Lease) -> None:
-    html = as_person(cast, "colleague").get(reverse("holds")).content.decode()
+    html = as_person(cast, "colleague").get(reverse("leases")).content.decode()
     assert lease.case.number in html and "clinician" in html
     assert "<form" not in html

@@ -8,7 +8,7 @@ from triage.models import Lease, Site
 
 
 @dataclass(frozen=True)
-class Hold:
+class HeldCase:
     """A running lease; `id` is the lease's."""
 
     id: int
@@ -19,11 +19,11 @@ class Hold:
     expires_at: datetime
 
 
-def holds(site: Site) -> list[Hold]:
+def held_cases(site: Site) -> list[HeldCase]:
     """The site's running leases, the oldest first."""
     running = Lease.objects.running().filter(case__site=site).select_related("case", "holder")
     return [
-        Hold(
+        HeldCase(
             id=lease.pk,
             case=lease.case_id,
             number=lease.case.number,
