@@ -74,6 +74,12 @@ class WhatIfForm(forms.Form):
         }
 
 
+class PublishForm(forms.Form):
+    """For which percentage of the cases a draft is published; empty for all of them."""
+
+    share = forms.FloatField(min_value=1, max_value=99, required=False)
+
+
 class ThresholdForm(forms.Form):
     """A threshold that somebody has found on the dial."""
 

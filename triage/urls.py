@@ -2,7 +2,16 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.i18n import set_language
 
-from triage.views import entering, governing, household, installing, media, reviewing, uploading
+from triage.views import (
+    entering,
+    governing,
+    household,
+    installing,
+    media,
+    reviewing,
+    rolling_out,
+    uploading,
+)
 
 urlpatterns = [
     path("", entering.start_view, name="start"),
@@ -58,5 +67,9 @@ urlpatterns = [
     path("policies/<int:pk>/publish/", governing.publish_view, name="publish"),
     path("policies/<int:pk>/drop/", governing.drop_view, name="drop"),
     path("policies/<int:pk>/roll-back/", governing.roll_back_view, name="roll-back"),
+    path("policies/<int:pk>/shadow/", rolling_out.shadow_view, name="shadow"),
+    path("policies/<int:pk>/shadow/end/", rolling_out.end_shadow_view, name="end-shadow"),
+    path("policies/<int:pk>/canary/widen/", rolling_out.widen_canary_view, name="widen-canary"),
+    path("policies/<int:pk>/canary/end/", rolling_out.end_canary_view, name="end-canary"),
     path("ensemble/", governing.ensemble_view, name="ensemble"),
 ]

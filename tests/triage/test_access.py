@@ -55,6 +55,10 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "publish": ("post", {ADMINISTRATOR}),
     "drop": ("post", {ADMINISTRATOR}),
     "roll-back": ("post", {ADMINISTRATOR}),
+    "shadow": ("post", {ADMINISTRATOR}),
+    "end-shadow": ("post", {ADMINISTRATOR}),
+    "widen-canary": ("post", {ADMINISTRATOR}),
+    "end-canary": ("post", {ADMINISTRATOR}),
     "what-if": ("get", {CLINICIAN, ADMINISTRATOR}),
     "propose-at": ("post", {ADMINISTRATOR}),
     "refit": ("post", {ADMINISTRATOR}),
@@ -73,7 +77,13 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-undo": ("post", REVIEWERS),
     "api-policies": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-what-if": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-policy": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-publish": ("post", {ADMINISTRATOR}),
+    "api-shadow": ("post", {ADMINISTRATOR}),
+    "api-end-shadow": ("post", {ADMINISTRATOR}),
+    "api-widen-canary": ("post", {ADMINISTRATOR}),
+    "api-end-canary": ("post", {ADMINISTRATOR}),
+    "api-roll-back": ("post", {ADMINISTRATOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}
 ABOUT_A_CASE = {
@@ -102,7 +112,12 @@ ABOUT_A_CASE = {
     "api-undo",
 }
 ABOUT_A_FRAME = {"frame", "frame-thumbnail"}
-ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-publish"}
+ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-policy", "api-publish"} | {
+    f"{where}{act}"
+    for where in ("", "api-")
+    for act in ("shadow", "end-shadow", "widen-canary", "end-canary")
+}
+ABOUT_A_POLICY |= {"api-roll-back"}
 
 
 def named_routes(resolver: URLResolver | None = None) -> Iterator[str]:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from triage.api import views
+from triage.api import rollout, views
 
 urlpatterns = [
     path("observations", views.Observations.as_view(), name="api-observations"),
@@ -12,5 +12,11 @@ urlpatterns = [
     path("cases/<uuid:pk>/undo", views.Undo.as_view(), name="api-undo"),
     path("policies/what-if", views.WhatIf.as_view(), name="api-what-if"),
     path("policies", views.Policies.as_view(), name="api-policies"),
-    path("policies/<int:pk>/publish", views.Publish.as_view(), name="api-publish"),
+    path("policies/<int:pk>", rollout.PolicyView.as_view(), name="api-policy"),
+    path("policies/<int:pk>/publish", rollout.Publish.as_view(), name="api-publish"),
+    path("policies/<int:pk>/shadow", rollout.Shadow.as_view(), name="api-shadow"),
+    path("policies/<int:pk>/shadow/end", rollout.EndShadow.as_view(), name="api-end-shadow"),
+    path("policies/<int:pk>/canary/widen", rollout.WidenCanary.as_view(), name="api-widen-canary"),
+    path("policies/<int:pk>/canary/end", rollout.EndCanary.as_view(), name="api-end-canary"),
+    path("policies/<int:pk>/roll-back", rollout.RollBack.as_view(), name="api-roll-back"),
 ]

@@ -19,7 +19,7 @@ from triage.choices import CaseStatus
 from triage.models import Case, Policy
 from triage.selectors.cases import case_page
 from triage.selectors.what_if import what_if
-from triage.services import intake, policies, queue, reviews
+from triage.services import intake, queue, reviews
 
 
 class Observations(APIView):
@@ -158,19 +158,6 @@ class WhatIf(APIView):
         asked.is_valid(raise_exception=True)
         page = what_if(site=site_for(request), **asked.validated_data)
         return Response(serializers.WhatIfOut(page).data)
-
-
-class Publish(APIView):
-    """Put a draft in force."""
-
-    acts: ClassVar = {"POST": "change_policies"}
-    permission_classes = (MayAct,)
-
-    @extend_schema(request=None, responses=serializers.PolicyOut)
-    def post(self, request: Request, pk: int) -> Response:
-        policy = get_object_or_404(Policy, pk=pk, site=site_for(request))
-        fresh = policies.publish_policy(policy=policy, actor=person_for(request))
-        return Response(serializers.PolicyOut(fresh).data)
 
 
 def case_for(request: Request, pk: UUID) -> Any:

@@ -19,7 +19,9 @@ from triage.selectors.drift import drift_sentences
 from triage.selectors.experts import DoubleReading, ExpertRow, double_reading, expert_rows
 from triage.selectors.learning import SourceRow, source_rows
 from triage.selectors.neighbours import AuditError, audit_errors
+from triage.selectors.policy_history import PolicyEvent, policy_history
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
+from triage.selectors.rollout import CanaryView, ShadowView, canary_view, shadow_view
 from triage.selectors.words import titles_of
 
 RECENT = 200
@@ -56,9 +58,19 @@ class PolicyRow:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A version that is tried on live cases, in shadow or as a canary."""
+
+    row: PolicyRow
+    shadow: ShadowView | None
+    canary: CanaryView | None
+
+
+@dataclass(frozen=True)
 class PoliciesPage:
     active: PolicyRow | None
     drafts: list[PolicyRow]
+    trials: list[Trial]
     past: list[PolicyRow]
     audit: AuditView
     new_labels: int
@@ -93,12 +105,15 @@ class PolicyPage:
     why_not: str
     sentence: str
     caveat: str
+    shadow: ShadowView | None
+    canary: CanaryView | None
+    history: list[PolicyEvent]
 
 
 def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
     """Everything of a site's own domain."""
     policies = Policy.objects.filter(site=site, domain=site.domain).select_related(
-        "calibration", "proposed_by", "published_by", "site"
+        "calibration", "proposed_by", "published_by", "site", "before"
     )
     drift = drift_sentences(site)
     by_status: dict[str, list[PolicyRow]] = {status: [] for status in PolicyStatus.values}
@@ -116,6 +131,9 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
     return PoliciesPage(
         active=active,
         drafts=by_status[PolicyStatus.DRAFT],
+        trials=[
+            _trial(row) for row in by_status[PolicyStatus.CANARY] + by_status[PolicyStatus.SHADOW]
+        ],
         past=by_status[PolicyStatus.RETIRED] + by_status[PolicyStatus.DROPPED],
         audit=_audit(site),
         new_labels=new_labels(site=site, domain=site.domain),
@@ -158,6 +176,18 @@ def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
         why_not=row.why_not,
         sentence=row.sentence,
         caveat=_caveat(policy),
+        shadow=shadow_view(policy),
+        canary=canary_view(policy),
+        history=policy_history(policy),
+    )
+
+
+def _trial(row: PolicyRow) -> Trial:
+    canary = row.policy.status == PolicyStatus.CANARY
+    return Trial(
+        row=row,
+        shadow=None if canary else shadow_view(row.policy),
+        canary=canary_view(row.policy) if canary else None,
     )
 
 

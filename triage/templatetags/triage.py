@@ -47,6 +47,8 @@ STATE_LOOKS: dict[str, tuple[str, str]] = {
     "failed": ("failed", "alert"),
     "active": ("policy", "good"),
     "draft": ("pencil", "quiet"),
+    "shadow": ("looking", "quiet"),
+    "canary": ("beside", "warning"),
     "retired": ("clock", "quiet"),
     "dropped": ("failed", "quiet"),
     "learning": ("looking", "warning"),

@@ -1,0 +1,174 @@
+"""The API of a version's life: shadow, canary, roll back, and what came of them."""
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import User
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from triage.api.permissions import MayAct, person_for, site_for
+from triage.api.serializers import PolicyOut, RateOut
+from triage.models import Policy
+from triage.selectors.policies import policy_page
+from triage.services import policies, rollout
+
+
+class PublishIn(serializers.Serializer[Any]):
+    """`share`: of the cases, to publish it as a canary; without it for all of them."""
+
+    share = serializers.FloatField(min_value=0.01, max_value=0.99, required=False)
+
+
+class ShadowFlipOut(serializers.Serializer[Any]):
+    """A live case that the shadow would have decided otherwise; "" while its label is a secret."""
+
+    case = serializers.UUIDField()
+    before = serializers.CharField()
+    to = serializers.CharField()
+    score = serializers.FloatField(allow_null=True)
+    label = serializers.CharField(allow_blank=True)  # type: ignore[assignment]
+    truth = serializers.CharField(allow_blank=True)
+
+
+class ShadowOut(serializers.Serializer[Any]):
+    """What a version in shadow would have done since `since`."""
+
+    since = serializers.DateTimeField()
+    running = serializers.BooleanField()
+    cases = serializers.IntegerField()
+    different = serializers.IntegerField()
+    deferral = serializers.FloatField(allow_null=True)
+    in_force = serializers.FloatField(allow_null=True)
+    error = RateOut()
+    flips = ShadowFlipOut(many=True)
+
+
+class LiveOut(serializers.Serializer[Any]):
+    """What came of a version's decisions."""
+
+    cases = serializers.IntegerField()
+    deferral = serializers.FloatField(allow_null=True)
+    checked = serializers.IntegerField()
+    override_rate = serializers.FloatField(allow_null=True)
+    error = RateOut()
+    open = serializers.IntegerField()
+
+
+class ArmOut(serializers.Serializer[Any]):
+    version = serializers.IntegerField(source="policy.version")
+    share = serializers.FloatField()
+    live = LiveOut()
+
+
+class CanaryOut(serializers.Serializer[Any]):
+    """Both sides of a canary."""
+
+    since = serializers.DateTimeField()
+    running = serializers.BooleanField()
+    canary = ArmOut()
+    rest = ArmOut()
+
+
+class PolicyEventOut(serializers.Serializer[Any]):
+    when = serializers.DateTimeField()
+    what = serializers.CharField()
+    who = serializers.CharField(allow_blank=True)
+    why = serializers.CharField(allow_blank=True)
+
+
+class PolicyDetail(serializers.Serializer[Any]):
+    """One version with all that is known of it; from a PolicyPage."""
+
+    policy = PolicyOut()
+    sentence = serializers.CharField()
+    why_not_publish = serializers.CharField(source="why_not", allow_blank=True)
+    shadow = ShadowOut(allow_null=True)
+    canary = CanaryOut(allow_null=True)
+    history = PolicyEventOut(many=True)
+
+
+def policy_for(request: Request, pk: int) -> Policy:
+    """A version of the caller's own site; any other is not found."""
+    versions = Policy.objects.select_related("site", "calibration", "before")
+    return get_object_or_404(versions, pk=pk, site=site_for(request))
+
+
+class PolicyView(APIView):
+    """One version, with its shadow, its canary and its history."""
+
+    acts: ClassVar = {"GET": "see_policies"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(responses=PolicyDetail)
+    def get(self, request: Request, pk: int) -> Response:
+        page = policy_page(policy=policy_for(request, pk), user=person_for(request))
+        return Response(PolicyDetail(page).data)
+
+
+class PolicyAct(APIView):
+    """Something that is done with one version."""
+
+    acts: ClassVar = {"POST": "change_policies"}
+    permission_classes = (MayAct,)
+
+    def act(self, policy: Policy, person: User) -> Policy:
+        raise NotImplementedError
+
+    @extend_schema(request=None, responses=PolicyOut)
+    def post(self, request: Request, pk: int) -> Response:
+        fresh = self.act(policy_for(request, pk), person_for(request))
+        return Response(PolicyOut(fresh).data)
+
+
+class Publish(PolicyAct):
+    """Put a draft in force, for all cases or for a share of them at first."""
+
+    @extend_schema(request=PublishIn, responses=PolicyOut)
+    def post(self, request: Request, pk: int) -> Response:
+        asked = PublishIn(data=request.data)
+        asked.is_valid(raise_exception=True)
+        policy, person = policy_for(request, pk), person_for(request)
+        if share := asked.validated_data.get("share"):
+            fresh = rollout.start_canary(policy=policy, share=share, actor=person)
+        else:
+            fresh = policies.publish_policy(policy=policy, actor=person)
+        return Response(PolicyOut(fresh).data)
+
+
+class Shadow(PolicyAct):
+    """Put a draft in shadow."""
+
+    def act(self, policy: Policy, person: User) -> Policy:
+        return rollout.put_in_shadow(policy=policy, actor=person)
+
+
+class EndShadow(PolicyAct):
+    """Take a version out of the shadow: it is a draft again."""
+
+    def act(self, policy: Policy, person: User) -> Policy:
+        return rollout.end_shadow(policy=policy, actor=person)
+
+
+class WidenCanary(PolicyAct):
+    """Let a canary decide all cases."""
+
+    def act(self, policy: Policy, person: User) -> Policy:
+        return rollout.widen_canary(policy=policy, actor=person)
+
+
+class EndCanary(PolicyAct):
+    """End a canary: the version in force decides all cases again."""
+
+    def act(self, policy: Policy, person: User) -> Policy:
+        return rollout.end_canary(policy=policy, actor=person)
+
+
+class RollBack(PolicyAct):
+    """Put a retired version in force again."""
+
+    def act(self, policy: Policy, person: User) -> Policy:
+        return policies.roll_back(policy=policy, actor=person)
