@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,7 +12,8 @@ from rest_framework.views import APIView
 
 from triage.api.permissions import MayAct, person_for, site_for
 from triage.api.serializers import PolicyOut, RateOut
-from triage.models import Policy
+from triage.models import GuardRail, Policy
+from triage.selectors.guard import Watch
 from triage.selectors.policies import policy_page
 from triage.services import policies, rollout
 
@@ -73,6 +74,31 @@ class CanaryOut(serializers.Serializer[Any]):
     rest = ArmOut()
 
 
+class WatchOut(serializers.Serializer[Any]):
+    """Where a published version stands with the guard rail; the bounds hold at every look."""
+
+    limit = serializers.FloatField(source="limit.risk")
+    audited = serializers.IntegerField()
+    wrong = serializers.IntegerField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+    cases = serializers.IntegerField()
+    deferred = serializers.IntegerField()
+    band = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.ListField(child=serializers.FloatField(), allow_null=True))
+    def get_band(self, watch: Watch) -> list[float] | None:
+        return [watch.band.low, watch.band.high] if watch.band else None
+
+
+class GuardRailOut(serializers.ModelSerializer[GuardRail]):
+    """What the guard rail found, and what it did."""
+
+    class Meta:
+        model = GuardRail
+        fields = ("cause", "act", "reason", "evidence", "created_at")
+
+
 class PolicyEventOut(serializers.Serializer[Any]):
     when = serializers.DateTimeField()
     what = serializers.CharField()
@@ -88,6 +114,8 @@ class PolicyDetail(serializers.Serializer[Any]):
     why_not_publish = serializers.CharField(source="why_not", allow_blank=True)
     shadow = ShadowOut(allow_null=True)
     canary = CanaryOut(allow_null=True)
+    watch = WatchOut(allow_null=True)
+    guard_rails = GuardRailOut(many=True)
     history = PolicyEventOut(many=True)
 
 

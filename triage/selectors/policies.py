@@ -12,11 +12,12 @@ from django.utils.translation import gettext_lazy as _lazy
 from inference.uq.audit import audits_needed
 from inference.uq.promotion import LEARNED
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus, SiteKind
-from triage.models import Case, Decision, Policy, Site
+from triage.models import Case, Decision, GuardRail, Policy, Site
 from triage.selectors.aggregators import AggregatorView, aggregator_view
 from triage.selectors.audits import audit_estimate
 from triage.selectors.drift import drift_sentences
 from triage.selectors.experts import DoubleReading, ExpertRow, double_reading, expert_rows
+from triage.selectors.guard import Watch, is_watched, newest_guard_rail, watch
 from triage.selectors.learning import SourceRow, source_rows
 from triage.selectors.neighbours import AuditError, audit_errors
 from triage.selectors.policy_history import PolicyEvent, policy_history
@@ -71,6 +72,7 @@ class PoliciesPage:
     active: PolicyRow | None
     drafts: list[PolicyRow]
     trials: list[Trial]
+    guard_rail: GuardRail | None
     past: list[PolicyRow]
     audit: AuditView
     new_labels: int
@@ -108,6 +110,8 @@ class PolicyPage:
     shadow: ShadowView | None
     canary: CanaryView | None
     history: list[PolicyEvent]
+    watch: Watch | None
+    guard_rails: list[GuardRail]
 
 
 def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
@@ -134,6 +138,7 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
         trials=[
             _trial(row) for row in by_status[PolicyStatus.CANARY] + by_status[PolicyStatus.SHADOW]
         ],
+        guard_rail=newest_guard_rail(site),
         past=by_status[PolicyStatus.RETIRED] + by_status[PolicyStatus.DROPPED],
         audit=_audit(site),
         new_labels=new_labels(site=site, domain=site.domain),
@@ -179,6 +184,8 @@ def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
         shadow=shadow_view(policy),
         canary=canary_view(policy),
         history=policy_history(policy),
+        watch=watch(policy) if is_watched(policy) else None,
+        guard_rails=list(policy.guard_rails.order_by("pk")),
     )
 
 

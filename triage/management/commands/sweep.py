@@ -12,6 +12,7 @@ from triage.models import Site
 from triage.services.asking import ask_overdue
 from triage.services.calibration import refit_when_due
 from triage.services.decisions import decide_overdue
+from triage.services.guard import watch_lately
 from triage.services.queue import end_expired_leases
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ def sweep() -> dict[str, int]:
     """One pass; returns how much of each was found."""
     done = sweep_runs()
     done["decided"] = decide_overdue()
+    done["guarded"] = watch_lately()
     done["leases_ended"] = end_expired_leases()
     done["asked"] = ask_overdue()
     done["refitted"] = each(
