@@ -1,6 +1,6 @@
 from django.urls import path
 
-from triage.api import rollout, views
+from triage.api import proposing, rollout, views
 
 urlpatterns = [
     path("observations", views.Observations.as_view(), name="api-observations"),
@@ -11,6 +11,8 @@ urlpatterns = [
     path("cases/<uuid:pk>/reviews", views.Reviews.as_view(), name="api-reviews"),
     path("cases/<uuid:pk>/undo", views.Undo.as_view(), name="api-undo"),
     path("policies/what-if", views.WhatIf.as_view(), name="api-what-if"),
+    path("policies/propose", proposing.Propose.as_view(), name="api-propose"),
+    path("policies/costs", proposing.CostsView.as_view(), name="api-costs"),
     path("policies", views.Policies.as_view(), name="api-policies"),
     path("policies/<int:pk>", rollout.PolicyView.as_view(), name="api-policy"),
     path("policies/<int:pk>/publish", rollout.Publish.as_view(), name="api-publish"),

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
 from inference.uq.audit import audits_needed
+from inference.uq.costs import Costs
 from inference.uq.promotion import LEARNED
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus, SiteKind
 from triage.models import Case, Decision, GuardRail, Policy, Site
@@ -19,6 +20,7 @@ from triage.selectors.drift import drift_sentences
 from triage.selectors.experts import DoubleReading, ExpertRow, double_reading, expert_rows
 from triage.selectors.guard import Watch, is_watched, newest_guard_rail, watch
 from triage.selectors.learning import SourceRow, source_rows
+from triage.selectors.modes import ModeRow, mode_rows
 from triage.selectors.neighbours import AuditError, audit_errors
 from triage.selectors.policy_history import PolicyEvent, policy_history
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
@@ -86,6 +88,7 @@ class PoliciesPage:
     audit_errors: list[AuditError]
     experts: list[ExpertRow]
     double_reading: DoubleReading | None
+    modes: list[ModeRow]
 
     @property
     def newest_past(self) -> list[PolicyRow]:
@@ -152,6 +155,7 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
         audit_errors=audit_errors(site),
         experts=expert_rows(site),
         double_reading=double_reading(site) if site.kind == SiteKind.CLINIC else None,
+        modes=mode_rows(site),
     )
 
 
@@ -217,6 +221,8 @@ def _promise(policy: Policy) -> str:
             "At most {risk:.0%} wrong among the accepted, with {sure:.0%} confidence, as long as "
             "tomorrow resembles the labelled cases."
         ).format(risk=value, sure=sure)
+    if policy.mode == PolicyMode.COST and policy.choice.get("expert_error") is not None:
+        return _of_costs(policy)
     if policy.mode == PolicyMode.COST:
         needed = policy.choice.get("guarantee_needs")
         more = _(" A guarantee needs about {n} more labels.").format(n=needed) if needed else ""
@@ -240,6 +246,23 @@ def _promise(policy: Policy) -> str:
         _("Defers about the {share:.0%} least sure; no error rate is promised.").format(share=value)
         + starting
     )
+
+
+def _of_costs(policy: Policy) -> str:
+    """A threshold by costs that somebody has set out in full."""
+    said = _("The least cost when a review costs {cost:.1%} of an ordinary error.").format(
+        cost=policy.choice["value"]
+    )
+    if stored := policy.choice.get("costs"):
+        truth, decided, cost = Costs.from_dict(stored).dearest()
+        titles = titles_of(policy.domain)
+        dearest = _(" The dearest, {truth} taken for {decided}, counts {cost:g}.")
+        said += dearest.format(
+            truth=titles.get(truth, truth), decided=titles.get(decided, decided), cost=cost
+        )
+    if error := policy.choice["expert_error"]:
+        said += _(" Reviewers are taken to be wrong on {error:.1%}.").format(error=error)
+    return said + _(" No error rate is promised.")
 
 
 def _caveat(policy: Policy) -> str:

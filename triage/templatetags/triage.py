@@ -220,6 +220,12 @@ def can_undo(message: Message) -> bool:
 
 
 @register.filter
+def shortly(value: float) -> str:
+    """A number for a field that people change: with a point, and no more digits than it needs."""
+    return f"{value:.4g}"
+
+
+@register.filter
 def exactly(value: float) -> str:
     """A number as it is sent back: with a point and all its digits, in every language."""
     return repr(float(value))
