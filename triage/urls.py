@@ -3,6 +3,7 @@ from django.urls import path
 from django.views.i18n import set_language
 
 from triage.views import (
+    comparing,
     costing,
     entering,
     governing,
@@ -59,6 +60,7 @@ urlpatterns = [
     path("policies/what-if/", governing.what_if_view, name="what-if"),
     path("policies/what-if/propose/", governing.propose_at_view, name="propose-at"),
     path("policies/refit/", governing.refit_view, name="refit"),
+    path("policies/compare/", comparing.compare_versions_view, name="compare-versions"),
     path("policies/costs/", costing.costs_view, name="costs"),
     path("policies/propose/", governing.propose_view, name="propose"),
     path("policies/readings/", governing.readings_view, name="readings"),

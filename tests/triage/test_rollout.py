@@ -338,7 +338,7 @@ def test_the_history_of_a_version_names_each_step(cast: Cast, draft: Policy, sec
     assert said == [
         ("put in shadow", "administrator", ""),
         ("published as a canary", "administrator2", "for 10% of the cases"),
-        ("widened to all cases", "administrator2", ""),
+        ("widened", "administrator2", ""),
     ]
 
 
@@ -354,8 +354,8 @@ class TestPages:
         assert "On trial" in one.get(reverse("policies")).content.decode()
         other.post(reverse("publish", args=[draft.pk]), {"share": "25"})
         assert fresh(draft).canary_share == 0.25
-        assert "Widen to all" in other.get(reverse("policies")).content.decode()
-        assert "Widen to all…" not in one.get(reverse("policies")).content.decode()
+        assert "Widen…" in other.get(reverse("policies")).content.decode()
+        assert "Widen…" not in one.get(reverse("policies")).content.decode()
         other.post(reverse("widen-canary", args=[draft.pk]))
         assert active_policy(cast.clinic, "wound") == draft
 

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -13,6 +14,7 @@ from rest_framework.views import APIView
 from triage.api.permissions import MayAct, person_for, site_for
 from triage.api.serializers import PolicyOut, RateOut
 from triage.models import GuardRail, Policy
+from triage.selectors.comparison import Parted, comparison, versions_of
 from triage.selectors.guard import Watch
 from triage.selectors.policies import policy_page
 from triage.services import policies, rollout
@@ -137,6 +139,75 @@ class PolicyView(APIView):
         return Response(PolicyDetail(page).data)
 
 
+class CompareIn(serializers.Serializer[Any]):
+    """Two versions by their numbers."""
+
+    left = serializers.IntegerField(min_value=1)
+    right = serializers.IntegerField(min_value=1)
+
+
+class SideOut(serializers.Serializer[Any]):
+    policy = PolicyOut()
+    sentence = serializers.CharField()
+    score = serializers.CharField()
+    window = serializers.CharField(allow_blank=True)
+    live = LiveOut()
+
+
+class PartedOut(serializers.Serializer[Any]):
+    """A past case on which they part; a label only where it is no secret any more."""
+
+    case = serializers.UUIDField()
+    left = serializers.SerializerMethodField()
+    right = serializers.SerializerMethodField()
+    truth = serializers.CharField(allow_blank=True)
+
+    def get_left(self, row: Parted) -> str:
+        return _said(row, row.left)
+
+    def get_right(self, row: Parted) -> str:
+        return _said(row, row.right)
+
+
+def _said(row: Parted, label: str) -> str:
+    """What one of the two makes of it: deferred, accepted, or the label that it accepts."""
+    if not label:
+        return "deferred"
+    return "accepted" if row.secret else f"accepted: {label}"
+
+
+class ComparisonOut(serializers.Serializer[Any]):
+    """Two versions side by side."""
+
+    left = SideOut()
+    right = SideOut()
+    cases = serializers.IntegerField()
+    parted_count = serializers.IntegerField()
+    only_left = serializers.IntegerField()
+    only_right = serializers.IntegerField()
+    parted = PartedOut(many=True)
+    why_not = serializers.CharField(allow_blank=True)
+
+
+class CompareVersions(APIView):
+    """Two versions side by side, and the past cases on which they part."""
+
+    acts: ClassVar = {"GET": "see_policies"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(parameters=[CompareIn], responses=ComparisonOut)
+    def get(self, request: Request) -> Response:
+        asked = CompareIn(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        versions = versions_of(site_for(request))
+        by_number = {policy.version: policy for policy in versions}
+        pair = [by_number.get(asked.validated_data[side]) for side in ("left", "right")]
+        if pair[0] is None or pair[1] is None:
+            raise Http404
+        page = comparison(versions=versions, left=pair[0], right=pair[1])
+        return Response(ComparisonOut(page).data)
+
+
 class PolicyAct(APIView):
     """Something that is done with one version."""
 
@@ -182,10 +253,18 @@ class EndShadow(PolicyAct):
 
 
 class WidenCanary(PolicyAct):
-    """Let a canary decide all cases."""
+    """Let a canary decide all cases, or a larger share."""
 
-    def act(self, policy: Policy, person: User) -> Policy:
-        return rollout.widen_canary(policy=policy, actor=person)
+    @extend_schema(request=PublishIn, responses=PolicyOut)
+    def post(self, request: Request, pk: int) -> Response:
+        asked = PublishIn(data=request.data)
+        asked.is_valid(raise_exception=True)
+        fresh = rollout.widen_canary(
+            policy=policy_for(request, pk),
+            actor=person_for(request),
+            share=asked.validated_data.get("share"),
+        )
+        return Response(PolicyOut(fresh).data)
 
 
 class EndCanary(PolicyAct):

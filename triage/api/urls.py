@@ -13,6 +13,7 @@ urlpatterns = [
     path("policies/what-if", views.WhatIf.as_view(), name="api-what-if"),
     path("policies/propose", proposing.Propose.as_view(), name="api-propose"),
     path("policies/costs", proposing.CostsView.as_view(), name="api-costs"),
+    path("policies/compare", rollout.CompareVersions.as_view(), name="api-compare-versions"),
     path("policies", views.Policies.as_view(), name="api-policies"),
     path("policies/<int:pk>", rollout.PolicyView.as_view(), name="api-policy"),
     path("policies/<int:pk>/publish", rollout.Publish.as_view(), name="api-publish"),

@@ -20,7 +20,7 @@ VERBS = {
     "shadow started": _lazy("put in shadow"),
     "shadow ended": _lazy("taken out of the shadow"),
     "canary started": _lazy("published as a canary"),
-    "canary widened": _lazy("widened to all cases"),
+    "canary widened": _lazy("widened"),
     "canary ended": _lazy("the canary ended"),
     "aggregator withdrawn": _lazy("its learned aggregator was withdrawn"),
     "guard rail": _lazy("the guard rail spoke up"),

@@ -16,11 +16,12 @@ from django.utils.translation import gettext as _
 from inference.uq.thresholds import ThresholdChoice
 from triage import events
 from triage.choices import PolicyMode, PolicyStatus
-from triage.errors import Conflict, Forbidden
+from triage.errors import Conflict, Forbidden, Refused
 from triage.models import Calibration, Policy, Site
 from triage.selectors.evidence import Evidence
 from triage.selectors.policy_state import active_policy, why_not_publish
 from triage.selectors.rules import Rule
+from triage.selectors.steps import why_too_large
 from triage.services.history import record
 from triage.services.replay import replay
 
@@ -83,13 +84,21 @@ def publish_policy(*, policy: Policy, actor: AbstractBaseUser) -> Policy:
     Raises:
         Forbidden: the two-person rule holds here and the actor proposed it.
         Conflict: it is no draft any more, or another version is a canary.
+        Refused: it would accept too much more at once, or too few labels carry it.
     """
     check_may_publish(policy, actor, UNPUBLISHED)
     if canary := Policy.objects.filter(**of(policy), status=PolicyStatus.CANARY).first():
         raise Conflict(
             _("Version {0} is a canary: widen it or end it first.").format(canary.version), "canary"
         )
+    check_step(policy, 1.0)
     return put_in_force(policy, actor, UNPUBLISHED, "policy published")
+
+
+def check_step(policy: Policy, share: float) -> None:
+    """Raises Refused where it may not decide this much more of the cases at once."""
+    if problem := why_too_large(policy, share):
+        raise Refused(problem, "step")
 
 
 def check_may_publish(

@@ -14,6 +14,7 @@ from triage.services.history import record
 from triage.services.policies import (
     UNPUBLISHED,
     check_may_publish,
+    check_step,
     drop_canary,
     locked,
     of,
@@ -68,13 +69,14 @@ def start_canary(*, policy: Policy, share: float, actor: AbstractBaseUser) -> Po
     Raises:
         Forbidden: the two-person rule holds here and the actor proposed it.
         Conflict: it is no draft any more, or another version is a canary.
-        Refused: no version is in force that could decide the rest.
+        Refused: no version is in force that could decide the rest, or the step is too large.
     """
     check_may_publish(policy, actor, UNPUBLISHED)
+    check_step(policy, _checked(share))
     with transaction.atomic():
         fresh = locked(policy, UNPUBLISHED)
         fresh.before = _beside(fresh)
-        fresh.status, fresh.canary_share = PolicyStatus.CANARY, _checked(share)
+        fresh.status, fresh.canary_share = PolicyStatus.CANARY, share
         fresh.published_by_id, fresh.published_at = actor.pk, timezone.now()
         changed = ["status", "canary_share", "before", "published_by", "published_at"]
         fresh.save(update_fields=changed)
@@ -103,15 +105,27 @@ def _checked(share: float) -> float:
     return share
 
 
-def widen_canary(*, policy: Policy, actor: AbstractBaseUser) -> Policy:
-    """Let a canary decide all cases: the version beside it retires.
+def widen_canary(*, policy: Policy, actor: AbstractBaseUser, share: float | None = None) -> Policy:
+    """Let a canary decide all cases, so that the version beside it retires; or a larger share.
 
     Raises:
         Forbidden: the two-person rule holds here and the actor proposed it.
         Conflict: it is no canary.
+        Refused: the step is too large, or the share is not above its present one.
     """
     check_may_publish(policy, actor, CANARY)
-    return put_in_force(policy, actor, CANARY, "canary widened")
+    now = policy.canary_share or 0.0
+    check_step(policy, (1.0 if share is None else _checked(share)) - now)
+    if share is None:
+        return put_in_force(policy, actor, CANARY, "canary widened")
+    with transaction.atomic():
+        fresh = locked(policy, CANARY)
+        if share <= (fresh.canary_share or 0.0):
+            raise Refused(_("It decides that share already: end it, or widen it further."), "share")
+        fresh.canary_share = share
+        fresh.save(update_fields=["canary_share"])
+        _tell("canary widened", fresh, actor, share=share)
+    return fresh
 
 
 def end_canary(*, policy: Policy, actor: AbstractBaseUser | None) -> Policy:

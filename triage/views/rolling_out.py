@@ -6,6 +6,8 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from triage.errors import Refused
+from triage.forms import PublishForm
 from triage.services import rollout
 from triage.views.access import member_page, person
 from triage.views.governing import policy_of
@@ -31,8 +33,15 @@ def end_shadow_view(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @member_page("change_policies")
 def widen_canary_view(request: HttpRequest, pk: int) -> HttpResponse:
-    policy = rollout.widen_canary(policy=policy_of(request, pk), actor=person(request))
-    messages.success(request, _("Version {0} is in force.").format(policy.version))
+    form = PublishForm(request.POST)
+    if not form.is_valid():
+        raise Refused(_("Choose for which share of the cases it is published."), "form")
+    share = form.cleaned_data["share"]
+    policy = rollout.widen_canary(
+        policy=policy_of(request, pk), actor=person(request), share=share / 100 if share else None
+    )
+    said = _("Version {0} decides {1:g} % of the cases from the next one on.")
+    messages.success(request, said.format(policy.version, share or 100))
     return redirect("policies")
 
 
