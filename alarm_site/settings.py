@@ -74,6 +74,10 @@ ALARM_LEASE_MINUTES = env.integer("ALARM_LEASE_MINUTES", 10, low=1, high=240)
 # Share of the accepted cases that a person reviews all the same.
 ALARM_AUDIT_SHARE = env.number("ALARM_AUDIT_SHARE", 0.05, low=0.001, high=1)
 # Of a new clinic's cases: read before the machine's answer is seen, and read by two people.
+ALARM_STEP_CAP = env.number("ALARM_STEP_CAP", 0.3, low=0.01, high=1)
+ALARM_PUBLISH_LABELS = env.integer("ALARM_PUBLISH_LABELS", 5, low=0, high=100000)
+ALARM_GUARD_RISK = env.number("ALARM_GUARD_RISK", 0.25, low=0.001, high=1)
+ALARM_GUARD_BAND = env.number("ALARM_GUARD_BAND", 0.2, low=0, high=1)
 ALARM_BLIND_SHARE = env.number("ALARM_BLIND_SHARE", 0.1, low=0, high=1)
 ALARM_DOUBLE_SHARE = env.number("ALARM_DOUBLE_SHARE", 0.1, low=0, high=1)
 # Resolutions after which calibration is refitted and a draft policy appears.

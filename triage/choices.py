@@ -56,9 +56,15 @@ class Outcome(TextChoices):
 
 
 class PolicyStatus(TextChoices):
-    """draft -> active -> retired;  draft -> dropped;  retired -> active by a roll back."""
+    """draft -> active -> retired;  draft -> dropped;  retired -> active by a roll back.
+
+    draft -> shadow -> draft           says of live cases what it would have decided
+    draft | shadow -> canary -> active decides a share of the cases, then all;  canary -> dropped
+    """
 
     DRAFT = "draft", _("draft")
+    SHADOW = "shadow", _("in shadow")
+    CANARY = "canary", _("canary")
     ACTIVE = "active", _("in force")
     RETIRED = "retired", _("retired")
     DROPPED = "dropped", _("dropped")
@@ -70,6 +76,22 @@ class PolicyMode(TextChoices):
     PERCENTILE = "percentile", _("workload")
     BY_HAND = "by_hand", _("set by hand")
     DEFER_ALL = "defer_all", _("defer everything")
+
+
+class GuardCause(TextChoices):
+    """What the guard rail found of a version after its publication."""
+
+    ERROR = "error", _("too many of the accepted are wrong")
+    ACCEPTS_MORE = "more", _("more is accepted than its replay said")
+    DEFERS_MORE = "less", _("more is deferred than its replay said")
+
+
+class GuardAct(TextChoices):
+    """What the guard rail did about it: never anything that accepts more."""
+
+    ROLLED_BACK = "rolled_back", _("rolled back to the version before")
+    DEFERRED_ALL = "deferred_all", _("everything deferred")
+    TOLD = "told", _("told, nothing changed")
 
 
 class ReviewAction(TextChoices):

@@ -1,15 +1,20 @@
 """What people type, checked before it reaches a service."""
 
+from collections.abc import Sequence
+from itertools import permutations
 from typing import Any, Self
 
+import numpy as np
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from inference.pipeline.domains import Domain
+from inference.uq.costs import Costs
 from triage.choices import PolicyMode, RetakeReason
 from triage.errors import Refused
 from triage.models import Case, Site, Subject
 from triage.selectors.audit_log import Filters
+from triage.selectors.costs import cell_name
 from triage.selectors.what_if import SCORES
 from triage.services.erasing import LONGEST_DAYS, MAX_REASON, find_target
 from triage.services.intake import MAX_PSEUDONYM
@@ -79,11 +84,56 @@ class WhatIfForm(forms.Form):
         }
 
 
+class PublishForm(forms.Form):
+    """For which percentage of the cases a draft is published; empty for all of them."""
+
+    share = forms.FloatField(min_value=1, max_value=99, required=False)
+
+
 class ThresholdForm(forms.Form):
     """A threshold that somebody has found on the dial."""
 
     method = forms.ChoiceField(choices=list(SCORES.items()))
     threshold = forms.FloatField()
+
+
+class CostsForm(forms.Form):
+    """What errors cost a pair of labels, what a review costs, and how often reviewers err.
+
+    A review costs either `review` percent of an ordinary error, or its minutes at an hourly rate
+    against what such an error costs in the same money.
+    """
+
+    method = forms.ChoiceField(choices=list(SCORES.items()))
+    review = forms.FloatField(min_value=0.1, max_value=1000, required=False)
+    minutes = forms.FloatField(min_value=0.01, max_value=600, required=False)
+    hourly = forms.FloatField(min_value=0.01, max_value=1e6, required=False)
+    error_price = forms.FloatField(min_value=0.01, max_value=1e9, required=False)
+    expert_error = forms.FloatField(min_value=0, max_value=90, required=False)
+
+    def __init__(self, *args: Any, labels: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.labels = tuple(labels)
+        for row, column in self._pairs():
+            self.fields[cell_name(row, column)] = forms.FloatField(min_value=0, max_value=1000)
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        if not said.get("review") and not (said.get("hourly") and said.get("error_price")):
+            self.add_error("review", _("Say what a review costs."))
+        return said
+
+    def table(self) -> Costs:
+        """The costs as typed; 1 where a field cannot be read."""
+        said = getattr(self, "cleaned_data", {})
+        table = np.zeros((len(self.labels), len(self.labels)))
+        for row, column in self._pairs():
+            value = said.get(cell_name(row, column))
+            table[row, column] = 1.0 if value is None else value
+        return Costs(self.labels, table)
+
+    def _pairs(self) -> list[tuple[int, int]]:
+        return list(permutations(range(len(self.labels)), 2))
 
 
 class ProposeForm(forms.Form):

@@ -13,6 +13,8 @@ from triage.chain import START, name_of
 from triage.choices import (
     WAITING,
     CaseStatus,
+    GuardAct,
+    GuardCause,
     Outcome,
     PolicyMode,
     PolicyStatus,
@@ -339,11 +341,23 @@ class Policy(models.Model):
     """An immutable version: a calibration, a score, a threshold, and how it was chosen.
 
     States:  draft -> active -> retired;  draft -> dropped;  retired -> active (rolled back to)
+             draft -> shadow -> draft;  draft | shadow -> canary -> active | dropped
 
-    Only the status and its dates ever change.
+    Only how far it has come ever changes: the status, its dates, a canary's share, and which
+    version was in force before it.
     """
 
-    MUTABLE: ClassVar = frozenset({"status", "published_by", "published_at", "retired_at"})
+    MUTABLE: ClassVar = frozenset(
+        {
+            "status",
+            "published_by",
+            "published_at",
+            "retired_at",
+            "shadow_at",
+            "canary_share",
+            "before",
+        }
+    )
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="policies")
     domain = models.CharField(max_length=40)
@@ -369,6 +383,17 @@ class Policy(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     published_at = models.DateTimeField(null=True)
     retired_at = models.DateTimeField(null=True)
+    shadow_at = models.DateTimeField(null=True, help_text="When it last went into shadow.")
+    canary_share = models.FloatField(
+        null=True, help_text="Share of the cases that it decides, or decided, as a canary."
+    )
+    before = models.ForeignKey(
+        "self",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="What was in force when it was published: where the guard rail goes back to.",
+    )
 
     class Meta:
         ordering: ClassVar = ["-version"]
@@ -380,6 +405,21 @@ class Policy(models.Model):
                 fields=["site", "domain"],
                 condition=Q(status=PolicyStatus.ACTIVE),
                 name="one_active_policy_a_site_and_domain",
+            ),
+            models.UniqueConstraint(
+                fields=["site", "domain"],
+                condition=Q(status=PolicyStatus.SHADOW),
+                name="one_shadow_a_site_and_domain",
+            ),
+            models.UniqueConstraint(
+                fields=["site", "domain"],
+                condition=Q(status=PolicyStatus.CANARY),
+                name="one_canary_a_site_and_domain",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=PolicyStatus.CANARY)
+                | Q(canary_share__isnull=False, canary_share__gt=0, canary_share__lt=1),
+                name="a_canary_has_a_share",
             ),
             models.CheckConstraint(
                 condition=Q(audit_share__gt=0, audit_share__lte=1), name="audit_share_is_a_share"
@@ -411,11 +451,31 @@ class Withdrawal(AppendOnly):
         return f"withdrawal from {self.policy}"
 
 
+class GuardRail(AppendOnly):
+    """What the guard rail found of a published version, and what it did about it."""
+
+    policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="guard_rails")
+    cause = models.CharField(max_length=5, choices=GuardCause)
+    act = models.CharField(max_length=12, choices=GuardAct)
+    reason = models.TextField()
+    evidence = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["policy", "cause"], name="guard_acts_once_a_cause"),
+        ]
+
+    def __str__(self) -> str:
+        return f"guard rail: {self.act} {self.policy}"
+
+
 class Decision(AppendOnly):
     """A policy applied to a run.
 
     `label_probability` is the probability with which an expert was going to label this case: 1
-    for a deferred one, the audit share for an accepted one. Audit estimates are weighted by it.
+    for a deferred one, the audit share for an accepted one. Audit estimates are weighted by it. It
+    is that of the policy that decided, also where a canary's draw chose which one did.
     """
 
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="decisions")
@@ -434,6 +494,10 @@ class Decision(AppendOnly):
     learned_error = models.FloatField(null=True, help_text="The P(error) that it stated.")
     label_probability = models.FloatField()
     audited = models.BooleanField(default=False)
+    drawn_share = models.FloatField(
+        null=True,
+        help_text="While a canary ran: the probability with which this policy was drawn to decide.",
+    )
     decided_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -447,10 +511,28 @@ class Decision(AppendOnly):
                 | Q(score__isnull=False, threshold__isnull=False, score__lte=F("threshold")),
                 name="accept_only_at_or_below_the_threshold",
             ),
+            models.CheckConstraint(
+                condition=Q(drawn_share__isnull=True) | Q(drawn_share__gt=0, drawn_share__lt=1),
+                name="drawn_share_is_a_share",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.outcome} {self.case}"
+
+
+class ShadowDecision(AppendOnly):
+    """What a version in shadow would have said beside a Decision; it decides nothing."""
+
+    decision = models.OneToOneField(Decision, on_delete=models.CASCADE, related_name="shadow")
+    policy = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="shadow_decisions")
+    outcome = models.CharField(max_length=6, choices=Outcome)
+    label = models.CharField(max_length=80, blank=True)
+    score = models.FloatField(null=True)
+    reasons = models.JSONField(default=list, help_text="Codes; triage.reasons has the words.")
+
+    def __str__(self) -> str:
+        return f"{self.policy} would {self.outcome} {self.decision.case}"
 
 
 class LeaseQuerySet(models.QuerySet["Lease"]):

@@ -4,15 +4,16 @@ from celery import shared_task
 
 from inference.services.sweep import each
 from triage.models import Ask, Case, Site
-from triage.services import aggregators, calibration, learning, push
+from triage.services import aggregators, calibration, guard, learning, push
 
 
 @shared_task
 def learn_from_answer(site_id: int, domain: str) -> None:
-    """What an expert's answer may have made due: a refit, trust in a camera, a withdrawal."""
+    """What an answer may have made due: a roll back, a withdrawal, trust in a camera, a refit."""
     site = Site.objects.filter(pk=site_id).first()
     if site:
         due = (
+            guard.watch_published,
             aggregators.withdraw_where_lost,
             learning.end_where_earned,
             calibration.refit_when_due,

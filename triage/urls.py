@@ -5,6 +5,8 @@ from django.views.i18n import set_language
 from triage.views import (
     auditing,
     cameras,
+    comparing,
+    costing,
     entering,
     exporting,
     governing,
@@ -13,6 +15,7 @@ from triage.views import (
     keeping,
     media,
     reviewing,
+    rolling_out,
     uploading,
 )
 
@@ -62,6 +65,8 @@ urlpatterns = [
     path("policies/what-if/", governing.what_if_view, name="what-if"),
     path("policies/what-if/propose/", governing.propose_at_view, name="propose-at"),
     path("policies/refit/", governing.refit_view, name="refit"),
+    path("policies/compare/", comparing.compare_versions_view, name="compare-versions"),
+    path("policies/costs/", costing.costs_view, name="costs"),
     path("policies/propose/", governing.propose_view, name="propose"),
     path("policies/readings/", governing.readings_view, name="readings"),
     path("policies/leases/", governing.leases_view, name="leases"),
@@ -87,5 +92,9 @@ urlpatterns = [
     path("retention/erase/", keeping.erase_view, name="erase"),
     path("retention/hold/", keeping.hold_view, name="hold"),
     path("retention/holds/<int:pk>/lift/", keeping.lift_view, name="lift"),
+    path("policies/<int:pk>/shadow/", rolling_out.shadow_view, name="shadow"),
+    path("policies/<int:pk>/shadow/end/", rolling_out.end_shadow_view, name="end-shadow"),
+    path("policies/<int:pk>/canary/widen/", rolling_out.widen_canary_view, name="widen-canary"),
+    path("policies/<int:pk>/canary/end/", rolling_out.end_canary_view, name="end-canary"),
     path("ensemble/", governing.ensemble_view, name="ensemble"),
 ]

@@ -93,32 +93,50 @@ def expected_cost(
     wrong: Marks,
     accepted: Bools,
     *,
-    error_cost: float = 1.0,
+    error_cost: float | Floats = 1.0,
     review_cost: float = 0.1,
     expert_error: float = 0.0,
+    expert_cost: float | Floats | None = None,
     weights: Floats | None = None,
 ) -> float:
-    """Cost a case: accepted errors, reviews of the deferred, and the reviewers' errors on them."""
-    accepted_errors = float(np.average(accepted * np.asarray(wrong, np.float64), weights=weights))
-    deferred = 1 - float(np.average(accepted, weights=weights))
-    return error_cost * accepted_errors + deferred * (review_cost + error_cost * expert_error)
+    """Cost a case: accepted errors, reviews of the deferred, and the reviewers' errors on them.
+
+    Args:
+        error_cost: of accepting a wrong case, for all or (n,) for each; `inference.uq.costs` has
+            tables of them.
+        review_cost: of looking at a case, in the same unit.
+        expert_error: how often a reviewer is wrong, 0 to 1.
+        expert_cost: of a reviewer's error; that of an accepted one where it is left out.
+    """
+    expert_cost = error_cost if expert_cost is None else expert_cost
+    lost = np.asarray(wrong, np.float64) * error_cost
+    reviewed = review_cost + expert_error * np.broadcast_to(expert_cost, np.shape(lost))
+    return float(np.average(np.where(accepted, lost, reviewed), weights=weights))
 
 
 def by_cost(
     scores: Floats,
     wrong: Marks,
     *,
-    error_cost: float = 1.0,
+    error_cost: float | Floats = 1.0,
     review_cost: float = 0.1,
     expert_error: float = 0.0,
+    expert_cost: float | Floats | None = None,
     weights: Floats | None = None,
 ) -> ThresholdChoice:
-    """The threshold of the least `expected_cost`; accepting nothing is among the choices."""
+    """The threshold of the least `expected_cost`; accepting nothing is among the choices.
+
+    With `expert_error` 0 a dearer error never raises it. With reviewers who err, errors that cost
+    them more as well may: what they look at is no longer safe either.
+    """
+    known = np.isfinite(wrong)
+    expert_cost = error_cost if expert_cost is None else expert_cost
+    lost = np.broadcast_to(error_cost, known.shape)[known]
+    reviewed = review_cost + expert_error * np.broadcast_to(expert_cost, known.shape)[known]
     scores, wrong, weights = _labelled(scores, wrong, weights)
     best = _NEVER
-    deferred_cost = review_cost + error_cost * expert_error
     order = np.argsort(np.where(np.isfinite(scores), scores, np.inf), kind="stable")
-    saving = (weights * (deferred_cost - error_cost * wrong))[order].cumsum()
+    saving = (weights * (reviewed - lost * wrong))[order].cumsum()
     ends = _tie_ends(scores[order]) & np.isfinite(scores[order])
     if ends.any() and saving[ends].max() > 0:
         best = float(scores[order][ends][saving[ends].argmax()])

@@ -58,9 +58,15 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "drop": ("post", {ADMINISTRATOR}),
     "roll-back": ("post", {ADMINISTRATOR}),
     "what-if": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    "shadow": ("post", {ADMINISTRATOR}),
+    "end-shadow": ("post", {ADMINISTRATOR}),
+    "widen-canary": ("post", {ADMINISTRATOR}),
+    "end-canary": ("post", {ADMINISTRATOR}),
     "propose-at": ("post", {ADMINISTRATOR}),
     "refit": ("post", {ADMINISTRATOR}),
     "propose": ("post", {ADMINISTRATOR}),
+    "costs": ("get", {ADMINISTRATOR}),
+    "compare-versions": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "readings": ("post", {ADMINISTRATOR}),
     "leases": ("get", {CLINICIAN, ADMINISTRATOR}),
     "end-lease": ("post", {ADMINISTRATOR}),
@@ -105,7 +111,16 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-end-lease": ("post", {ADMINISTRATOR}),
     "api-policies": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "api-what-if": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    "api-propose": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    "api-costs": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    "api-compare-versions": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    "api-policy": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "api-publish": ("post", {ADMINISTRATOR}),
+    "api-shadow": ("post", {ADMINISTRATOR}),
+    "api-end-shadow": ("post", {ADMINISTRATOR}),
+    "api-widen-canary": ("post", {ADMINISTRATOR}),
+    "api-end-canary": ("post", {ADMINISTRATOR}),
+    "api-roll-back": ("post", {ADMINISTRATOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}
 ABOUT_A_CASE = {
@@ -136,7 +151,12 @@ ABOUT_A_CASE = {
     "api-audit-case",
 }
 ABOUT_A_FRAME = {"frame", "frame-thumbnail"}
-ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-publish"}
+ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-policy", "api-publish"} | {
+    f"{where}{act}"
+    for where in ("", "api-")
+    for act in ("shadow", "end-shadow", "widen-canary", "end-canary")
+}
+ABOUT_A_POLICY |= {"api-roll-back"}
 
 
 ABOUT_A_NUMBER = {

@@ -14,6 +14,7 @@ from triage.errors import Refused
 from triage.models import AuditEvent, Case, Decision, Policy
 from triage.selectors import past
 from triage.selectors.evidence import gather
+from triage.selectors.looking_again import next_look
 from triage.selectors.rules import rule_of
 from triage.selectors.what_if import FEWEST, what_if
 from triage.services import calibration, policies, queue, reviews
@@ -224,7 +225,7 @@ def test_the_api_answers_the_same(history: Cast, client: Client) -> None:
 
 
 def test_a_refused_guarantee_is_a_look_too(history: Cast) -> None:
-    before = calibration._look(history.clinic, "wound")
+    before = next_look(history.clinic, "wound")
     with pytest.raises(Refused, match="No threshold qualifies"):
         calibration.propose_by_hand(
             site=history.clinic,
@@ -235,4 +236,4 @@ def test_a_refused_guarantee_is_a_look_too(history: Cast) -> None:
             actor=history.administrator,
         )
     assert AuditEvent.objects.filter(verb="guarantee refused").count() == 1
-    assert calibration._look(history.clinic, "wound") == before + 1
+    assert next_look(history.clinic, "wound") == before + 1

@@ -159,6 +159,8 @@ class PolicyOut(serializers.ModelSerializer[Policy]):
             "audit_share",
             "created_at",
             "published_at",
+            "shadow_at",
+            "canary_share",
         )
 
 

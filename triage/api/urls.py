@@ -1,6 +1,6 @@
 from django.urls import path
 
-from triage.api import auditing, cameras, keeping, views
+from triage.api import auditing, cameras, keeping, proposing, rollout, views
 
 urlpatterns = [
     path("observations", views.Observations.as_view(), name="api-observations"),
@@ -25,6 +25,15 @@ urlpatterns = [
     path("retention/holds", keeping.Holds.as_view(), name="api-holds"),
     path("retention/holds/<int:pk>/lift", keeping.Lift.as_view(), name="api-lift"),
     path("policies/what-if", views.WhatIf.as_view(), name="api-what-if"),
+    path("policies/propose", proposing.Propose.as_view(), name="api-propose"),
+    path("policies/costs", proposing.CostsView.as_view(), name="api-costs"),
+    path("policies/compare", rollout.CompareVersions.as_view(), name="api-compare-versions"),
     path("policies", views.Policies.as_view(), name="api-policies"),
-    path("policies/<int:pk>/publish", views.Publish.as_view(), name="api-publish"),
+    path("policies/<int:pk>", rollout.PolicyView.as_view(), name="api-policy"),
+    path("policies/<int:pk>/publish", rollout.Publish.as_view(), name="api-publish"),
+    path("policies/<int:pk>/shadow", rollout.Shadow.as_view(), name="api-shadow"),
+    path("policies/<int:pk>/shadow/end", rollout.EndShadow.as_view(), name="api-end-shadow"),
+    path("policies/<int:pk>/canary/widen", rollout.WidenCanary.as_view(), name="api-widen-canary"),
+    path("policies/<int:pk>/canary/end", rollout.EndCanary.as_view(), name="api-end-canary"),
+    path("policies/<int:pk>/roll-back", rollout.RollBack.as_view(), name="api-roll-back"),
 ]

@@ -24,7 +24,7 @@ from triage.models import Case, Lease, Policy
 from triage.selectors.cases import case_page
 from triage.selectors.leases import held_cases
 from triage.selectors.what_if import what_if
-from triage.services import idempotency, intake, policies, queue, reviews, tokens
+from triage.services import idempotency, intake, queue, reviews, tokens
 from triage.views.exporting import TYPES, export_file
 
 
@@ -232,19 +232,6 @@ class WhatIf(APIView):
         asked.is_valid(raise_exception=True)
         page = what_if(site=site_for(request), **asked.validated_data)
         return Response(serializers.WhatIfOut(page).data)
-
-
-class Publish(APIView):
-    """Put a draft in force."""
-
-    acts: ClassVar = {"POST": "change_policies"}
-    permission_classes = (MayAct,)
-
-    @extend_schema(request=None, responses=serializers.PolicyOut)
-    def post(self, request: Request, pk: int) -> Response:
-        policy = get_object_or_404(Policy, pk=pk, site=site_for(request))
-        fresh = policies.publish_policy(policy=policy, actor=person_for(request))
-        return Response(serializers.PolicyOut(fresh).data)
 
 
 def _digest(sent: dict[str, Any]) -> str:

@@ -18,6 +18,8 @@ from triage.models import Case, Review, Site
 from triage.selectors.readings import READERS, independent, standing
 
 NEWEST = 2000
+# Cases read by two before their readers' error rate is taken for measured.
+FEWEST_READ = 30
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,32 @@ def double_reading(site: Site) -> DoubleReading:
         open=open_ones.count(),
         disputed=drawn.filter(status=CaseStatus.DISPUTED).count(),
     )
+
+
+@dataclass(frozen=True)
+class ReaderError:
+    """How often a reader's answer was not the case's final label, of `readings` first two answers.
+
+    Two who make the same mistake agree, and it is not seen: the true rate is a little higher.
+    """
+
+    rate: float
+    readings: int
+
+
+def reader_error(site: Site) -> ReaderError | None:
+    """From the newest cases that two people read and that are settled; None below FEWEST_READ."""
+    settled = Case.objects.filter(
+        site=site, domain=site.domain, readings=READERS, status=CaseStatus.RESOLVED
+    ).order_by("-created_at")
+    wrong = readings = cases = 0
+    for case in settled.prefetch_related("reviews__reviewer")[:NEWEST]:
+        first_two = independent(case.reviews.all())
+        if len(first_two) == READERS:
+            cases += 1
+            readings += READERS
+            wrong += sum(one.label != case.label for one in first_two)
+    return ReaderError(wrong / readings, readings) if cases >= FEWEST_READ else None
 
 
 def _pairs(read: list[list[Review]]) -> list[Pair]:

@@ -10,16 +10,21 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
 from inference.uq.audit import audits_needed
+from inference.uq.costs import Costs
 from inference.uq.promotion import LEARNED
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus, SiteKind
-from triage.models import Case, Decision, Policy, Site
+from triage.models import Case, Decision, GuardRail, Policy, Site
 from triage.selectors.aggregators import AggregatorView, aggregator_view
 from triage.selectors.audits import audit_estimate
 from triage.selectors.drift import drift_sentences
 from triage.selectors.experts import DoubleReading, ExpertRow, double_reading, expert_rows
+from triage.selectors.guard import Watch, is_watched, newest_guard_rail, watch
 from triage.selectors.learning import SourceRow, source_rows
+from triage.selectors.modes import ModeRow, mode_rows
 from triage.selectors.neighbours import AuditError, audit_errors
+from triage.selectors.policy_history import PolicyEvent, policy_history
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
+from triage.selectors.rollout import CanaryView, ShadowView, canary_view, shadow_view
 from triage.selectors.words import titles_of
 
 RECENT = 200
@@ -56,9 +61,20 @@ class PolicyRow:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A version that is tried on live cases, in shadow or as a canary."""
+
+    row: PolicyRow
+    shadow: ShadowView | None
+    canary: CanaryView | None
+
+
+@dataclass(frozen=True)
 class PoliciesPage:
     active: PolicyRow | None
     drafts: list[PolicyRow]
+    trials: list[Trial]
+    guard_rail: GuardRail | None
     past: list[PolicyRow]
     audit: AuditView
     new_labels: int
@@ -72,6 +88,7 @@ class PoliciesPage:
     audit_errors: list[AuditError]
     experts: list[ExpertRow]
     double_reading: DoubleReading | None
+    modes: list[ModeRow]
 
     @property
     def newest_past(self) -> list[PolicyRow]:
@@ -93,12 +110,17 @@ class PolicyPage:
     why_not: str
     sentence: str
     caveat: str
+    shadow: ShadowView | None
+    canary: CanaryView | None
+    history: list[PolicyEvent]
+    watch: Watch | None
+    guard_rails: list[GuardRail]
 
 
 def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
     """Everything of a site's own domain."""
     policies = Policy.objects.filter(site=site, domain=site.domain).select_related(
-        "calibration", "proposed_by", "published_by", "site"
+        "calibration", "proposed_by", "published_by", "site", "before"
     )
     drift = drift_sentences(site)
     by_status: dict[str, list[PolicyRow]] = {status: [] for status in PolicyStatus.values}
@@ -116,6 +138,10 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
     return PoliciesPage(
         active=active,
         drafts=by_status[PolicyStatus.DRAFT],
+        trials=[
+            _trial(row) for row in by_status[PolicyStatus.CANARY] + by_status[PolicyStatus.SHADOW]
+        ],
+        guard_rail=newest_guard_rail(site),
         past=by_status[PolicyStatus.RETIRED] + by_status[PolicyStatus.DROPPED],
         audit=_audit(site),
         new_labels=new_labels(site=site, domain=site.domain),
@@ -129,6 +155,7 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
         audit_errors=audit_errors(site),
         experts=expert_rows(site),
         double_reading=double_reading(site) if site.kind == SiteKind.CLINIC else None,
+        modes=mode_rows(site),
     )
 
 
@@ -158,6 +185,20 @@ def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
         why_not=row.why_not,
         sentence=row.sentence,
         caveat=_caveat(policy),
+        shadow=shadow_view(policy),
+        canary=canary_view(policy),
+        history=policy_history(policy),
+        watch=watch(policy) if is_watched(policy) else None,
+        guard_rails=list(policy.guard_rails.order_by("pk")),
+    )
+
+
+def _trial(row: PolicyRow) -> Trial:
+    canary = row.policy.status == PolicyStatus.CANARY
+    return Trial(
+        row=row,
+        shadow=None if canary else shadow_view(row.policy),
+        canary=canary_view(row.policy) if canary else None,
     )
 
 
@@ -180,6 +221,8 @@ def _promise(policy: Policy) -> str:
             "At most {risk:.0%} wrong among the accepted, with {sure:.0%} confidence, as long as "
             "tomorrow resembles the labelled cases."
         ).format(risk=value, sure=sure)
+    if policy.mode == PolicyMode.COST and policy.choice.get("expert_error") is not None:
+        return _of_costs(policy)
     if policy.mode == PolicyMode.COST:
         needed = policy.choice.get("guarantee_needs")
         more = _(" A guarantee needs about {n} more labels.").format(n=needed) if needed else ""
@@ -203,6 +246,23 @@ def _promise(policy: Policy) -> str:
         _("Defers about the {share:.0%} least sure; no error rate is promised.").format(share=value)
         + starting
     )
+
+
+def _of_costs(policy: Policy) -> str:
+    """A threshold by costs that somebody has set out in full."""
+    said = _("The least cost when a review costs {cost:.1%} of an ordinary error.").format(
+        cost=policy.choice["value"]
+    )
+    if stored := policy.choice.get("costs"):
+        truth, decided, cost = Costs.from_dict(stored).dearest()
+        titles = titles_of(policy.domain)
+        dearest = _(" The dearest, {truth} taken for {decided}, counts {cost:g}.")
+        said += dearest.format(
+            truth=titles.get(truth, truth), decided=titles.get(decided, decided), cost=cost
+        )
+    if error := policy.choice["expert_error"]:
+        said += _(" Reviewers are taken to be wrong on {error:.1%}.").format(error=error)
+    return said + _(" No error rate is promised.")
 
 
 def _caveat(policy: Policy) -> str:

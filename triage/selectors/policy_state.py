@@ -1,19 +1,44 @@
 """Where a site's policies stand: what the services that change them, and the pages, both ask."""
 
+from dataclasses import dataclass
+
 from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from triage.choices import CaseStatus, PolicyStatus
 from triage.models import Calibration, Case, Policy, Site
 
+PUBLISHABLE = (PolicyStatus.DRAFT, PolicyStatus.SHADOW, PolicyStatus.CANARY)
+
+
+@dataclass(frozen=True)
+class AtWork:
+    """The versions that look at a new case: one in force, and perhaps a canary and a shadow."""
+
+    active: Policy | None
+    canary: Policy | None
+    shadow: Policy | None
+
+
+def at_work(site: Site, domain: str) -> AtWork:
+    """Which versions have a say on the next case of a site."""
+    statuses = (PolicyStatus.ACTIVE, PolicyStatus.CANARY, PolicyStatus.SHADOW)
+    found = {policy.status: policy for policy in _lean(site, domain).filter(status__in=statuses)}
+    return AtWork(*(found.get(status) for status in statuses))
+
 
 def active_policy(site: Site, domain: str) -> Policy | None:
     """The policy in force, if any."""
+    return _lean(site, domain).filter(status=PolicyStatus.ACTIVE).first()
+
+
+def _lean(site: Site, domain: str) -> QuerySet[Policy]:
+    """Without what only pages need."""
     return (
-        Policy.objects.filter(site=site, domain=domain, status=PolicyStatus.ACTIVE)
+        Policy.objects.filter(site=site, domain=domain)
         .select_related("calibration", "site", "withdrawal")
         .defer("calibration__parameters", "calibration__aggregator", "replay")
-        .first()
     )
 
 
@@ -26,8 +51,8 @@ def calibration_in_force(site: Site, domain: str) -> Calibration | None:
 
 
 def why_not_publish(policy: Policy, actor: AbstractBaseUser) -> str:
-    """Why this person may not publish this draft, in words; "" if they may."""
-    if policy.status != PolicyStatus.DRAFT:
+    """Why this person may not publish, or widen, this version, in words; "" if they may."""
+    if policy.status not in PUBLISHABLE:
         return _("This version is {0}, not a draft.").format(policy.get_status_display())
     own = policy.proposed_by_id is not None and policy.proposed_by_id == actor.pk
     if own and policy.site.two_person_rule:

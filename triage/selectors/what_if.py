@@ -228,14 +228,20 @@ def _scenario(
     )
 
 
+def measured_minutes(site: Site, as_of: datetime | None = None) -> Floats:
+    """What the newest answers took; empty where nobody has answered yet."""
+    answers = Review.objects.filter(case__site=site, action=ReviewAction.ANSWER)
+    seconds = answers.filter(seconds__gt=0, created_at__lte=as_of or timezone.now())
+    times = seconds.order_by("-pk").values_list("seconds", flat=True)[:NEWEST_REVIEWS]
+    return np.array(list(times), dtype=np.float64) / 60
+
+
 def _pace(site: Site, as_of: datetime) -> Pace:
     """The newest answers' times; a minute each where nobody has answered yet."""
-    answers = Review.objects.filter(case__site=site, action=ReviewAction.ANSWER)
-    seconds = answers.filter(seconds__gt=0, created_at__lte=as_of).order_by("-pk")
-    times = list(seconds.values_list("seconds", flat=True)[:NEWEST_REVIEWS])
-    if not times:
+    minutes = measured_minutes(site, as_of)
+    if not len(minutes):
         return Pace(np.array([USUAL_MINUTES]), measured=False)
-    return Pace(np.array(times) / 60, measured=True)
+    return Pace(minutes, measured=True)
 
 
 def _desk(site: Site, people: int | None, hours: float, as_of: datetime) -> Desk:

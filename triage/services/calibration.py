@@ -1,5 +1,6 @@
 """What experts said becomes the next threshold: a refitted calibration and a draft policy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from django.utils.translation import gettext as _
 from inference.ensemble import current_signature
 from inference.pipeline.domains import load_domain
 from inference.uq.aggregator import LearnedAggregator
+from inference.uq.answers import vote
 from inference.uq.calibration import ErrorCalibrator
 from inference.uq.drift import embedding_drift
 from inference.uq.ensemble import MIN_CASES
@@ -19,13 +21,14 @@ from inference.uq.features import spoken_mean
 from inference.uq.promotion import LEARNED, Choice, Comparison, compare
 from inference.uq.promotion import choose as choose_aggregator
 from inference.uq.thresholds import ThresholdChoice, by_cost, by_percentile, guaranteed_risk
-from inference.uq.types import Bools, Floats
+from inference.uq.types import Bools, Floats, Objects
 from triage.choices import PolicyMode, PolicyStatus, Purpose
 from triage.errors import Refused
-from triage.models import AuditEvent, Calibration, Policy, Site
+from triage.models import Calibration, Policy, Site
 from triage.selectors.consents import is_withdrawn
 from triage.selectors.evidence import Evidence, gather
 from triage.selectors.fitted import fitted_of, rebuilt
+from triage.selectors.looking_again import DEFAULT_DELTA, GUARANTEE_REFUSED, next_look, spent
 from triage.selectors.policy_state import active_policy, calibration_in_force, new_labels
 from triage.selectors.rules import Rule, rule_with
 from triage.services.history import record
@@ -36,10 +39,9 @@ FEWEST_LABELS = 5
 OWN_LABELS = 100
 # How many labelled cases the calibration that ships counts for beside the site's own.
 PRIOR_CASES = 50.0
-DEFAULT_RISK, DEFAULT_DELTA = 0.10, 0.10
+DEFAULT_RISK = 0.10
 DEFAULT_REVIEW_COST = 0.25
 STARTING_METHOD = "cold_start"
-GUARANTEE_REFUSED = "guarantee refused"
 # The newest cases, whose texts must resemble those that were learned from.
 RECENT = 200
 # Scores that no label has shaped: only on these can labels of the same cases prove something.
@@ -53,6 +55,8 @@ class Labelled:
     Attributes:
         scores, wrong, weights: (n,); wrong is 0 or 1, a weight 1 / probability of being labelled.
         own: (n,) of the site itself; the others come with the ensemble.
+        said, truth: (n,) the label that would be accepted, and the expert's; truth is "" where only
+            right or wrong is known.
         provable: whether the score learned nothing from the site's labels, so that they can
             promise an error rate.
         look: how many guarantees were tried on these labels before this one, plus one.
@@ -63,6 +67,8 @@ class Labelled:
     wrong: Floats
     weights: Floats
     own: Bools
+    said: Objects
+    truth: Objects
     provable: bool
     look: int
     all_scores: Floats
@@ -96,7 +102,7 @@ def refit(*, site: Site, domain: str, actor: AbstractBaseUser | None = None) -> 
         )
     fitted, own = _fit(site, domain, evidence)
     learned = learn(evidence)
-    method, look = _voting_method(site, domain), _look(site, domain)
+    method, look = _voting_method(site, domain), next_look(site, domain)
     mode, choice, details = choose(labelled_rows(fitted, method, evidence, own, look))
     rule, fallback = _rule(fitted, method, choice), None
     if learned and learned.choice.chosen == LEARNED:
@@ -180,7 +186,7 @@ def propose_by_hand(
             _("There is no calibration here yet: every case is deferred."), "no_calibration"
         )
     evidence = gather(site=site, domain=domain, ensemble=calibration.ensemble)
-    rows = _rows_of(calibration, method, evidence, _look(site, domain))
+    rows = rows_of(calibration, method, evidence, next_look(site, domain))
     if mode == PolicyMode.GUARANTEED and not rows.provable:
         raise Refused(
             _(
@@ -199,7 +205,7 @@ def propose_by_hand(
         domain=domain,
         calibration=calibration,
         rule=rule_with(calibration, method, choice.threshold),
-        fallback=_fallback(calibration, method, evidence),
+        fallback=fallback_of(calibration, method, evidence),
         evidence=evidence,
         mode=mode,
         choice=choice,
@@ -222,7 +228,7 @@ def propose_at(
             _("There is no calibration here yet: every case is deferred."), "no_calibration"
         )
     evidence = gather(site=site, domain=domain, ensemble=calibration.ensemble)
-    rows = _rows_of(calibration, method, evidence, look=1)
+    rows = rows_of(calibration, method, evidence, look=1)
     coverage = float((rows.scores <= threshold).mean()) if len(rows.scores) else 0.0
     choice = ThresholdChoice(threshold, "by hand", None, coverage, True, len(rows.scores))
     return propose_policy(
@@ -230,7 +236,7 @@ def propose_at(
         domain=domain,
         calibration=calibration,
         rule=rule_with(calibration, method, threshold),
-        fallback=_fallback(calibration, method, evidence),
+        fallback=fallback_of(calibration, method, evidence),
         evidence=evidence,
         mode=PolicyMode.BY_HAND,
         choice=choice,
@@ -238,7 +244,7 @@ def propose_at(
     )
 
 
-def _rows_of(
+def rows_of(
     calibration: Calibration, method: str, evidence: Evidence | None, look: int
 ) -> Labelled:
     """The labelled cases to choose a threshold on, for a score of a stored calibration.
@@ -248,7 +254,8 @@ def _rows_of(
     """
     own = bool(calibration.window.get("own"))
     if method != LEARNED:
-        return labelled_rows(fitted_of(calibration), method, evidence, own, look)
+        truth = calibration.window.get("truth", ())
+        return labelled_rows(fitted_of(calibration), method, evidence, own, look, truth)
     chosen = calibration.window.get("learned", {})
     if chosen.get("chosen") != LEARNED:
         raise Refused(
@@ -275,13 +282,15 @@ def _learned_rows(rule: Rule, evidence: Evidence, look: int) -> Labelled:
         wrong=evidence.wrong_of(applied.labels)[rows],
         weights=evidence.weights[rows],
         own=np.ones(int(rows.sum()), bool),
+        said=applied.labels[rows],
+        truth=evidence.truth[rows],
         provable=provable,
         look=look,
         all_scores=applied.scores[evidence.trusted & np.isfinite(applied.scores)],
     )
 
 
-def _fallback(calibration: Calibration, method: str, evidence: Evidence | None) -> Rule | None:
+def fallback_of(calibration: Calibration, method: str, evidence: Evidence | None) -> Rule | None:
     """How the vote decides once the learned aggregator is withdrawn: at the least expected cost."""
     if method != LEARNED:
         return None
@@ -374,10 +383,12 @@ def labelled_rows(
     evidence: Evidence | None,
     own: bool,
     look: int = 1,
+    truth: Sequence[str] = (),
 ) -> Labelled:
     """The labelled cases to choose a threshold on, each scored by models that had not seen it.
 
     Args:
+        truth: the experts' labels of the window's cases, where they were kept.
         own: whether `fitted` learned from this site's cases: then its window holds their
             cross-fitted scores. Otherwise the window is the shipped one, counted as PRIOR_CASES.
     """
@@ -388,6 +399,10 @@ def labelled_rows(
     known = np.isfinite(window.scores[method]) & np.isfinite(wrong)
     scores, wrong, weights = window.scores[method][known], wrong[known], window.weights[known]
     mine = np.full(len(scores), own)
+    said = np.array(window.labels, dtype=object)
+    kept = np.array(truth, dtype=object) if len(truth) == len(said) else np.full(len(said), "")
+    meant = np.where(window.correct == 1, said, kept).astype(object)[known]
+    said = said[known]
     fresh = np.empty(0)
     if evidence is not None:
         fresh = np.asarray(fitted.scores(evidence.answers)[method], dtype=np.float64)
@@ -399,12 +414,16 @@ def labelled_rows(
             wrong = np.concatenate([wrong, evidence.wrong[new]])
             weights = np.concatenate([weights, evidence.weights[new]])
             mine = np.concatenate([mine, np.ones(int(new.sum()), bool)])
+            said = np.concatenate([said, vote(evidence.answers)[0][new]])
+            meant = np.concatenate([meant, evidence.truth[new]])
         fresh = fresh[acceptable]
     return Labelled(
         scores=scores,
         wrong=wrong,
         weights=weights,
         own=mine,
+        said=said,
+        truth=meant,
         provable=not own or method in UNFITTED,
         look=look,
         all_scores=fresh if len(fresh) >= MIN_CASES else scores,
@@ -420,24 +439,6 @@ def _by_mode(rows: Labelled, mode: PolicyMode, value: float) -> ThresholdChoice:
     if mode == PolicyMode.COST:
         return by_cost(rows.scores, rows.wrong, review_cost=value, weights=rows.weights)
     return by_percentile(rows.all_scores, 100 * value)
-
-
-def spent(look: int) -> float:
-    """The share of DEFAULT_DELTA for the k-th look: all looks together never spend more than it.
-
-    delta * 6 / (pi k)^2 sums to delta over k = 1, 2, ... Without it, looking after every few labels
-    and taking the first guarantee that qualifies would break its promise far too often.
-    """
-    return DEFAULT_DELTA * 6 / (np.pi * look) ** 2
-
-
-def _look(site: Site, domain: str) -> int:
-    """Every version so far, the starting one apart, was a look, and so was each refused promise."""
-    versions = Policy.objects.filter(site=site, domain=domain)
-    refused = AuditEvent.objects.filter(
-        site=site, verb=GUARANTEE_REFUSED, details__domain=domain
-    ).count()
-    return 1 + versions.count() - versions.filter(choice__starting=True).count() + refused
 
 
 def _fit(site: Site, domain: str, evidence: Evidence) -> tuple[FittedCalibration, bool]:
@@ -470,6 +471,7 @@ def _window(evidence: Evidence, own: bool) -> dict[str, object]:
     newest, oldest = evidence.decisions[0], evidence.decisions[-1]
     return {
         "own": own,
+        "truth": evidence.truth[evidence.trusted].tolist() if own else [],
         "cases": len(evidence),
         "labels": int(evidence.labelled.sum()),
         "from": oldest.decided_at.isoformat(),

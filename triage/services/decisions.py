@@ -19,12 +19,12 @@ from inference.services.sweep import each
 from inference.uq.ensemble import STAGE_METHODS
 from inference.uq.promotion import LEARNED
 from triage.choices import CaseStatus, Outcome, PolicyMode, SiteKind
-from triage.models import Case, Decision, Policy, Site
+from triage.models import Case, Decision, Policy, ShadowDecision, Site
 from triage.reasons import UNFAMILIAR, kinds
 from triage.selectors.familiarity import familiarity
 from triage.selectors.fitted import fitted_of, learned_of
 from triage.selectors.learning import source_of
-from triage.selectors.policy_state import active_policy
+from triage.selectors.policy_state import AtWork, at_work
 from triage.selectors.readings import READERS, reviewer_ids
 from triage.selectors.rules import InForce, in_force_of
 from triage.services import asking, learning
@@ -75,8 +75,42 @@ def decide(*, run_id: UUID) -> Decision | None:
         run = Run.objects.select_related("observation").get(pk=run_id)
         if case is None or case.status != CaseStatus.OPEN or not run.finished:
             return None
-        policy = active_policy(case.site, case.domain)
-        return _write_down(case, run, policy, _safe_verdict(run, policy))
+        policies = at_work(case.site, case.domain)
+        policy, share = _draw(policies)
+        verdict = _safe_verdict(run, policy)
+        # Before anything is stored: it must not find scores of the policy that decides.
+        shadow = policies.shadow
+        said = _safe_verdict(run, shadow) if shadow else None
+        decision = _write_down(case, run, policy, verdict, share)
+        if shadow and said:
+            _write_shadow(decision, shadow, said)
+        return decision
+
+
+def _draw(policies: AtWork) -> tuple[Policy | None, float | None]:
+    """Who decides this case, and with which probability that was drawn; None without a canary."""
+    canary = policies.canary
+    if canary is None or canary.canary_share is None:
+        return policies.active, None
+    if _drawn(canary.canary_share):
+        return canary, canary.canary_share
+    return policies.active, 1 - canary.canary_share
+
+
+def _write_shadow(decision: Decision, policy: Policy, said: Verdict) -> None:
+    """Write down what the version in shadow would have said; if that fails the decision stands."""
+    try:
+        with transaction.atomic():
+            ShadowDecision.objects.create(
+                decision=decision,
+                policy=policy,
+                outcome=said.outcome,
+                label=said.label,
+                score=said.score,
+                reasons=said.reasons,
+            )
+    except Exception:
+        log.exception("what the version in shadow said is lost: %s", decision)
 
 
 def decide_overdue() -> int:
@@ -199,7 +233,9 @@ def _level_of(error: float) -> str:
     return "low" if error <= 0.1 else "medium" if error <= 0.3 else "high"
 
 
-def _write_down(case: Case, run: Run, policy: Policy | None, verdict: Verdict) -> Decision:
+def _write_down(
+    case: Case, run: Run, policy: Policy | None, verdict: Verdict, drawn_share: float | None
+) -> Decision:
     accepted = verdict.outcome == Outcome.ACCEPT
     share = policy.audit_share if policy and accepted else 1.0
     audited = accepted and _drawn(share)
@@ -219,6 +255,7 @@ def _write_down(case: Case, run: Run, policy: Policy | None, verdict: Verdict) -
         explanation=verdict.explanation,
         label_probability=share,
         audited=audited,
+        drawn_share=drawn_share,
     )
     _move_on(case, decision)
     record(

@@ -1,5 +1,9 @@
-"""Policies: proposed as drafts, published by a person, rolled back in one step; never rewritten."""
+"""Policies: proposed as drafts, published by a person, rolled back in one step; never rewritten.
 
+The way between a draft and its publication, shadow and canary, stands in triage.services.rollout.
+"""
+
+from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
@@ -12,13 +16,16 @@ from django.utils.translation import gettext as _
 from inference.uq.thresholds import ThresholdChoice
 from triage import events
 from triage.choices import PolicyMode, PolicyStatus
-from triage.errors import Conflict, Forbidden
+from triage.errors import Conflict, Forbidden, Refused
 from triage.models import Calibration, Policy, Site
 from triage.selectors.evidence import Evidence
 from triage.selectors.policy_state import active_policy, why_not_publish
 from triage.selectors.rules import Rule
+from triage.selectors.steps import why_too_large
 from triage.services.history import record
 from triage.services.replay import replay
+
+UNPUBLISHED = frozenset({PolicyStatus.DRAFT, PolicyStatus.SHADOW})
 
 
 def propose_policy(
@@ -72,22 +79,55 @@ def _add_version(policy: Policy, actor: AbstractBaseUser | None) -> Policy:
 
 
 def publish_policy(*, policy: Policy, actor: AbstractBaseUser) -> Policy:
-    """Put a draft in force; the version before it is retired and can be rolled back to.
+    """Put a draft in force for all cases; the version before it is retired, to be rolled back to.
 
     Raises:
         Forbidden: the two-person rule holds here and the actor proposed it.
-        Conflict: it is no draft any more.
+        Conflict: it is no draft any more, or another version is a canary.
+        Refused: it would accept too much more at once, or too few labels carry it.
     """
-    if policy.status != PolicyStatus.DRAFT:
-        raise Conflict(why_not_publish(policy, actor), "no_draft")
+    check_may_publish(policy, actor, UNPUBLISHED)
+    if canary := Policy.objects.filter(**of(policy), status=PolicyStatus.CANARY).first():
+        raise Conflict(
+            _("Version {0} is a canary: widen it or end it first.").format(canary.version), "canary"
+        )
+    check_step(policy, 1.0)
+    return put_in_force(policy, actor, UNPUBLISHED, "policy published")
+
+
+def check_step(policy: Policy, share: float) -> None:
+    """Raises Refused where it may not decide this much more of the cases at once."""
+    if problem := why_too_large(policy, share):
+        raise Refused(problem, "step")
+
+
+def check_may_publish(
+    policy: Policy, actor: AbstractBaseUser, expected: Collection[PolicyStatus]
+) -> None:
+    """Raises Conflict where it has another status by now, Forbidden by the two-person rule."""
+    if policy.status not in expected:
+        raise Conflict(not_any_more(policy), "no_draft")
     if problem := why_not_publish(policy, actor):
         raise Forbidden(problem, "two_person_rule")
-    return _put_in_force(policy, actor, PolicyStatus.DRAFT, "policy published")
 
 
-def roll_back(*, policy: Policy, actor: AbstractBaseUser) -> Policy:
-    """Put a retired version in force again. Raises Conflict when it is not a retired one."""
-    return _put_in_force(policy, actor, PolicyStatus.RETIRED, "policy rolled back")
+def of(policy: Policy) -> dict[str, Any]:
+    """What the versions beside it have in common with it."""
+    return {"site_id": policy.site_id, "domain": policy.domain}
+
+
+def not_any_more(policy: Policy) -> str:
+    """In words: its status is another one than was expected."""
+    return _("Version {0} is {1}.").format(policy.version, policy.get_status_display())
+
+
+def roll_back(*, policy: Policy, actor: AbstractBaseUser | None, verb: str = "") -> Policy:
+    """Put a retired version in force again; a canary ends with it.
+
+    Raises:
+        Conflict: it is not a retired one.
+    """
+    return put_in_force(policy, actor, {PolicyStatus.RETIRED}, verb or "policy rolled back")
 
 
 def drop_policy(*, policy: Policy, actor: AbstractBaseUser | None) -> None:
@@ -101,10 +141,11 @@ def drop_policy(*, policy: Policy, actor: AbstractBaseUser | None) -> None:
     events.announce(policy.site_id, "policy")
 
 
-def defer_everything(*, site: Site, domain: str, actor: AbstractBaseUser) -> Policy:
+def defer_everything(*, site: Site, domain: str, actor: AbstractBaseUser | None) -> Policy:
     """The emergency switch: one person, at once, and nothing that could fail on the way.
 
-    Rolling back to a retired version ends it.
+    A canary ends with it. Rolling back to a retired version ends it. `actor` is None for the guard
+    rail.
     """
     now = active_policy(site, domain)
     policy = Policy(
@@ -114,30 +155,44 @@ def defer_everything(*, site: Site, domain: str, actor: AbstractBaseUser) -> Pol
         method=now.method if now else "",
         mode=PolicyMode.DEFER_ALL,
         audit_share=settings.ALARM_AUDIT_SHARE,
-        proposed_by_id=actor.pk,
+        proposed_by_id=actor.pk if actor else None,
     )
     _add_version(policy, actor)
-    return _put_in_force(policy, actor, PolicyStatus.DRAFT, "everything deferred")
+    return put_in_force(policy, actor, UNPUBLISHED, "everything deferred")
 
 
-def _put_in_force(
-    policy: Policy, actor: AbstractBaseUser | None, expected: PolicyStatus, verb: str
+def locked(policy: Policy, expected: Collection[PolicyStatus]) -> Policy:
+    """The fresh row, after the lock under which a site's versions change; inside a transaction.
+
+    Raises:
+        Conflict: its status is none of the expected.
+    """
+    Site.objects.select_for_update(no_key=True).get(pk=policy.site_id)
+    fresh = Policy.objects.select_for_update(of=("self",)).select_related("site").get(pk=policy.pk)
+    if fresh.status not in expected:
+        raise Conflict(not_any_more(fresh), "changed")
+    return fresh
+
+
+def put_in_force(
+    policy: Policy, actor: AbstractBaseUser | None, expected: Collection[PolicyStatus], verb: str
 ) -> Policy:
+    """Let a version decide alone: what was in force retires, and a canary beside it is dropped."""
     with transaction.atomic():
-        Site.objects.select_for_update(no_key=True).get(pk=policy.site_id)
-        fresh = Policy.objects.select_for_update().get(pk=policy.pk)
-        if fresh.status != expected:
-            raise Conflict(
-                _("Version {0} is {1}.").format(fresh.version, fresh.get_status_display()),
-                "changed",
-            )
-        Policy.objects.filter(
-            site_id=policy.site_id, domain=policy.domain, status=PolicyStatus.ACTIVE
-        ).update(status=PolicyStatus.RETIRED, retired_at=timezone.now())
+        fresh = locked(policy, expected)
+        beside = Policy.objects.filter(**of(fresh)).exclude(pk=fresh.pk)
+        active = beside.filter(status=PolicyStatus.ACTIVE).first()
+        beside.filter(status=PolicyStatus.ACTIVE).update(
+            status=PolicyStatus.RETIRED, retired_at=timezone.now()
+        )
+        for canary in beside.filter(status=PolicyStatus.CANARY):
+            drop_canary(canary, actor)
+        if fresh.status in UNPUBLISHED:
+            fresh.before = active
         fresh.status = PolicyStatus.ACTIVE
         fresh.published_by_id = actor.pk if actor else None
         fresh.published_at = timezone.now()
-        fresh.save(update_fields=["status", "published_by", "published_at"])
+        fresh.save(update_fields=["status", "published_by", "published_at", "before"])
         record(
             verb,
             site=fresh.site,
@@ -149,6 +204,13 @@ def _put_in_force(
     return fresh
 
 
+def drop_canary(policy: Policy, actor: AbstractBaseUser | None) -> None:
+    """What it decided stays; the next case is decided by the version in force alone."""
+    policy.status, policy.retired_at = PolicyStatus.DROPPED, timezone.now()
+    policy.save(update_fields=["status", "retired_at"])
+    record("canary ended", site=policy.site, actor=actor, policy=policy.version)
+
+
 def start_with(policy: Policy) -> Policy:
     """Put the first version of a new site in force, by the system."""
-    return _put_in_force(policy, None, PolicyStatus.DRAFT, "first policy in force")
+    return put_in_force(policy, None, UNPUBLISHED, "first policy in force")

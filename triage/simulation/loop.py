@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,12 +16,13 @@ from inference.models import MemberJob
 from inference.pipeline.domains import load_domain
 from inference.services.work import execute_job
 from triage.choices import Outcome, PolicyStatus, Role, SiteKind
+from triage.errors import Refused
 from triage.models import Case, Decision, Organisation, Policy, Site
 from triage.selectors.audits import audit_estimate
 from triage.selectors.learning import Source, is_learning
 from triage.selectors.policy_state import active_policy
 from triage.selectors.rules import in_force_of
-from triage.services import aggregators, calibration, learning, policies, queue, reviews
+from triage.services import aggregators, calibration, guard, learning, policies, queue, reviews
 from triage.services.demo import NAME, add_account
 from triage.services.intake import open_case
 from triage.services.sites import open_site
@@ -227,11 +229,14 @@ def _answer_all(
 def _after_a_review(people: _People) -> None:
     """What a worker does after each review, and an administrator with what it proposes."""
     site, domain = people.site, people.site.domain
+    guard.watch_published(site=site, domain=domain)
     learning.end_where_earned(site=site, domain=domain)
     aggregators.withdraw_where_lost(site=site, domain=domain)
     draft = calibration.refit_when_due(site=site, domain=domain)
     if draft and draft.status == PolicyStatus.DRAFT:
-        policies.publish_policy(policy=draft, actor=people.administrator)
+        # A step that is too large waits for the next draft, as an administrator would be told to.
+        with suppress(Refused):
+            policies.publish_policy(policy=draft, actor=people.administrator)
 
 
 def _note_version(site: Site, versions: list[Version], after: int) -> None:

@@ -48,6 +48,8 @@ STATE_LOOKS: dict[str, tuple[str, str]] = {
     "failed": ("failed", "alert"),
     "active": ("policy", "good"),
     "draft": ("pencil", "quiet"),
+    "shadow": ("looking", "quiet"),
+    "canary": ("beside", "warning"),
     "retired": ("clock", "quiet"),
     "dropped": ("failed", "quiet"),
     "learning": ("looking", "warning"),
@@ -217,6 +219,12 @@ def case_of(message: Message) -> str:
 def can_undo(message: Message) -> bool:
     """Whether a message is about an answer that can be taken back."""
     return (message.extra_tags or "").startswith("undo:")
+
+
+@register.filter
+def shortly(value: float) -> str:
+    """A number for a field that people change: with a point, and no more digits than it needs."""
+    return f"{value:.4g}"
 
 
 @register.filter

@@ -10,14 +10,14 @@ from django.views.decorators.http import require_GET, require_POST
 
 from triage.choices import PolicyMode
 from triage.errors import Refused
-from triage.forms import ProposeForm, ReadingsForm, ThresholdForm, WhatIfForm
+from triage.forms import ProposeForm, PublishForm, ReadingsForm, ThresholdForm, WhatIfForm
 from triage.models import DeviceToken, Lease, Policy
 from triage.selectors.ensemble import ensemble_page
 from triage.selectors.learning import Source
 from triage.selectors.leases import held_cases
 from triage.selectors.policies import policies_page, policy_page
 from triage.selectors.what_if import what_if
-from triage.services import calibration, learning, policies, queue, sites
+from triage.services import calibration, learning, policies, queue, rollout, sites
 from triage.views.access import back, is_fragment, member_page, person, site_of
 
 
@@ -80,22 +80,30 @@ def propose_at_view(request: HttpRequest) -> HttpResponse:
 @require_GET
 @member_page("see_policies")
 def policy_view(request: HttpRequest, pk: int) -> HttpResponse:
-    page = policy_page(policy=_policy(request, pk), user=person(request))
+    page = policy_page(policy=policy_of(request, pk), user=person(request))
     return render(request, "policy.html", {"page": page})
 
 
 @require_POST
 @member_page("change_policies")
 def publish_view(request: HttpRequest, pk: int) -> HttpResponse:
-    policy = policies.publish_policy(policy=_policy(request, pk), actor=person(request))
-    messages.success(request, _("Version {0} is in force.").format(policy.version))
+    form, wanted = PublishForm(request.POST), policy_of(request, pk)
+    if not form.is_valid():
+        raise Refused(_("Choose for which share of the cases it is published."), "form")
+    if share := form.cleaned_data["share"]:
+        rollout.start_canary(policy=wanted, share=share / 100, actor=person(request))
+        said = _("Version {0} decides {1:g} % of the cases from the next one on.")
+        messages.success(request, said.format(wanted.version, share))
+    else:
+        policies.publish_policy(policy=wanted, actor=person(request))
+        messages.success(request, _("Version {0} is in force.").format(wanted.version))
     return redirect("policies")
 
 
 @require_POST
 @member_page("change_policies")
 def roll_back_view(request: HttpRequest, pk: int) -> HttpResponse:
-    policy = policies.roll_back(policy=_policy(request, pk), actor=person(request))
+    policy = policies.roll_back(policy=policy_of(request, pk), actor=person(request))
     messages.success(request, _("Rolled back: version {0} is in force.").format(policy.version))
     return redirect("policies")
 
@@ -103,7 +111,7 @@ def roll_back_view(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @member_page("change_policies")
 def drop_view(request: HttpRequest, pk: int) -> HttpResponse:
-    policies.drop_policy(policy=_policy(request, pk), actor=person(request))
+    policies.drop_policy(policy=policy_of(request, pk), actor=person(request))
     messages.info(request, _("The draft was dropped."))
     return redirect("policies")
 
@@ -196,7 +204,8 @@ def ensemble_view(request: HttpRequest) -> HttpResponse:
     return render(request, "ensemble.html", {"page": ensemble_page(site=site_of(request))})
 
 
-def _policy(request: HttpRequest, pk: int) -> Policy:
+def policy_of(request: HttpRequest, pk: int) -> Policy:
+    """A version of the own site; any other is not found."""
     return get_object_or_404(
-        Policy.objects.select_related("site", "calibration"), pk=pk, site=site_of(request)
+        Policy.objects.select_related("site", "calibration", "before"), pk=pk, site=site_of(request)
     )

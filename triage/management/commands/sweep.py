@@ -13,6 +13,7 @@ from triage.services.asking import ask_overdue
 from triage.services.calibration import refit_when_due
 from triage.services.decisions import decide_overdue
 from triage.services.erasing import finish_erasures, retain
+from triage.services.guard import watch_lately
 from triage.services.idempotency import forget_keys
 from triage.services.queue import end_expired_leases
 
@@ -45,6 +46,7 @@ def sweep() -> dict[str, int]:
     """One pass; returns how much of each was found."""
     done = sweep_runs()
     done["decided"] = decide_overdue()
+    done["guarded"] = watch_lately()
     done["leases_ended"] = end_expired_leases()
     done["asked"] = ask_overdue()
     done["erased"] = retain()
