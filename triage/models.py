@@ -417,6 +417,10 @@ class Decision(AppendOnly):
                 name="accept_only_at_or_below_the_threshold",
             ),
         ]
+        # Holds all that a week's totals need: they are counted without reading a row.
+        indexes: ClassVar = [
+            models.Index(fields=["policy", "decided_at", "outcome"], name="decision_totals"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.outcome} {self.case}"
@@ -449,6 +453,13 @@ class Lease(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(expires_at__gt=F("taken_at")), name="lease_ends_after_it_starts"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(ended_at__gte=F("expires_at")),
+                name="lease_ran_out",
             ),
         ]
 
@@ -567,6 +578,17 @@ class PushSubscription(models.Model):
 
     def __str__(self) -> str:
         return f"a browser of {self.user}"
+
+
+class Checkup(models.Model):
+    """What was found at the last look at a site; one row a site, written over each time."""
+
+    site = models.OneToOneField(Site, on_delete=models.CASCADE, related_name="checkup")
+    looked_at = models.DateTimeField()
+    found = models.JSONField(default=dict, help_text="triage.selectors.checkup reads it.")
+
+    def __str__(self) -> str:
+        return f"checkup of {self.site}"
 
 
 class AuditEvent(AppendOnly):

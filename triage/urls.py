@@ -2,7 +2,16 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.i18n import set_language
 
-from triage.views import entering, governing, household, installing, media, reviewing, uploading
+from triage.views import (
+    entering,
+    governing,
+    household,
+    installing,
+    media,
+    monitoring,
+    reviewing,
+    uploading,
+)
 
 urlpatterns = [
     path("", entering.start_view, name="start"),
@@ -58,5 +67,7 @@ urlpatterns = [
     path("policies/<int:pk>/publish/", governing.publish_view, name="publish"),
     path("policies/<int:pk>/drop/", governing.drop_view, name="drop"),
     path("policies/<int:pk>/roll-back/", governing.roll_back_view, name="roll-back"),
+    path("monitoring/", monitoring.monitoring_view, name="monitoring"),
+    path("monitoring/check/", monitoring.check_view, name="check"),
     path("ensemble/", governing.ensemble_view, name="ensemble"),
 ]

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from triage.api import views
+from triage.api import monitoring, views
 
 urlpatterns = [
     path("observations", views.Observations.as_view(), name="api-observations"),
@@ -10,6 +10,7 @@ urlpatterns = [
     path("cases/<uuid:pk>", views.CaseView.as_view(), name="api-case"),
     path("cases/<uuid:pk>/reviews", views.Reviews.as_view(), name="api-reviews"),
     path("cases/<uuid:pk>/undo", views.Undo.as_view(), name="api-undo"),
+    path("monitoring", monitoring.Monitoring.as_view(), name="api-monitoring"),
     path("policies/what-if", views.WhatIf.as_view(), name="api-what-if"),
     path("policies", views.Policies.as_view(), name="api-policies"),
     path("policies/<int:pk>/publish", views.Publish.as_view(), name="api-publish"),

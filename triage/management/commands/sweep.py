@@ -12,6 +12,7 @@ from triage.models import Site
 from triage.services.asking import ask_overdue
 from triage.services.calibration import refit_when_due
 from triage.services.decisions import decide_overdue
+from triage.services.monitoring import check_due
 from triage.services.queue import end_expired_leases
 
 log = logging.getLogger(__name__)
@@ -48,4 +49,5 @@ def sweep() -> dict[str, int]:
     done["refitted"] = each(
         Site.objects.all(), lambda site: refit_when_due(site=site, domain=site.domain)
     )
+    done["checked"] = check_due()
     return done

@@ -1,0 +1,65 @@
+"""How a site is going, over the API: the same numbers as on the administrators' page."""
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from triage.api.permissions import MayAct, site_for
+from triage.selectors.monitoring import monitoring_page
+
+
+class ShareOut(serializers.Serializer[Any]):
+    """A share with its 95 % interval, from `n` labelled cases; null without one."""
+
+    estimate = serializers.FloatField(allow_null=True)
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+    n = serializers.IntegerField()
+
+
+class WeekOut(serializers.Serializer[Any]):
+    """From Monday to Monday; `error` is of the accepted, corrected by audits."""
+
+    start = serializers.DateField()
+    decided = serializers.IntegerField()
+    deferred = serializers.IntegerField()
+    answered = serializers.IntegerField()
+    overridden = serializers.IntegerField()
+    error = ShareOut()
+    enough_audits = serializers.BooleanField()
+
+
+class ServiceLevelsOut(serializers.Serializer[Any]):
+    """Hours from intake; `expired` claims ran out in the last seven days."""
+
+    waiting = serializers.IntegerField()
+    overdue = serializers.IntegerField()
+    oldest = serializers.FloatField(allow_null=True)
+    expired = serializers.IntegerField()
+    answers = serializers.IntegerField()
+    median = serializers.FloatField(allow_null=True)
+    p90 = serializers.FloatField(allow_null=True)
+
+
+class MonitoringOut(serializers.Serializer[Any]):
+    """`service_levels` are of now, the rest as it was at `as_of`."""
+
+    as_of = serializers.DateTimeField(source="found.as_of")
+    service_levels = ServiceLevelsOut(source="levels")
+    recent = WeekOut(help_text="The newest four weeks as one.")
+    weeks = WeekOut(many=True)
+
+
+class Monitoring(APIView):
+    """Is it still going well at the site."""
+
+    acts: ClassVar = {"GET": "see_monitoring"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(responses=MonitoringOut)
+    def get(self, request: Request) -> Response:
+        return Response(MonitoringOut(monitoring_page(site=site_for(request))).data)
