@@ -24,9 +24,6 @@ from tests.services import postgres
 MOST_MS = 200.0
 VIEWS, LOOKS = 10, 2
 WEEKS = 12
-# The stated P(error) of a real week: it rises with the score.
-STATED = """UPDATE triage_decision SET explanation = '{"levels": {}, "error_probability": 0.2}'
-    WHERE id %% 2 = 0"""
 TWICE = """UPDATE triage_case SET readings = 2
     FROM triage_decision d WHERE d.case_id = triage_case.id AND d.id %% 10 = 0"""
 
@@ -63,11 +60,14 @@ def fill(cases: int) -> None:
     )
     with connection.cursor() as cursor:
         cursor.execute(DECIDED, [policy.pk])
-        for statement in (ACCEPTED, ANSWERED, STATED, TWICE):
+        for statement in (ACCEPTED, ANSWERED, TWICE):
             cursor.execute(statement, [])
+    for tenth in range(10):
+        alike = Decision.objects.filter(score__gte=tenth / 10)
+        alike.update(explanation={"levels": {}, "error_probability": tenth / 20})
     first = Decision.objects.order_by("pk").values_list("pk", flat=True)[0]
     for week in range(WEEKS):
-        chosen = Decision.objects.annotate(week=(F("pk") - first) / 5 % WEEKS).filter(week=week)
+        chosen = Decision.objects.annotate(week=(F("pk") - first) / 11 % WEEKS).filter(week=week)
         chosen.update(decided_at=F("decided_at") - timedelta(weeks=week, hours=week))
     decided = Decision.objects.filter(case=OuterRef("pk")).values("decided_at")
     Case.objects.update(created_at=Subquery(decided))

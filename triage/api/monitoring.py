@@ -45,6 +45,73 @@ class ServiceLevelsOut(serializers.Serializer[Any]):
     p90 = serializers.FloatField(allow_null=True)
 
 
+class PairsOut(serializers.Serializer[Any]):
+    """How often the ensemble said `said` where people said `truth`."""
+
+    said = serializers.CharField()
+    truth = serializers.CharField()
+    n = serializers.IntegerField()
+
+
+class SourceCheckedOut(serializers.Serializer[Any]):
+    """One camera, or ("") what people send; `error` is of the accepted, corrected by audits."""
+
+    name = serializers.CharField(allow_blank=True)
+    answered = serializers.IntegerField()
+    overridden = serializers.IntegerField()
+    error = ShareOut()
+
+
+class BinOut(serializers.Serializer[Any]):
+    """Cases with about the same stated P(error), and the share that was wrong (95 % interval)."""
+
+    n = serializers.IntegerField()
+    stated = serializers.FloatField()
+    happened = serializers.FloatField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class ReliabilityOut(serializers.Serializer[Any]):
+    n = serializers.IntegerField()
+    gap = serializers.FloatField(allow_null=True, help_text="Expected calibration error.")
+    bins = BinOut(many=True)
+
+
+class CheckedOut(serializers.Serializer[Any]):
+    """The newest answered cases that had been deferred or drawn for audit."""
+
+    n = serializers.IntegerField()
+    pairs = PairsOut(many=True)
+    sources = SourceCheckedOut(many=True)
+    reliability = ReliabilityOut()
+
+
+class DriftOut(serializers.Serializer[Any]):
+    """What no longer resembles the cases of the calibration."""
+
+    sentences = serializers.ListField(child=serializers.CharField())
+    p_value = serializers.FloatField(allow_null=True)
+
+
+class AgreementOut(serializers.Serializer[Any]):
+    """Krippendorff's alpha with its 95 % interval, and the share of cases with one label."""
+
+    cases = serializers.IntegerField()
+    same = serializers.FloatField()
+    alpha = serializers.FloatField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class ReadingOut(serializers.Serializer[Any]):
+    """Cases that two people read: how far they agree, how many wait for a reading or a third."""
+
+    agreement = AgreementOut(allow_null=True)
+    open = serializers.IntegerField()
+    disputed = serializers.IntegerField()
+
+
 class MonitoringOut(serializers.Serializer[Any]):
     """`service_levels` are of now, the rest as it was at `as_of`."""
 
@@ -52,6 +119,9 @@ class MonitoringOut(serializers.Serializer[Any]):
     service_levels = ServiceLevelsOut(source="levels")
     recent = WeekOut(help_text="The newest four weeks as one.")
     weeks = WeekOut(many=True)
+    checked = CheckedOut(source="found.checked")
+    drift = DriftOut(source="found.drift")
+    reading = ReadingOut(source="found.reading", allow_null=True)
 
 
 class Monitoring(APIView):
