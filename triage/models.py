@@ -11,7 +11,9 @@ from django.utils import timezone
 from inference.models import Observation, Run
 from triage.choices import (
     WAITING,
+    AlertKind,
     CaseStatus,
+    News,
     Outcome,
     PolicyMode,
     PolicyStatus,
@@ -589,6 +591,80 @@ class Checkup(models.Model):
 
     def __str__(self) -> str:
         return f"checkup of {self.site}"
+
+
+class Alert(models.Model):
+    """Something is no longer going well at a site; only its end is ever written to a row.
+
+    States:  standing (`ended_at` empty) -> cleared;  raised again is a new row
+    """
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="alerts")
+    kind = models.CharField(max_length=10, choices=AlertKind)
+    value = models.FloatField(help_text="What was measured when it was raised.")
+    limit = models.FloatField(help_text="Above which it was raised.")
+    raised_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-raised_at", "-pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["site", "kind"],
+                condition=Q(ended_at__isnull=True),
+                name="an_alert_stands_once",
+            ),
+            models.CheckConstraint(condition=Q(kind__in=AlertKind.values), name="alert_kind_known"),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("raised_at")),
+                name="alert_ends_after_it_was_raised",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["site", "-raised_at"], name="alert_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.site} since {self.raised_at:%Y-%m-%d %H:%M}"
+
+
+class Delivery(models.Model):
+    """One message about an alert: by mail to `recipient`, or (None) to the webhook.
+
+    States:  due (`due_at` set) -> delivered;  due -> due, later, after a failure;  due -> given up
+    """
+
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="deliveries")
+    news = models.CharField(max_length=10, choices=News)
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+"
+    )
+    message_id = models.UUIDField(default=uuid.uuid4, unique=True, help_text="Of all attempts.")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(null=True, default=timezone.now)
+    delivered_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=200, blank=True, help_text="Of the last attempt.")
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["alert", "news", "recipient"], name="one_mail_a_person_and_news"
+            ),
+            models.UniqueConstraint(
+                fields=["alert", "news"],
+                condition=Q(recipient__isnull=True),
+                name="one_webhook_a_news",
+            ),
+            models.CheckConstraint(
+                condition=Q(due_at__isnull=True) | Q(delivered_at__isnull=True),
+                name="what_is_delivered_is_not_due",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="delivery_due")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.news} of {self.alert}"
 
 
 class AuditEvent(AppendOnly):

@@ -65,6 +65,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "start-learning": ("post", {ADMINISTRATOR}),
     "monitoring": ("get", {ADMINISTRATOR}),
     "check": ("post", {ADMINISTRATOR}),
+    "api-alerts": ("get", {ADMINISTRATOR}),
     "api-monitoring": ("get", {ADMINISTRATOR}),
     "ensemble": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-observations": ("post", REVIEWERS),

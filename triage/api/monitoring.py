@@ -2,13 +2,17 @@
 
 from typing import Any, ClassVar
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
+from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from triage.api.pagination import NewestFirst
 from triage.api.permissions import MayAct, site_for
+from triage.models import Alert
+from triage.selectors.alerts import sentence_of
 from triage.selectors.monitoring import monitoring_page
 
 
@@ -133,3 +137,36 @@ class Monitoring(APIView):
     @extend_schema(responses=MonitoringOut)
     def get(self, request: Request) -> Response:
         return Response(MonitoringOut(monitoring_page(site=site_for(request))).data)
+
+
+class AlertOut(serializers.ModelSerializer[Alert]):
+    """Raised above `limit`; it stands while `ended_at` is null."""
+
+    sentence = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Alert
+        fields = ("id", "kind", "value", "limit", "sentence", "raised_at", "ended_at")
+
+    def get_sentence(self, alert: Alert) -> str:
+        return sentence_of(alert)
+
+
+class NewestRaised(NewestFirst):
+    ordering = ("-raised_at", "-id")
+
+
+class Alerts(generics.ListAPIView[Alert]):
+    """The site's alerts, newest first; `?standing=1` leaves out what is over."""
+
+    acts: ClassVar = {"GET": "see_monitoring"}
+    permission_classes = (MayAct,)
+    serializer_class = AlertOut
+    pagination_class = NewestRaised
+
+    def get_queryset(self) -> QuerySet[Alert]:
+        if getattr(self, "swagger_fake_view", False):
+            return Alert.objects.none()
+        alerts = Alert.objects.filter(site=site_for(self.request))
+        standing = self.request.query_params.get("standing") == "1"
+        return alerts.filter(ended_at=None) if standing else alerts

@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.formats import date_format
 
 from triage.models import Site
+from triage.selectors.alerts import AlertRow, open_alerts, past_alerts
 from triage.selectors.checked import Pairs, Reliability
 from triage.selectors.checkup import Found, found_at
 from triage.selectors.service_levels import ServiceLevels, service_levels
@@ -47,6 +48,8 @@ class MonitoringPage:
 
     found: Found
     levels: ServiceLevels
+    alerts: list[AlertRow]
+    past_alerts: list[AlertRow]
     titles: dict[str, str]
     fewest: int = FEWEST_AUDITS
     recent_weeks: int = RECENT
@@ -86,7 +89,11 @@ class MonitoringPage:
 
 def monitoring_page(*, site: Site) -> MonitoringPage:
     return MonitoringPage(
-        found=found_at(site), levels=service_levels(site), titles=titles_of(site.domain)
+        found=found_at(site),
+        levels=service_levels(site),
+        alerts=open_alerts(site),
+        past_alerts=past_alerts(site),
+        titles=titles_of(site.domain),
     )
 
 

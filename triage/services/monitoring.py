@@ -7,7 +7,9 @@ from django.utils import timezone
 
 from inference.services.sweep import each
 from triage.models import Checkup, Site
+from triage.selectors.alerts import measure
 from triage.selectors.checkup import Found, as_json, look
+from triage.services.alerts import update_alerts
 
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -23,6 +25,7 @@ def check(*, site: Site) -> Found:
     Checkup.objects.update_or_create(
         site=site, defaults={"looked_at": found.as_of, "found": as_json(found)}
     )
+    update_alerts(site=site, measured=measure(site, found))
     return found
 
 

@@ -15,7 +15,7 @@ from triage.views.access import is_fragment, member_page, site_of
 @member_page("see_monitoring")
 def monitoring_view(request: HttpRequest) -> HttpResponse:
     page = monitoring_page(site=site_of(request))
-    template = "_standing.html" if is_fragment(request) else "monitoring.html"
+    template = "_now.html" if is_fragment(request) else "monitoring.html"
     return render(request, template, {"page": page})
 
 

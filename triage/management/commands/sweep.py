@@ -12,6 +12,7 @@ from triage.models import Site
 from triage.services.asking import ask_overdue
 from triage.services.calibration import refit_when_due
 from triage.services.decisions import decide_overdue
+from triage.services.delivery import hint_due
 from triage.services.monitoring import check_due
 from triage.services.queue import end_expired_leases
 
@@ -50,4 +51,5 @@ def sweep() -> dict[str, int]:
         Site.objects.all(), lambda site: refit_when_due(site=site, domain=site.domain)
     )
     done["checked"] = check_due()
+    done["told"] = hint_due()
     return done
