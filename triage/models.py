@@ -101,6 +101,9 @@ class Membership(models.Model):
         null=True, blank=True, help_text="In the site's time zone; only critical events pass."
     )
     quiet_until = models.TimeField(null=True, blank=True)
+    shares_reliance = models.BooleanField(
+        default=False, help_text="Administrators see how they and the machine agree by name."
+    )
 
     class Meta:
         constraints: ClassVar = [

@@ -18,6 +18,7 @@ MAY: dict[str, frozenset[str]] = {
     "upload": frozenset({Role.CLINICIAN, Role.CAREGIVER}),
     "see_policies": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
     "change_policies": frozenset({Role.ADMINISTRATOR}),
+    "see_own_reliance": frozenset({Role.CLINICIAN}),
     "see_monitoring": frozenset({Role.ADMINISTRATOR}),
     "see_ensemble": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
     "live_here": frozenset({Role.CAREGIVER}),

@@ -69,5 +69,7 @@ urlpatterns = [
     path("policies/<int:pk>/roll-back/", governing.roll_back_view, name="roll-back"),
     path("monitoring/", monitoring.monitoring_view, name="monitoring"),
     path("monitoring/check/", monitoring.check_view, name="check"),
+    path("reliance/", monitoring.reliance_view, name="reliance"),
+    path("reliance/share/", monitoring.share_view, name="share-reliance"),
     path("ensemble/", governing.ensemble_view, name="ensemble"),
 ]

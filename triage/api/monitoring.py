@@ -5,15 +5,18 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
+from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from triage.api.pagination import NewestFirst
-from triage.api.permissions import MayAct, site_for
+from triage.api.permissions import MayAct, person_for, site_for
 from triage.models import Alert
 from triage.selectors.alerts import sentence_of
 from triage.selectors.monitoring import monitoring_page
+from triage.selectors.reliance import own_reliance
+from triage.services.reliance import share_reliance
 
 
 class ShareOut(serializers.Serializer[Any]):
@@ -116,6 +119,43 @@ class ReadingOut(serializers.Serializer[Any]):
     disputed = serializers.IntegerField()
 
 
+class RelianceOut(serializers.Serializer[Any]):
+    """Cases in which the machine's answer was seen and wrong (of these `followed`), seen and right
+    (`overruled`), or differed from a blind first answer (`switched`)."""
+
+    wrong = serializers.IntegerField()
+    followed = serializers.IntegerField()
+    right = serializers.IntegerField()
+    overruled = serializers.IntegerField()
+    differed = serializers.IntegerField()
+    switched = serializers.IntegerField()
+
+
+class SharedOut(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    reliance = RelianceOut()
+
+
+class BoardOut(serializers.Serializer[Any]):
+    """Who shares by name; all `people` others as one, null below `fewest` of them."""
+
+    shared = SharedOut(many=True)
+    others = RelianceOut(allow_null=True)
+    people = serializers.IntegerField()
+    fewest = serializers.IntegerField()
+
+
+class OwnRelianceOut(serializers.Serializer[Any]):
+    """The caller's own counts, and whether administrators see them with the name."""
+
+    reliance = RelianceOut()
+    shared = serializers.BooleanField()
+
+
+class ShareIn(serializers.Serializer[Any]):
+    shared = serializers.BooleanField()
+
+
 class MonitoringOut(serializers.Serializer[Any]):
     """`service_levels` are of now, the rest as it was at `as_of`."""
 
@@ -126,6 +166,7 @@ class MonitoringOut(serializers.Serializer[Any]):
     checked = CheckedOut(source="found.checked")
     drift = DriftOut(source="found.drift")
     reading = ReadingOut(source="found.reading", allow_null=True)
+    reliance = BoardOut(source="board")
 
 
 class Monitoring(APIView):
@@ -170,3 +211,23 @@ class Alerts(generics.ListAPIView[Alert]):
         alerts = Alert.objects.filter(site=site_for(self.request))
         standing = self.request.query_params.get("standing") == "1"
         return alerts.filter(ended_at=None) if standing else alerts
+
+
+class OwnRelianceView(APIView):
+    """How the caller and the machine agree; POST says whether administrators see the name."""
+
+    acts: ClassVar = {"GET": "see_own_reliance", "POST": "see_own_reliance"}
+    permission_classes = (MayAct,)
+    parser_classes = (JSONParser,)
+
+    @extend_schema(responses=OwnRelianceOut)
+    def get(self, request: Request) -> Response:
+        found = own_reliance(site=site_for(request), user=person_for(request))
+        return Response(OwnRelianceOut(found).data)
+
+    @extend_schema(request=ShareIn, responses=OwnRelianceOut)
+    def post(self, request: Request) -> Response:
+        form = ShareIn(data=request.data)
+        form.is_valid(raise_exception=True)
+        share_reliance(site=site_for(request), user=person_for(request), **form.validated_data)
+        return self.get(request)

@@ -11,6 +11,7 @@ urlpatterns = [
     path("cases/<uuid:pk>/reviews", views.Reviews.as_view(), name="api-reviews"),
     path("cases/<uuid:pk>/undo", views.Undo.as_view(), name="api-undo"),
     path("alerts", monitoring.Alerts.as_view(), name="api-alerts"),
+    path("reliance", monitoring.OwnRelianceView.as_view(), name="api-reliance"),
     path("monitoring", monitoring.Monitoring.as_view(), name="api-monitoring"),
     path("policies/what-if", views.WhatIf.as_view(), name="api-what-if"),
     path("policies", views.Policies.as_view(), name="api-policies"),

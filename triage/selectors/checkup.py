@@ -14,6 +14,7 @@ from triage.models import Checkup, Site
 from triage.selectors.checked import Checked, checked
 from triage.selectors.drift import drift_signals
 from triage.selectors.experts import double_reading
+from triage.selectors.reliance import Counted, counted_at
 from triage.selectors.weeks import OverTime, over_time
 
 
@@ -46,6 +47,7 @@ class Found:
     checked: Checked
     drift: Drift
     reading: Reading | None
+    reliance: list[Counted]
 
 
 _STORED = TypeAdapter(Found)
@@ -60,6 +62,7 @@ def look(site: Site, now: datetime | None = None) -> Found:
         checked=checked(site),
         drift=_drift(site),
         reading=_reading(site) if site.kind == SiteKind.CLINIC else None,
+        reliance=counted_at(site) if site.kind == SiteKind.CLINIC else [],
     )
 
 

@@ -9,6 +9,7 @@ from triage.models import Site
 from triage.selectors.alerts import AlertRow, open_alerts, past_alerts
 from triage.selectors.checked import Pairs, Reliability
 from triage.selectors.checkup import Found, found_at
+from triage.selectors.reliance import Board, board_of
 from triage.selectors.service_levels import ServiceLevels, service_levels
 from triage.selectors.weeks import FEWEST_AUDITS, RECENT, Week
 from triage.selectors.words import titles_of
@@ -51,6 +52,7 @@ class MonitoringPage:
     alerts: list[AlertRow]
     past_alerts: list[AlertRow]
     titles: dict[str, str]
+    board: Board
     fewest: int = FEWEST_AUDITS
     recent_weeks: int = RECENT
 
@@ -88,12 +90,14 @@ class MonitoringPage:
 
 
 def monitoring_page(*, site: Site) -> MonitoringPage:
+    found = found_at(site)
     return MonitoringPage(
-        found=found_at(site),
+        found=found,
         levels=service_levels(site),
         alerts=open_alerts(site),
         past_alerts=past_alerts(site),
         titles=titles_of(site.domain),
+        board=board_of(site, found.reliance),
     )
 
 
