@@ -1,12 +1,55 @@
 """Typed readers of the environment that refuse nonsense instead of guessing."""
 
 import os
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
+
+
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+KEY_PREFIX = "whsec_"  # of Standard Webhooks: base64 follows
+KEY_BYTES = 24
+
+
+def https_or_loopback(name: str, address: str) -> str:
+    """The address as it is, if it is empty, of https, or of http on this very machine.
+
+    Raises:
+        ImproperlyConfigured: it is none of these.
+    """
+    try:
+        parts = urlsplit(address)
+        safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        if not address or (safe and parts.hostname and parts.port != 0):
+            return address
+    except ValueError:
+        pass
+    raise ImproperlyConfigured(f"{name} must begin with https:// (http:// only on loopback).")
+
+
+def webhook_secrets(name: str, words: list[str]) -> list[bytes]:
+    """Keys that sign, as Standard Webhooks writes them: "whsec_" and base64 of 24 bytes or more.
+
+    Raises:
+        ImproperlyConfigured: one cannot be read; it is not repeated.
+    """
+    keys = []
+    for word in words:
+        try:
+            key = b64decode(word.removeprefix(KEY_PREFIX), validate=True)
+        except ValueError:
+            key = b""
+        if not word.startswith(KEY_PREFIX) or len(key) < KEY_BYTES:
+            raise ImproperlyConfigured(
+                f'{name}: each secret is "{KEY_PREFIX}" and base64 of {KEY_BYTES} bytes.'
+            )
+        keys.append(key)
+    return keys
 
 
 class Environment:

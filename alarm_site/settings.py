@@ -7,7 +7,7 @@ from typing import Any
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from alarm_site.environment import Environment
+from alarm_site.environment import Environment, https_or_loopback, webhook_secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -82,6 +82,25 @@ ALARM_BLIND_SHARE = env.number("ALARM_BLIND_SHARE", 0.1, low=0, high=1)
 ALARM_DOUBLE_SHARE = env.number("ALARM_DOUBLE_SHARE", 0.1, low=0, high=1)
 # Resolutions after which calibration is refitted and a draft policy appears.
 ALARM_REFIT_EVERY = env.integer("ALARM_REFIT_EVERY", 20, low=1, high=100000)
+# Minutes between two looks at how a site is going.
+ALARM_CHECK_MINUTES = env.integer("ALARM_CHECK_MINUTES", 5, low=1, high=1440)
+# Limits of alerts: each clears below three quarters of its limit.
+ALARM_ALERT_ERROR = env.number("ALARM_ALERT_ERROR", 0.1, low=0.001, high=1)
+ALARM_ALERT_HOURS = env.number("ALARM_ALERT_HOURS", 48, low=0.1, high=10000)
+ALARM_ALERT_DEFERRAL = env.number("ALARM_ALERT_DEFERRAL", 0.2, low=0.01, high=1)
+ALARM_ALERT_OVERRIDE = env.number("ALARM_ALERT_OVERRIDE", 0.5, low=0.01, high=1)
+# Where alerts are told of; nowhere unless it is set.
+ALARM_WEBHOOK_URL = https_or_loopback("ALARM_WEBHOOK_URL", env.text("ALARM_WEBHOOK_URL"))
+ALARM_WEBHOOK_SECRETS = webhook_secrets("ALARM_WEBHOOK_SECRET", env.words("ALARM_WEBHOOK_SECRET"))
+if ALARM_WEBHOOK_URL and not ALARM_WEBHOOK_SECRETS:
+    raise ImproperlyConfigured("Set ALARM_WEBHOOK_SECRET: what ALARM_WEBHOOK_URL gets is signed.")
+EMAIL_HOST = env.text("ALARM_MAIL_HOST")
+EMAIL_PORT = env.integer("ALARM_MAIL_PORT", 587, low=1, high=65535)
+EMAIL_HOST_USER = env.text("ALARM_MAIL_USER")
+EMAIL_HOST_PASSWORD = env.text("ALARM_MAIL_PASSWORD")
+EMAIL_USE_TLS = env.flag("ALARM_MAIL_TLS", True)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("ALARM_MAIL_FROM", "alarm@localhost")
 ALARM_UNDO_MINUTES = env.integer("ALARM_UNDO_MINUTES", 30, low=1, high=10080)
 ALARM_UPLOAD_MB = env.integer("ALARM_UPLOAD_MB", 25, low=1, high=500)
 ALARM_UPLOAD_FILES = env.integer("ALARM_UPLOAD_FILES", 20, low=1, high=200)
@@ -267,5 +286,7 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    # It would write whole addresses down, and a webhook's may hold a secret.
+    "loggers": {"httpx": {"level": "WARNING"}},
     "root": {"handlers": ["console"], "level": "INFO"},
 }

@@ -109,6 +109,23 @@ class Purpose(TextChoices):
     LEARN = "learn", _("What people answer here may teach the machine that judges here.")
 
 
+class AlertKind(TextChoices):
+    """What an alert is about; triage.selectors.alerts says when it is raised and cleared."""
+
+    ERROR = "error", _("wrong among the accepted")
+    WAIT = "wait", _("oldest deferred case")
+    DEFERRAL = "deferral", _("share deferred")
+    DRIFT = "drift", _("drift")
+    OVERRIDE = "override", _("overridden by people")
+
+
+class News(TextChoices):
+    """What is told of an alert, once each."""
+
+    RAISED = "raised", _("raised")
+    CLEARED = "cleared", _("cleared")
+
+
 class SkipReason(TextChoices):
     """Why somebody leaves a case for later; the others are still offered it."""
 

@@ -10,11 +10,12 @@ from django.utils.translation import gettext as _
 from triage.choices import SiteKind
 from triage.models import Site
 from triage.permissions import allows
+from triage.selectors.alerts import open_count
 from triage.selectors.queue import waiting_count
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
-    """nav, member_site, member_roles and sites, as the base template shows them."""
+    """nav, member_site, member_roles, open_alerts and sites, as the base template shows them."""
     place = getattr(request, "place", None)
     if place is None or place.site is None or not isinstance(request.user, User):
         return {"nav": [], "member_site": None, "member_roles": frozenset(), "sites": []}
@@ -26,6 +27,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         "nav": entries,
         "member_site": place.site,
         "member_roles": place.roles,
+        "open_alerts": open_count(place.site) if allows(place.roles, "see_monitoring") else 0,
         "sites": place.others,
     }
 
@@ -42,6 +44,8 @@ def _entries(site: Site, roles: frozenset[str]) -> list[tuple[str, str, int | No
         entries.append(("cases", _("Cases"), None))
     if allows(roles, "see_policies"):
         entries.append(("policies", _("Policies"), None))
+    if allows(roles, "see_monitoring"):
+        entries.append(("monitoring", _("Monitoring"), None))
     if allows(roles, "see_ensemble"):
         entries.append(("ensemble", _("Ensemble"), None))
     if allows(roles, "see_history"):

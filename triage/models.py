@@ -12,9 +12,11 @@ from inference.models import Observation, Run
 from triage.chain import START, name_of
 from triage.choices import (
     WAITING,
+    AlertKind,
     CaseStatus,
     GuardAct,
     GuardCause,
+    News,
     Outcome,
     PolicyMode,
     PolicyStatus,
@@ -109,6 +111,9 @@ class Membership(models.Model):
         null=True, blank=True, help_text="In the site's time zone; only critical events pass."
     )
     quiet_until = models.TimeField(null=True, blank=True)
+    shares_reliance = models.BooleanField(
+        default=False, help_text="Administrators see how they and the machine agree by name."
+    )
 
     class Meta:
         constraints: ClassVar = [
@@ -516,6 +521,10 @@ class Decision(AppendOnly):
                 name="drawn_share_is_a_share",
             ),
         ]
+        # Holds all that a week's totals need: they are counted without reading a row.
+        indexes: ClassVar = [
+            models.Index(fields=["policy", "decided_at", "outcome"], name="decision_totals"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.outcome} {self.case}"
@@ -562,6 +571,13 @@ class Lease(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(expires_at__gt=F("taken_at")), name="lease_ends_after_it_starts"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(ended_at__gte=F("expires_at")),
+                name="lease_ran_out",
             ),
         ]
 
@@ -735,6 +751,91 @@ class PushSubscription(models.Model):
 
     def __str__(self) -> str:
         return f"a browser of {self.user}"
+
+
+class Checkup(models.Model):
+    """What was found at the last look at a site; one row a site, written over each time."""
+
+    site = models.OneToOneField(Site, on_delete=models.CASCADE, related_name="checkup")
+    looked_at = models.DateTimeField()
+    found = models.JSONField(default=dict, help_text="triage.selectors.checkup reads it.")
+
+    def __str__(self) -> str:
+        return f"checkup of {self.site}"
+
+
+class Alert(models.Model):
+    """Something is no longer going well at a site; only its end is ever written to a row.
+
+    States:  standing (`ended_at` empty) -> cleared;  raised again is a new row
+    """
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="alerts")
+    kind = models.CharField(max_length=10, choices=AlertKind)
+    value = models.FloatField(help_text="What was measured when it was raised.")
+    limit = models.FloatField(help_text="Above which it was raised.")
+    raised_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-raised_at", "-pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["site", "kind"],
+                condition=Q(ended_at__isnull=True),
+                name="an_alert_stands_once",
+            ),
+            models.CheckConstraint(condition=Q(kind__in=AlertKind.values), name="alert_kind_known"),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("raised_at")),
+                name="alert_ends_after_it_was_raised",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["site", "-raised_at"], name="alert_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.site} since {self.raised_at:%Y-%m-%d %H:%M}"
+
+
+class Delivery(models.Model):
+    """One message about an alert: by mail to `recipient`, or (None) to the webhook.
+
+    States:  due (`due_at` set) -> delivered;  due -> due, later, after a failure;  due -> given up
+    """
+
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="deliveries")
+    news = models.CharField(max_length=10, choices=News)
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+"
+    )
+    message_id = models.UUIDField(default=uuid.uuid4, unique=True, help_text="Of all attempts.")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(null=True, default=timezone.now)
+    delivered_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=200, blank=True, help_text="Of the last attempt.")
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["alert", "news", "recipient"], name="one_mail_a_person_and_news"
+            ),
+            models.UniqueConstraint(
+                fields=["alert", "news"],
+                condition=Q(recipient__isnull=True),
+                name="one_webhook_a_news",
+            ),
+            models.CheckConstraint(
+                condition=Q(due_at__isnull=True) | Q(delivered_at__isnull=True),
+                name="what_is_delivered_is_not_due",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="delivery_due")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.news} of {self.alert}"
 
 
 class AuditEvent(AppendOnly):

@@ -26,6 +26,8 @@ MAY: dict[str, frozenset[str]] = {
     "see_records": frozenset({Role.AUDITOR}),
     "erase": frozenset({Role.ADMINISTRATOR}),
     "manage_tokens": frozenset({Role.ADMINISTRATOR}),
+    "see_own_reliance": frozenset({Role.CLINICIAN}),
+    "see_monitoring": frozenset({Role.ADMINISTRATOR}),
     "live_here": frozenset({Role.CAREGIVER}),
     "watch": frozenset(Role.values),
 }

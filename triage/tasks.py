@@ -4,7 +4,7 @@ from celery import shared_task
 
 from inference.services.sweep import each
 from triage.models import Ask, Case, Site
-from triage.services import aggregators, calibration, guard, learning, push
+from triage.services import aggregators, calibration, delivery, guard, learning, push
 
 
 @shared_task
@@ -33,3 +33,8 @@ def push_settled(case_id: str) -> None:
     case = Case.objects.select_related("site").filter(pk=case_id).first()
     if case:
         push.push_settled(case=case)
+
+
+@shared_task
+def deliver_news(delivery_id: int) -> None:
+    delivery.deliver(delivery_id=delivery_id)

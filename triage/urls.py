@@ -14,6 +14,7 @@ from triage.views import (
     installing,
     keeping,
     media,
+    monitoring,
     reviewing,
     rolling_out,
     uploading,
@@ -96,5 +97,9 @@ urlpatterns = [
     path("policies/<int:pk>/shadow/end/", rolling_out.end_shadow_view, name="end-shadow"),
     path("policies/<int:pk>/canary/widen/", rolling_out.widen_canary_view, name="widen-canary"),
     path("policies/<int:pk>/canary/end/", rolling_out.end_canary_view, name="end-canary"),
+    path("monitoring/", monitoring.monitoring_view, name="monitoring"),
+    path("monitoring/check/", monitoring.check_view, name="check"),
+    path("reliance/", monitoring.reliance_view, name="reliance"),
+    path("reliance/share/", monitoring.share_view, name="share-reliance"),
     path("ensemble/", governing.ensemble_view, name="ensemble"),
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from alarm_site.environment import Environment
+from alarm_site.environment import Environment, https_or_loopback, webhook_secrets
 
 
 @pytest.mark.parametrize(("raw", "value"), [("1", True), ("yes", True), ("0", False), ("", False)])
@@ -36,3 +36,38 @@ def test_what_is_not_set_has_its_default() -> None:
 def test_nonsense_is_refused_by_name(raw: str, read: Callable[[Environment], object]) -> None:
     with pytest.raises(ImproperlyConfigured, match="X"):
         read(Environment({"X": raw}))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "https://a.example/x", "http://127.0.0.1:9/x", "http://localhost/", "http://[::1]/"],
+)
+def test_a_webhook_goes_by_https_or_stays_on_this_machine(address: str) -> None:
+    assert https_or_loopback("X", address) == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://a.example/",
+        "ftp://localhost/",
+        "https://",
+        "localhost",
+        "http://127.0.0.1.a.example/",
+        "https://a.example:99999/",
+        "http://[::1",
+    ],
+)
+def test_any_other_address_stops_the_start(address: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="X must begin"):
+        https_or_loopback("X", address)
+
+
+def test_a_secret_is_read_or_refused_without_being_repeated() -> None:
+    good = "whsec_" + "QUJD" * 8
+    assert webhook_secrets("X", [good, good]) == [b"ABC" * 8] * 2
+    assert webhook_secrets("X", []) == []
+    for bad in ("whsec_QUJD", "QUJD" * 8, "whsec_" + "?" * 32):
+        with pytest.raises(ImproperlyConfigured) as refused:
+            webhook_secrets("X", [bad])
+        assert bad not in str(refused.value)

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from triage.api import auditing, cameras, keeping, proposing, rollout, views
+from triage.api import auditing, cameras, keeping, monitoring, proposing, rollout, views
 
 urlpatterns = [
     path("observations", views.Observations.as_view(), name="api-observations"),
@@ -24,6 +24,9 @@ urlpatterns = [
     path("retention/erase", keeping.Erase.as_view(), name="api-erase"),
     path("retention/holds", keeping.Holds.as_view(), name="api-holds"),
     path("retention/holds/<int:pk>/lift", keeping.Lift.as_view(), name="api-lift"),
+    path("alerts", monitoring.Alerts.as_view(), name="api-alerts"),
+    path("reliance", monitoring.OwnRelianceView.as_view(), name="api-reliance"),
+    path("monitoring", monitoring.Monitoring.as_view(), name="api-monitoring"),
     path("policies/what-if", views.WhatIf.as_view(), name="api-what-if"),
     path("policies/propose", proposing.Propose.as_view(), name="api-propose"),
     path("policies/costs", proposing.CostsView.as_view(), name="api-costs"),

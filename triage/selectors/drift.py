@@ -5,7 +5,14 @@ from datetime import datetime
 import numpy as np
 from django.db.models import QuerySet
 
-from inference.uq.drift import MIN_CASES, deferral_drift, embedding_drift, label_drift, score_drift
+from inference.uq.drift import (
+    MIN_CASES,
+    DriftSignal,
+    deferral_drift,
+    embedding_drift,
+    label_drift,
+    score_drift,
+)
 from inference.uq.types import Bools, Floats
 from triage.choices import Outcome
 from triage.models import Decision, Policy, Site
@@ -19,8 +26,14 @@ RECENT = 200
 
 
 def drift_sentences(site: Site) -> list[str]:
-    """What has drifted since the calibration of the policy in force: scores, labels, texts, or the
-    share deferred. A sentence each; none while all is as it was, or too little is known."""
+    """What has drifted since the calibration of the policy in force, in a sentence each; none while
+    all is as it was, or too little is known."""
+    return [signal.sentence for signal in drift_signals(site) if signal.drifted]
+
+
+def drift_signals(site: Site) -> list[DriftSignal]:
+    """Scores, labels, the share deferred and texts since the calibration of the policy in force,
+    each compared with before; none where no policy rests on a calibration."""
     policy = active_policy(site, site.domain)
     if policy is None or policy.calibration is None:
         return []
@@ -28,7 +41,7 @@ def drift_sentences(site: Site) -> list[str]:
     judged = rows.filter(method=in_force_of(policy).method, score__isnull=False)
     scores, labels = _scores_and_labels(judged.filter(decided_at__gt=since))
     old_scores, old_labels = _before(policy, judged.filter(decided_at__lte=since))
-    signals = (
+    return [
         score_drift(old_scores, scores),
         label_drift(old_labels, labels),
         deferral_drift(_deferred_then(policy, old_scores), _deferred_now(policy, rows, since)),
@@ -36,8 +49,7 @@ def drift_sentences(site: Site) -> list[str]:
             newest_descriptions(rows.filter(decided_at__lte=since), RECENT),
             newest_descriptions(rows.filter(decided_at__gt=since), RECENT),
         ),
-    )
-    return [signal.sentence for signal in signals if signal.drifted]
+    ]
 
 
 def _decisions(policy: Policy) -> QuerySet[Decision]:

@@ -136,6 +136,18 @@ def seconds(value: float | None) -> str:
     return _number(value, 1, unit="\u202fs")
 
 
+@register.filter
+def lasting(hours: float | None) -> str:
+    """A time in hours as people say it: "40 min", "5.3 h", "3 days"."""
+    if hours is None:
+        return UNKNOWN
+    if hours < 1:
+        return gettext("{n} min").format(n=round(60 * hours))
+    if hours < 48:
+        return gettext("{n} h").format(n=f"{hours:.1f}")
+    return gettext("{n} days").format(n=round(hours / 24))
+
+
 def _number(value: float | None, digits: int, *, scale: float = 1, unit: str = "") -> str:
     if not isinstance(value, int | float) or not math.isfinite(value):
         return UNKNOWN

@@ -12,9 +12,11 @@ from triage.models import Site
 from triage.services.asking import ask_overdue
 from triage.services.calibration import refit_when_due
 from triage.services.decisions import decide_overdue
+from triage.services.delivery import hint_due
 from triage.services.erasing import finish_erasures, retain
 from triage.services.guard import watch_lately
 from triage.services.idempotency import forget_keys
+from triage.services.monitoring import check_due
 from triage.services.queue import end_expired_leases
 
 log = logging.getLogger(__name__)
@@ -55,4 +57,6 @@ def sweep() -> dict[str, int]:
     done["refitted"] = each(
         Site.objects.all(), lambda site: refit_when_due(site=site, domain=site.domain)
     )
+    done["checked"] = check_due()
+    done["told"] = hint_due()
     return done

@@ -1,0 +1,166 @@
+"""When something is no longer going well, and when it is again: never both at one limit."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from triage.choices import AlertKind, Outcome, PolicyMode
+from triage.models import Alert, Decision, Policy, Site
+from triage.reasons import LEARNING, kinds
+from triage.selectors.checkup import Found
+from triage.selectors.policy_state import active_policy
+from triage.selectors.service_levels import oldest_deferred
+
+CLEARS = 0.75
+FEWEST_OVERRIDES = 30
+FEWEST_DECISIONS, NEWEST_DECISIONS = 50, 200
+NEWEST = 20
+# Drift is measured as -log10 of its p-value: raised below 0.01, cleared above 0.05.
+DRIFT_RAISES, DRIFT_CLEARS = 2.0, -math.log10(0.05)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One value with its limits: raised above `limit`, cleared at or below the lower `clears`.
+
+    `value` is None where too little is known: then nothing is raised, and nothing cleared.
+    """
+
+    kind: AlertKind
+    value: float | None
+    limit: float
+    clears: float
+
+    def stands(self, stood: bool) -> bool:
+        """Whether the alert stands now, if it `stood` before."""
+        if self.value is None:
+            return stood
+        return self.value > (self.clears if stood else self.limit)
+
+
+@dataclass(frozen=True)
+class AlertRow:
+    """An alert, and in a sentence what was found when it was raised."""
+
+    alert: Alert
+    title: str
+    sentence: str
+
+
+def measure(site: Site, found: Found) -> list[Measured]:
+    """All that a site is watched for, as it was at the look that `found` is of."""
+    policy = active_policy(site, site.domain)
+    recent = found.over_time.recent
+    enough = recent.answered >= FEWEST_OVERRIDES
+    return [
+        _measured(
+            AlertKind.ERROR, recent.error.low if recent.enough_audits else None, _target(policy)
+        ),
+        _measured(
+            AlertKind.WAIT, oldest_deferred(site, found.as_of) or 0.0, settings.ALARM_ALERT_HOURS
+        ),
+        _measured(AlertKind.DEFERRAL, deferral_off(policy), settings.ALARM_ALERT_DEFERRAL),
+        Measured(AlertKind.DRIFT, _drift(found.drift.p_value), DRIFT_RAISES, DRIFT_CLEARS),
+        _measured(
+            AlertKind.OVERRIDE, recent.override if enough else None, settings.ALARM_ALERT_OVERRIDE
+        ),
+    ]
+
+
+def deferral_off(policy: Policy | None) -> float | None:
+    """How far the share that a policy defers lies from what was foreseen, 0 to 1.
+
+    Over its newest 200 decisions but for cameras that were learning; None below 50, or where
+    nothing was foreseen.
+    """
+    foreseen = _foreseen(policy)
+    if policy is None or foreseen is None:
+        return None
+    rows = Decision.objects.filter(policy=policy).order_by("-pk").values_list("outcome", "reasons")
+    told = [out for out, why in rows[:NEWEST_DECISIONS] if not kinds(why) & LEARNING]
+    if len(told) < FEWEST_DECISIONS:
+        return None
+    return abs(sum(out == Outcome.DEFER for out in told) / len(told) - foreseen)
+
+
+def open_alerts(site: Site) -> list[AlertRow]:
+    return rows_of(Alert.objects.filter(site=site, ended_at=None))
+
+
+def open_count(site: Site) -> int:
+    return Alert.objects.filter(site=site, ended_at=None).count()
+
+
+def past_alerts(site: Site) -> list[AlertRow]:
+    """The newest that are over."""
+    return rows_of(Alert.objects.filter(site=site, ended_at__isnull=False)[:NEWEST])
+
+
+def rows_of(alerts: Iterable[Alert]) -> list[AlertRow]:
+    return [AlertRow(one, title_of(one), sentence_of(one)) for one in alerts]
+
+
+def title_of(alert: Alert) -> str:
+    titles = {
+        AlertKind.ERROR: _("Too many accepted cases are wrong"),
+        AlertKind.WAIT: _("A deferred case has waited too long"),
+        AlertKind.DEFERRAL: _("Another share is deferred than foreseen"),
+        AlertKind.DRIFT: _("Recent cases are unlike those of the calibration"),
+        AlertKind.OVERRIDE: _("People override most of what is deferred"),
+    }
+    return titles[AlertKind(alert.kind)]
+
+
+def sentence_of(alert: Alert) -> str:
+    """What was found when it was raised, and what can be done about it."""
+    sentences = {
+        AlertKind.ERROR: _(
+            "At least {value:.0%} of the accepted cases are wrong, {limit:.0%} is the limit. "
+            "Defer everything or roll back, then look at the errors that audits found."
+        ),
+        AlertKind.WAIT: _(
+            "The oldest one had waited {value:.0f} hours, {limit:.0f} are the limit. "
+            "More people, or fewer deferrals."
+        ),
+        AlertKind.DEFERRAL: _(
+            "The share deferred is {value:.0%} of all cases away from what the policy's replay "
+            "said, {limit:.0%} is the limit. Refit, or look for what changed."
+        ),
+        AlertKind.DRIFT: _(
+            "What was promised on the old cases does not hold. Defer everything, or refit."
+        ),
+        AlertKind.OVERRIDE: _(
+            "Of the deferred cases people gave {value:.0%} another label, {limit:.0%} is the "
+            "limit. Refit, or train the ensemble on these cases."
+        ),
+    }
+    return sentences[AlertKind(alert.kind)].format(value=alert.value, limit=alert.limit)
+
+
+def _measured(kind: AlertKind, value: float | None, limit: float) -> Measured:
+    return Measured(kind, value, limit, CLEARS * limit)
+
+
+def _target(policy: Policy | None) -> float:
+    """What the policy in force promises, else the installation's limit."""
+    if policy and policy.mode == PolicyMode.GUARANTEED:
+        return float(policy.choice.get("value") or settings.ALARM_ALERT_ERROR)
+    return float(settings.ALARM_ALERT_ERROR)
+
+
+def _foreseen(policy: Policy | None) -> float | None:
+    """By the policy's replay, learning cameras left out; else the share it was made to defer."""
+    if policy is None or policy.mode == PolicyMode.DEFER_ALL:
+        return None
+    n, learning = policy.replay.get("n", 0), policy.replay.get("learning", 0)
+    if n > learning:
+        return float((policy.replay["proposed"]["deferral"] * n - learning) / (n - learning))
+    share = policy.choice.get("value") if policy.mode == PolicyMode.PERCENTILE else None
+    return None if share is None else float(share)
+
+
+def _drift(p_value: float | None) -> float | None:
+    return None if p_value is None else -math.log10(max(p_value, 1e-300))

@@ -1,0 +1,71 @@
+"""Whether people keep up with what is deferred to them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from django.db.models import F, Min, QuerySet
+from django.utils import timezone
+
+from triage.choices import CaseStatus, ReviewAction
+from triage.models import Case, Lease, Review, Site
+
+DAYS = 7
+NEWEST = 500
+
+
+@dataclass(frozen=True)
+class ServiceLevels:
+    """How long cases wait at a site; hours from intake on.
+
+    Attributes:
+        waiting: cases that wait for a person, of which `overdue` should have been seen by now.
+        oldest: hours that the oldest deferred case has waited; None where none waits.
+        expired: claims that ran out in the last seven days, with the case left unanswered.
+        median, p90: until a person's first answer, over the newest 500; None before the first.
+    """
+
+    waiting: int
+    overdue: int
+    oldest: float | None
+    expired: int
+    answers: int
+    median: float | None
+    p90: float | None
+
+
+def service_levels(site: Site, now: datetime | None = None) -> ServiceLevels:
+    """As things stand now."""
+    now = now or timezone.now()
+    waiting = Case.objects.filter(site=site, waiting_due_at__isnull=False)
+    hours = _hours_to_answer(site)
+    return ServiceLevels(
+        waiting=waiting.count(),
+        overdue=waiting.filter(waiting_due_at__lt=now).count(),
+        oldest=oldest_deferred(site, now),
+        expired=_ran_out(site, now).count(),
+        answers=len(hours),
+        median=float(np.median(hours)) if hours else None,
+        p90=float(np.quantile(hours, 0.9)) if hours else None,
+    )
+
+
+def oldest_deferred(site: Site, now: datetime) -> float | None:
+    """Hours since the intake of the deferred case that has waited longest, None without one."""
+    deferred = Case.objects.filter(site=site, status=CaseStatus.DEFERRED)
+    came = deferred.aggregate(first=Min("created_at"))["first"]
+    return None if came is None else (now - came) / timedelta(hours=1)
+
+
+def _ran_out(site: Site, now: datetime) -> QuerySet[Lease]:
+    """The sweep ends a hold after its time; whoever lets go, or answers, ends it before."""
+    late = Lease.objects.filter(case__site=site, expires_at__gte=now - timedelta(days=DAYS))
+    return late.filter(ended_at__gte=F("expires_at"))
+
+
+def _hours_to_answer(site: Site) -> list[float]:
+    """Of the newest answers, each case's first."""
+    newest = Review.objects.filter(case__site=site, action=ReviewAction.ANSWER).order_by("-pk")
+    rows = newest.values_list("case_id", "created_at", "case__created_at")[:NEWEST]
+    first = {case: (answered - came) / timedelta(hours=1) for case, answered, came in rows}
+    return list(first.values())
