@@ -19,6 +19,8 @@ MAY: dict[str, frozenset[str]] = {
     "see_policies": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
     "change_policies": frozenset({Role.ADMINISTRATOR}),
     "see_ensemble": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
+    "see_domains": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
+    "change_domains": frozenset({Role.ADMINISTRATOR}),
     "live_here": frozenset({Role.CAREGIVER}),
     "watch": frozenset(Role.values),
 }

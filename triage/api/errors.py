@@ -6,13 +6,15 @@ from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from triage.errors import TriageError
+from triage.errors import Invalid, TriageError
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's EXCEPTION_HANDLER."""
     if isinstance(error, TriageError):
-        return Response({"code": error.code, "detail": str(error)}, status=error.status)
+        content = {"code": error.code, "detail": str(error)}
+        faults = {"faults": error.faults} if isinstance(error, Invalid) else {}
+        return Response(content | faults, status=error.status)
     response = exception_handler(error, context)
     if response is not None and isinstance(error, APIException) and "code" not in response.data:
         codes = error.get_codes()

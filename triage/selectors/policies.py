@@ -20,7 +20,7 @@ from triage.selectors.experts import DoubleReading, ExpertRow, double_reading, e
 from triage.selectors.learning import SourceRow, source_rows
 from triage.selectors.neighbours import AuditError, audit_errors
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
-from triage.selectors.words import titles_of
+from triage.selectors.words import domain_at, titles_of
 
 RECENT = 200
 NEWEST_PAST = 5
@@ -139,7 +139,7 @@ def policy_row(policy: Policy, user: AbstractBaseUser) -> PolicyRow:
 
 def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
     row = policy_row(policy, user)
-    titles = titles_of(policy.domain)
+    titles = titles_of(domain_at(policy.site, policy.domain))
     return PolicyPage(
         row=row,
         policy=policy,
@@ -149,8 +149,8 @@ def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
             {
                 **flip,
                 "number": flip["case"].replace("-", "")[:8],
-                "label": titles.get(flip["label"], ""),
-                "truth": titles.get(flip["truth"], ""),
+                "label": titles.get(flip["label"], flip["label"]),
+                "truth": titles.get(flip["truth"], flip["truth"]),
             }
             for flip in policy.replay.get("flips", [])
         ],

@@ -13,6 +13,7 @@ from triage.services.asking import ask_overdue
 from triage.services.calibration import refit_when_due
 from triage.services.decisions import decide_overdue
 from triage.services.queue import end_expired_leases
+from triage.services.trials import advance_all
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def sweep() -> dict[str, int]:
     done["decided"] = decide_overdue()
     done["leases_ended"] = end_expired_leases()
     done["asked"] = ask_overdue()
+    done["tried"] = advance_all()
     done["refitted"] = each(
         Site.objects.all(), lambda site: refit_when_due(site=site, domain=site.domain)
     )
