@@ -44,6 +44,8 @@ def _entries(site: Site, roles: frozenset[str]) -> list[tuple[str, str, int | No
         entries.append(("cases", _("Cases"), None))
     if allows(roles, "see_policies"):
         entries.append(("policies", _("Policies"), None))
+    if allows(roles, "see_domains"):
+        entries.append(("domains", _("Domains"), None))
     if allows(roles, "see_ensemble"):
         entries.append(("ensemble", _("Ensemble"), None))
     return entries

@@ -6,9 +6,12 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from inference.pipeline.domains import Domain
-from triage.choices import PolicyMode, RetakeReason
+from triage.choices import PolicyMode, RetakeReason, Role, SiteKind
+from triage.models import Membership
 from triage.selectors.what_if import SCORES
 from triage.services.reviews import MAX_COMMENT
+from triage.services.sites import MAX_NAME
+from triage.services.trials import FEWEST, MOST, USUAL
 
 
 class ReviewForm(forms.Form):
@@ -95,3 +98,43 @@ class ProposeForm(forms.Form):
         label=_("Percent"), min_value=0.5, max_value=99, initial=10, help_text=_("0.5 to 99")
     )
     method = forms.ChoiceField(label=_("On the score"), choices=list(SCORES.items()))
+
+
+class TrialForm(forms.Form):
+    """On how many past cases a version is tried."""
+
+    cases = forms.IntegerField(
+        label=_("Past cases"), min_value=FEWEST, max_value=MOST, initial=USUAL
+    )
+
+
+class SiteForm(forms.Form):
+    """A new site of the organisation."""
+
+    name = forms.CharField(label=_("Name"), max_length=MAX_NAME)
+    domain = forms.ChoiceField(label=_("What is watched for"))
+    kind = forms.ChoiceField(label=_("Kind of site"), choices=SiteKind.choices)
+    people = forms.MultipleChoiceField(
+        label=_("Who comes along, in the same role"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("You will be its administrator yourself."),
+    )
+
+    def __init__(
+        self,
+        *args: Any,
+        choices: list[tuple[str, str]],
+        people: list[Membership],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._people = {str(one.pk): one for one in people}
+        self.fields["domain"].choices = choices  # type: ignore[attr-defined]
+        self.fields["people"].choices = [  # type: ignore[attr-defined]
+            (pk, f"{one.user.get_username()}, {Role(one.role).label}")
+            for pk, one in self._people.items()
+        ]
+
+    def wanted_people(self) -> list[Membership]:
+        return [self._people[pk] for pk in self.cleaned_data["people"]]

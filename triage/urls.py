@@ -2,7 +2,16 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.i18n import set_language
 
-from triage.views import entering, governing, household, installing, media, reviewing, uploading
+from triage.views import (
+    domains,
+    entering,
+    governing,
+    household,
+    installing,
+    media,
+    reviewing,
+    uploading,
+)
 
 urlpatterns = [
     path("", entering.start_view, name="start"),
@@ -58,5 +67,17 @@ urlpatterns = [
     path("policies/<int:pk>/publish/", governing.publish_view, name="publish"),
     path("policies/<int:pk>/drop/", governing.drop_view, name="drop"),
     path("policies/<int:pk>/roll-back/", governing.roll_back_view, name="roll-back"),
+    path("domains/", domains.domains_view, name="domains"),
+    path("domains/_new/", domains.new_domain_view, name="new-domain"),
+    path("domains/<slug:name>/", domains.domain_view, name="domain"),
+    path("domains/<slug:name>/edit/", domains.edit_domain_view, name="edit-domain"),
+    path("domains/<slug:name>/<int:number>/", domains.domain_view, name="domain-version"),
+    path(
+        "domains/<slug:name>/<int:number>/publish/",
+        domains.publish_domain_view,
+        name="publish-domain",
+    ),
+    path("domains/<slug:name>/<int:number>/trial/", domains.trial_view, name="trial"),
+    path("sites/new/", domains.new_site_view, name="new-site"),
     path("ensemble/", governing.ensemble_view, name="ensemble"),
 ]

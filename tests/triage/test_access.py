@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from tests.factories import make_camera, make_case, make_policy
+from tests.factories import make_camera, make_case, make_policy, make_user, make_version
 from tests.triage.conftest import Cast
 from triage.choices import PolicyStatus
 from triage.models import Case, Policy
@@ -63,6 +63,14 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "defer-all": ("post", {ADMINISTRATOR}),
     "end-learning": ("post", {ADMINISTRATOR}),
     "start-learning": ("post", {ADMINISTRATOR}),
+    "domains": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "domain": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "domain-version": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "new-domain": ("get", {ADMINISTRATOR}),
+    "edit-domain": ("get", {ADMINISTRATOR}),
+    "publish-domain": ("post", {ADMINISTRATOR}),
+    "trial": ("post", {ADMINISTRATOR}),
+    "new-site": ("get", {ADMINISTRATOR}),
     "ensemble": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-observations": ("post", REVIEWERS),
     "api-receipt": ("get", REVIEWERS),
@@ -102,6 +110,8 @@ ABOUT_A_CASE = {
     "api-undo",
 }
 ABOUT_A_FRAME = {"frame", "frame-thumbnail"}
+ABOUT_A_DOMAIN = {"domain", "edit-domain"}
+ABOUT_A_VERSION = {"domain-version", "publish-domain", "trial"}
 ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-publish"}
 
 
@@ -126,6 +136,10 @@ def url_of(route: str, case: Case, policy: Policy) -> str:
         return reverse(route, args=[case.pk, 0])
     if route in ABOUT_A_CASE:
         return reverse(route, args=[case.pk])
+    if route in ABOUT_A_DOMAIN:
+        return reverse(route, args=["wound"])
+    if route in ABOUT_A_VERSION:
+        return reverse(route, args=["wound", make_version(case.site).version])
     return reverse(route, args=[policy.pk] if route in ABOUT_A_POLICY else [])
 
 
@@ -171,6 +185,14 @@ def test_asking_for_the_head_alone_is_no_way_in(cast: Cast, route: str, role: st
 def test_another_sites_case_is_not_found(cast: Cast, own: tuple[Case, Policy], route: str) -> None:
     expected = 404 if CLINICIAN in ROUTES[route][1] else 403
     assert status_for(cast.outsider, route, *own) == expected
+
+
+@pytest.mark.parametrize("route", sorted(ABOUT_A_VERSION))
+def test_another_organisations_version_is_not_found(
+    cast: Cast, own: tuple[Case, Policy], route: str
+) -> None:
+    boss = make_user(cast.elsewhere, ADMINISTRATOR)
+    assert status_for(boss, route, *own) == 404
 
 
 @pytest.mark.parametrize("route", sorted(ROUTES))

@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 from inference import ensemble
 from inference.ensemble import members_of
 from inference.pipeline.domains import Domain, content_of, domain_ids, load_domain
-from inference.pipeline.prompts import ANSWER_FORMAT, REFLECTION_FORMAT
 from inference.services.definitions import kept
 from triage.choices import VersionState
 from triage.models import DomainVersion, Membership, Site
@@ -35,6 +34,10 @@ class VersionRow:
     @property
     def number(self) -> int | None:
         return self.version.version if self.version else None
+
+    @property
+    def in_force(self) -> bool:
+        return self.state == VersionState.IN_FORCE
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class VersionPage:
     may_publish: bool
     why_not: str
     versions: list[VersionRow]
-    asked: list[tuple[str, str]]
+    labels: list[dict[str, Any]]
 
 
 def newest_version(organisation_id: int, domain_id: str) -> DomainVersion | None:
@@ -156,7 +159,7 @@ def version_page(
         may_publish=publishable and not why_not,
         why_not=why_not,
         versions=row.versions,
-        asked=[(domain.prompt, ANSWER_FORMAT), (domain.reflection, REFLECTION_FORMAT)],
+        labels=content_of(domain)["labels"],
     )
 
 
@@ -273,7 +276,7 @@ def _in_words(field: str, value: Any) -> str:
 
 def _parts(old: str, new: str) -> list[Part]:
     """The two texts word by word."""
-    a, b = re.findall(r"\s+|\S+", old), re.findall(r"\s+|\S+", new)
+    a, b = re.findall(r"\S+\s*|\s+", old), re.findall(r"\S+\s*|\s+", new)
     parts = []
     for kind, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if kind == "equal":

@@ -49,6 +49,7 @@ STATE_LOOKS: dict[str, tuple[str, str]] = {
     "draft": ("pencil", "quiet"),
     "retired": ("clock", "quiet"),
     "dropped": ("failed", "quiet"),
+    "shipped": ("done", "quiet"),
     "learning": ("looking", "warning"),
     "trusted": ("check", "quiet"),
 }
