@@ -82,6 +82,12 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-policies": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-what-if": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-publish": ("post", {ADMINISTRATOR}),
+    "api-domains": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-versions": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-version": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-publish-version": ("post", {ADMINISTRATOR}),
+    "api-trials": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-sites": ("post", {ADMINISTRATOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}
 ABOUT_A_CASE = {
@@ -110,8 +116,9 @@ ABOUT_A_CASE = {
     "api-undo",
 }
 ABOUT_A_FRAME = {"frame", "frame-thumbnail"}
-ABOUT_A_DOMAIN = {"domain", "edit-domain"}
+ABOUT_A_DOMAIN = {"domain", "edit-domain", "api-versions"}
 ABOUT_A_VERSION = {"domain-version", "publish-domain", "trial"}
+ABOUT_A_VERSION |= {"api-version", "api-publish-version", "api-trials"}
 ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-publish"}
 
 

@@ -19,6 +19,7 @@ from triage.selectors.rows import latest_decision
 from triage.selectors.rules import in_force_of
 from triage.selectors.words import domain_of, titles_of
 
+SHOWN = 5
 log = logging.getLogger(__name__)
 
 
@@ -81,10 +82,15 @@ class TrialPage:
         return self.trial.ended_at is not None
 
 
+def trials_of(site: Site, version: DomainVersion) -> list[Trial]:
+    """The newest trials of a version at this site, the newest first."""
+    trials = Trial.objects.filter(site=site, version=version)
+    return list(trials.select_related("asked_by", "version", "site").order_by("-pk")[:SHOWN])
+
+
 def newest_trial(site: Site, version: DomainVersion) -> Trial | None:
     """The trial of a version that was started last at this site."""
-    trials = Trial.objects.filter(site=site, version=version)
-    return trials.select_related("asked_by", "version").order_by("-pk").first()
+    return next(iter(trials_of(site, version)), None)
 
 
 def trial_page(trial: Trial) -> TrialPage:
