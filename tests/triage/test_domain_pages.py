@@ -96,6 +96,10 @@ def test_what_no_browser_sends_is_no_crash(boss: Client, labels: str) -> None:
             reverse("edit-domain", args=["wound"]), {"labels": labels, "act": act, "title": "\0"}
         )
         assert answer.status_code in (200, 422)
+    for path in ("domain", "domain-version"):
+        where = reverse(path, args=["wound"] if path == "domain" else ["wound", 0])
+        assert boss.get(where, headers={"HX-Request": "true"}).status_code == 200
+    assert boss.get(reverse("new-domain"), {"copy": "\0"}).status_code == 404
 
 
 def test_a_new_domain_from_blank_and_as_a_copy(boss: Client, cast: Cast) -> None:

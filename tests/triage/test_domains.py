@@ -186,6 +186,13 @@ def test_what_is_wrong_is_said_field_by_field_and_nothing_is_stored(cast: Cast) 
     assert not Definition.objects.exists()
 
 
+@pytest.mark.parametrize("note", ["n" * 301, "a\0b", "a\nb"])
+def test_a_note_is_one_plain_line(cast: Cast, note: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        write(cast, note=note)
+    assert set(caught.value.faults) == {"note"}
+
+
 @pytest.mark.parametrize("name", ["", "Wound", "-x", "x" * 41, "a b", "../wound", "wound", "a\0"])
 def test_a_new_domain_needs_a_name_of_its_own(cast: Cast, name: str) -> None:
     with pytest.raises(Invalid) as caught:
@@ -670,7 +677,11 @@ def test_the_sweep_goes_on_with_a_trial_and_ends_one_without_members(
     trial.refresh_from_db()
     assert trial.ended_at
     assert not advance(trial_id=trial.pk)
-    assert newest_trial(cast.clinic, version) == trial
+    gone = Trial.objects.create(site=cast.clinic, version=version, cases=[str(trial.pk).zfill(32)])
+    assert advance(trial_id=gone.pk), "what was deleted meanwhile holds nothing up"
+    gone.refresh_from_db()
+    assert gone.ended_at
+    assert newest_trial(cast.clinic, version) == gone
     assert newest_trial(cast.elsewhere, version) is None
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from inference import ensemble
 from inference.ensemble import members_of
-from inference.pipeline.domains import Domain, content_of, domain_ids, load_domain
+from inference.pipeline.domains import ID, Domain, content_of, domain_ids, load_domain
 from inference.services.definitions import kept
 from triage.choices import VersionState
 from triage.models import DomainVersion, Membership, Site
@@ -75,6 +75,7 @@ class VersionPage:
 
     compared   what it is held against: the version in force here, else the one before it
     effects    what putting it in force changes, a sentence each; empty where it cannot be
+    notes      what the configured members can make of it, where that needs a word
     why_not    why this person may not publish it
     """
 
@@ -86,6 +87,7 @@ class VersionPage:
     compared: str
     differences: list[Difference]
     effects: list[str]
+    notes: list[str]
     may_publish: bool
     why_not: str
     versions: list[VersionRow]
@@ -134,6 +136,8 @@ def domains_page(*, site: Site) -> list[DomainRow]:
 
 def domain_row(*, site: Site, domain_id: str) -> DomainRow | None:
     """One domain that this site may know of, None where there is no such."""
+    if not ID.fullmatch(domain_id):
+        return None
     versions = list(_versions(site).filter(domain=domain_id))
     return _row(site, domain_id, versions) if versions or domain_id in domain_ids() else None
 
@@ -156,6 +160,7 @@ def version_page(
         compared=compared if before else "",
         differences=differences(before, domain) if before else [],
         effects=_effects(site, domain) if publishable else [],
+        notes=members_in_words(domain),
         may_publish=publishable and not why_not,
         why_not=why_not,
         versions=row.versions,
@@ -317,7 +322,8 @@ def members_in_words(domain: Domain) -> list[str]:
         return [
             _(
                 "No member takes this domain: every case is deferred, without hypotheses. "
-                'A member takes any domain with domains = ["*"] in members.toml.'
+                'A member takes any domain with domains = ["*"] in members.toml; '
+                "the small ones that ship know only their own prompts."
             )
         ]
     small = [one.name for one in members if one.options.get("guided")]

@@ -80,7 +80,7 @@ def checked(
     domain_id: str, content: Mapping[str, Any], *, version: str = "1", note: str = ""
 ) -> Domain:
     """The domain of a definition that somebody has filled in. Raises Invalid."""
-    faults = {} if len(note) <= MAX_NOTE else {"note": _fault("long", {"max_length": MAX_NOTE})}
+    faults = {"note": fault} if (fault := _fault_of(note)) else {}
     try:
         domain = domain_from(domain_id, {**content, "version": version})
     except DomainError as error:
@@ -126,11 +126,11 @@ def put_in_force(site: Site, version: DomainVersion, actor: AbstractBaseUser) ->
 
 def _beginning(organisation: Organisation, domain_id: str, new: bool) -> DomainVersion | None:
     """The newest version; of a shipped domain the shipped text is the first."""
-    newest = newest_version(organisation.pk, domain_id)
-    known = newest is not None or domain_id in domain_ids()
     if new and not ID.fullmatch(domain_id):
         sentence = _("Use 1 to 40 of a-z, 0-9 and -, a letter first.")
         raise Invalid(_("The domain needs another name."), {"name": sentence})
+    newest = newest_version(organisation.pk, domain_id)
+    known = newest is not None or domain_id in domain_ids()
     if new and known:
         sentence = _("There is a domain of this name already.")
         raise Invalid(_("The domain needs another name."), {"name": sentence})
@@ -160,6 +160,12 @@ def _add(
 
 def _same(one: Domain, other: Domain) -> bool:
     return content_of(one) | {"version": ""} == content_of(other) | {"version": ""}
+
+
+def _fault_of(note: str) -> str:
+    if len(note) > MAX_NOTE:
+        return _fault("long", {"max_length": MAX_NOTE})
+    return "" if note.isprintable() else _fault("unprintable", {})
 
 
 def _fault(code: str, values: Mapping[str, object]) -> str:

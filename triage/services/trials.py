@@ -78,7 +78,7 @@ def advance(*, trial_id: int) -> bool:
         asked = list(trial.runs.values_list("case_id", "run__status"))
         out = sum(status in Run.UNFINISHED for _case, status in asked)
         done = {case_id for case_id, _status in asked}
-        due = [UUID(case_id) for case_id in trial.cases if UUID(case_id) not in done]
+        due = [case_id for case_id in _still_there(trial) if case_id not in done]
         if not members_of(trial.version.domain):
             due = []
         for case_id in due[: max(0, AT_ONCE - out)]:
@@ -108,6 +108,12 @@ def _newest_resolved(site: Site, n: int) -> list[str]:
     cases = Case.objects.filter(site=site, domain=site.domain, status=CaseStatus.RESOLVED)
     with_picture = cases.filter(observation__media__isnull=False).order_by("-resolved_at", "-pk")
     return [str(pk) for pk in with_picture.values_list("pk", flat=True)[:n]]
+
+
+def _still_there(trial: Trial) -> list[UUID]:
+    """Its cases in order, without what was deleted meanwhile."""
+    there = set(Case.objects.filter(pk__in=trial.cases).values_list("pk", flat=True))
+    return [case_id for case_id in map(UUID, trial.cases) if case_id in there]
 
 
 def _ask(trial: Trial, case_id: UUID) -> None:

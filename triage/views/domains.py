@@ -44,7 +44,7 @@ def domain_view(request: HttpRequest, name: str, number: int | None = None) -> H
         "trial": trial_page(trial) if trial else None,
         "trial_form": TrialForm(),
     }
-    template = "_trial.html" if is_fragment(request) else "domain.html"
+    template = "_trial.html" if version and is_fragment(request) else "domain.html"
     return render(request, template, context)
 
 
