@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from inference.backends.registry import FrameMode, MemberSpec, fingerprint, read_members
+from inference.backends.registry import ANY_DOMAIN, FrameMode, MemberSpec, fingerprint, read_members
 from inference.pipeline.domains import Domain
 
 CODE_VERSION = "0.1.0"
@@ -27,8 +27,10 @@ def all_members() -> tuple[MemberSpec, ...]:
 
 
 def members_of(domain_id: str) -> tuple[MemberSpec, ...]:
-    """The members that were trained for, or may be asked about, a domain."""
-    return tuple(spec for spec in all_members() if domain_id in spec.domains)
+    """The members that were trained for, or may be asked about, a domain; some take any."""
+    return tuple(
+        spec for spec in all_members() if domain_id in spec.domains or ANY_DOMAIN in spec.domains
+    )
 
 
 def member(name: str) -> MemberSpec:

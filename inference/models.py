@@ -25,6 +25,23 @@ def frame_path(frame: "Frame", name: str) -> str:
     return media_path(frame.media, name)
 
 
+class Definition(models.Model):
+    """A domain's whole content, by its digest: written once, shared by all who ask the same."""
+
+    digest = models.CharField(primary_key=True, max_length=64, help_text="SHA-256 (hex).")
+    domain = models.CharField(max_length=40)
+    content = models.JSONField(help_text="As inference.pipeline.domains reads it.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.domain} {self.digest[:8]}"
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        if not self._state.adding:
+            raise TypeError("A Definition is written once: its digest is its name.")
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+
 class Observation(models.Model):
     """What was seen, once: one photo or clip, of a wound or of a room."""
 
@@ -86,7 +103,10 @@ class Run(models.Model):
     States:  queued -> running -> scored | failed
 
     `pins` holds what the answer depended on (domain version and digest, members with their
-    fingerprints, quorum, seed, code version), so that any decision can be rebuilt.
+    fingerprints, quorum, seed, code version), so that any decision can be rebuilt. The Definition
+    of the domain is stored under the pinned digest.
+
+    A `trial` run asks about something that was answered long ago; nothing is ever decided by it.
     """
 
     class Status(models.TextChoices):
@@ -102,6 +122,7 @@ class Run(models.Model):
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     pins = models.JSONField(default=dict)
     ensemble = models.CharField(max_length=64, help_text="Signature of the pins.")
+    trial = models.BooleanField(default=False)
     seed = models.PositiveIntegerField(default=0)
     quorum = models.PositiveSmallIntegerField()
     deadline_at = models.DateTimeField()

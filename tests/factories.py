@@ -13,9 +13,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from inference.models import Media, MemberJob, Observation, Run, StageTrace
-from inference.pipeline.domains import load_domain
+from inference.pipeline.domains import content_of, domain_from, load_domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import DIMENSIONS
+from inference.services.definitions import keep
 from inference.services.runs import finish_run
 from inference.uq.answers import Answers
 from inference.uq.ensemble import Calibration as FittedCalibration
@@ -26,6 +27,7 @@ from triage.models import (
     Calibration,
     Case,
     DeviceToken,
+    DomainVersion,
     Membership,
     Organisation,
     Policy,
@@ -216,6 +218,16 @@ def fitted(n: int = 120, seed: int = 0) -> FittedCalibration:
     )
     correct = np.where(hard, rng.random(n) < 0.5, rng.random(n) < 0.95).astype(float)
     return FittedCalibration().fit(answers, correct)
+
+
+def make_version(site: Site) -> DomainVersion:
+    """A draft of the site's domain with another question, written by the system."""
+    content = content_of(load_domain(site.domain)) | {"question": "What is it?"}
+    digest = keep(domain_from(site.domain, content))
+    number = DomainVersion.objects.filter(organisation=site.organisation).count() + 1
+    return DomainVersion.objects.create(
+        organisation=site.organisation, domain=site.domain, version=number, definition_id=digest
+    )
 
 
 _PARAMETERS: dict[str, object] = {}

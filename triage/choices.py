@@ -94,6 +94,15 @@ class GuardAct(TextChoices):
     TOLD = "told", _("told, nothing changed")
 
 
+class VersionState(TextChoices):
+    """How a version of a domain stands at a site: its own publications say so."""
+
+    DRAFT = "draft", _("draft")
+    IN_FORCE = "active", _("in force")
+    RETIRED = "retired", _("retired")
+    SHIPPED = "shipped", _("as shipped")
+
+
 class ReviewAction(TextChoices):
     ANSWER = "answer", _("answered")
     UNDO = "undo", _("took the answer back")

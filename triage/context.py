@@ -46,6 +46,8 @@ def _entries(site: Site, roles: frozenset[str]) -> list[tuple[str, str, int | No
         entries.append(("policies", _("Policies"), None))
     if allows(roles, "see_monitoring"):
         entries.append(("monitoring", _("Monitoring"), None))
+    if allows(roles, "see_domains"):
+        entries.append(("domains", _("Domains"), None))
     if allows(roles, "see_ensemble"):
         entries.append(("ensemble", _("Ensemble"), None))
     if allows(roles, "see_history"):

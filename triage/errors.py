@@ -2,6 +2,7 @@
 
 TriageError
 ├── Refused         the request itself cannot be done (bad label, a photo that is none)
+│   └── Invalid     what was filled in, with a sentence for each field
 ├── Forbidden       this role may not
 ├── Conflict        somebody was faster, or the lease ran out; nothing was changed
 └── TooMany         a device sends faster than it may, or than the ensemble follows
@@ -44,3 +45,11 @@ class TooMany(TriageError):
     def __init__(self, message: str, wait: int, code: str) -> None:
         super().__init__(message, code)
         self.wait = wait
+
+
+class Invalid(Refused):
+    """What was filled in is not valid; `faults` has a sentence for each field, by its name."""
+
+    def __init__(self, message: str, faults: dict[str, str]) -> None:
+        super().__init__(message, "invalid")
+        self.faults = faults

@@ -10,15 +10,17 @@ from django.utils.translation import gettext_lazy as _
 
 from inference.pipeline.domains import Domain
 from inference.uq.costs import Costs
-from triage.choices import PolicyMode, RetakeReason
+from triage.choices import PolicyMode, RetakeReason, Role, SiteKind
 from triage.errors import Refused
-from triage.models import Case, Site, Subject
+from triage.models import Case, Membership, Site, Subject
 from triage.selectors.audit_log import Filters
 from triage.selectors.costs import cell_name
 from triage.selectors.what_if import SCORES
 from triage.services.erasing import LONGEST_DAYS, MAX_REASON, find_target
 from triage.services.intake import MAX_PSEUDONYM
 from triage.services.reviews import MAX_COMMENT
+from triage.services.sites import MAX_NAME
+from triage.services.trials import FEWEST, MOST, USUAL
 
 
 class ReviewForm(forms.Form):
@@ -212,3 +214,43 @@ class RetentionForm(forms.Form):
     accepted = forms.IntegerField(required=False, min_value=1, max_value=LONGEST_DAYS)
     resolved = forms.IntegerField(required=False, min_value=1, max_value=LONGEST_DAYS)
     unresolved = forms.IntegerField(required=False, min_value=1, max_value=LONGEST_DAYS)
+
+
+class TrialForm(forms.Form):
+    """On how many past cases a version is tried."""
+
+    cases = forms.IntegerField(
+        label=_("Past cases"), min_value=FEWEST, max_value=MOST, initial=USUAL
+    )
+
+
+class SiteForm(forms.Form):
+    """A new site of the organisation."""
+
+    name = forms.CharField(label=_("Name"), max_length=MAX_NAME)
+    domain = forms.ChoiceField(label=_("What is watched for"))
+    kind = forms.ChoiceField(label=_("Kind of site"), choices=SiteKind.choices)
+    people = forms.MultipleChoiceField(
+        label=_("Who comes along, in the same role"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("You will be its administrator yourself."),
+    )
+
+    def __init__(
+        self,
+        *args: Any,
+        choices: list[tuple[str, str]],
+        people: list[Membership],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._people = {str(one.pk): one for one in people}
+        self.fields["domain"].choices = choices  # type: ignore[attr-defined]
+        self.fields["people"].choices = [  # type: ignore[attr-defined]
+            (pk, f"{one.user.get_username()}, {Role(one.role).label}")
+            for pk, one in self._people.items()
+        ]
+
+    def wanted_people(self) -> list[Membership]:
+        return [self._people[pk] for pk in self.cleaned_data["people"]]

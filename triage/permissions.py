@@ -28,6 +28,8 @@ MAY: dict[str, frozenset[str]] = {
     "manage_tokens": frozenset({Role.ADMINISTRATOR}),
     "see_own_reliance": frozenset({Role.CLINICIAN}),
     "see_monitoring": frozenset({Role.ADMINISTRATOR}),
+    "see_domains": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
+    "change_domains": frozenset({Role.ADMINISTRATOR}),
     "live_here": frozenset({Role.CAREGIVER}),
     "watch": frozenset(Role.values),
 }

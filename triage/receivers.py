@@ -5,19 +5,23 @@ from uuid import UUID
 
 from django.dispatch import receiver
 
+from inference.models import Run
 from inference.signals import run_finished, run_progressed
 from triage import events
 from triage.models import Case
 from triage.services.decisions import decide
+from triage.services.trials import go_on_after
 
 
 @receiver(run_finished)
 def decide_case(run_id: UUID, **_: Any) -> None:
     decide(run_id=run_id)
+    go_on_after(run_id=run_id)
 
 
 @receiver(run_progressed)
 def show_progress(run_id: UUID, **_: Any) -> None:
-    case = Case.objects.filter(observation__runs=run_id).only("id", "site_id").first()
+    runs = Run.objects.filter(pk=run_id, trial=False)
+    case = Case.objects.filter(observation__runs__in=runs).only("id", "site_id").first()
     if case:
         events.announce(case.site_id, "case", case.id)

@@ -11,6 +11,8 @@ Members stand in a TOML file, a line or a table each:
     domains = ["wound"]
     options = { base_url = "http://127.0.0.1:8080/v1", api_key_env = "QWEN_API_KEY" }
 
+A member with `domains = ["*"]` is asked about any domain, also about those that people write here.
+
 The option `frames` is read here, for every backend: "together" (the default) shows all frames of a
 clip in one prompt; "each" asks about every frame alone and sums its answers up.
 """
@@ -45,6 +47,7 @@ BACKENDS: Mapping[str, str] = MappingProxyType(
 ON_DISK = frozenset({"huggingface", "replay"})
 """The backends whose model may be a folder or file beside the members' file."""
 
+ANY_DOMAIN = "*"
 MEMBERS_FILE = Path(__file__).parents[1] / "members" / "members.toml"
 
 _SAMPLES, _SAMPLE_BYTES = 64, 2**20

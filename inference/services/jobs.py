@@ -32,7 +32,7 @@ def claim_job(*, job_id: int) -> MemberJob | None:
 
 
 def claim_alike(first: MemberJob, *, at_most: int) -> list[MemberJob]:
-    """Take queued jobs of the same member and domain as well, oldest first, under the same token.
+    """Take queued jobs of the same member and question as well, oldest first, under the same token.
 
     Only what was never tried, beside a job that was never tried: one that kills its worker must not
     do so beside the same others again. So whatever is tried once more is tried alone.
@@ -44,6 +44,7 @@ def claim_alike(first: MemberJob, *, at_most: int) -> list[MemberJob]:
         untried,
         member=first.member,
         run__status__in=Run.UNFINISHED,
+        run__ensemble=first.run.ensemble,
         run__observation__domain=first.run.observation.domain,
     )
     ids = list(waiting.order_by("pk").values_list("pk", flat=True)[:at_most])

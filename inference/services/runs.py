@@ -11,10 +11,11 @@ from django.utils import timezone
 
 from inference import dispatch, ensemble
 from inference.models import Hypothesis, MemberJob, Observation, Run, StageTrace, UncertaintyScore
-from inference.pipeline.domains import load_domain
+from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.frames import spoken_texts
 from inference.pipeline.parsing import reads_like_instruction
 from inference.pipeline.stages import Stage
+from inference.services import definitions
 from inference.services.answers import answers_of, final_traces
 from inference.services.looking import shipped_novelty
 from inference.signals import run_finished
@@ -25,18 +26,24 @@ log = logging.getLogger(__name__)
 LATE = "did not answer in time"
 
 
-def open_run(*, observation: Observation) -> Run:
+def open_run(*, observation: Observation, domain: Domain | None = None, trial: bool = False) -> Run:
     """Queue one job a member. Call it inside a transaction; messages leave when it commits.
 
     A domain without members gives a run that has already failed: nobody invents an answer.
+
+    Args:
+        domain: the version that is asked about; by default the shipped one.
+        trial: nothing will be decided by it.
     """
-    domain = load_domain(observation.domain)
+    domain = domain or load_domain(observation.domain)
+    definitions.keep(domain)
     members = ensemble.members_of(domain.id)
     pins = ensemble.pins(domain, members)
     run = Run.objects.create(
         observation=observation,
         pins=pins,
         ensemble=ensemble.signature(pins),
+        trial=trial,
         seed=observation.id.int % 2**31,
         quorum=ensemble.quorum_of(members),
         deadline_at=timezone.now() + timedelta(seconds=settings.ALARM_RUN_DEADLINE_S),

@@ -13,9 +13,9 @@ from inference.backends.embedder import embed
 from inference.backends.errors import BackendError
 from inference.backends.registry import load_backend
 from inference.models import MemberJob
-from inference.pipeline.domains import load_domain
 from inference.pipeline.run import RUNNING, Trace, Traces, run_cases
 from inference.pipeline.stages import Stage
+from inference.services.definitions import asked
 from inference.services.jobs import Heartbeat, claim_alike, claim_job, complete_job, fail_job
 from inference.services.looking import ensure_visual
 from inference.services.observations import frames_of
@@ -84,7 +84,7 @@ def _ask(shown: Shown, heartbeat: Heartbeat, limit_s: float) -> Sequence[Outcome
         spec = ensemble.member(first.member)
         outcomes = run_cases(
             load_backend(spec),
-            load_domain(first.run.observation.domain),
+            asked(first.run),
             list(shown.values()),
             seeds=[job.run.seed for job in shown],
             frames=spec.frames,

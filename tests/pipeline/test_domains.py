@@ -1,11 +1,23 @@
 """The domains' data files: what ships, and what is refused."""
 
 import json
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from inference.pipeline.domains import DomainError, domain_ids, load_domain, read_domain
+from inference.pipeline.domains import (
+    DomainError,
+    content_of,
+    domain_from,
+    domain_ids,
+    load_domain,
+    read_domain,
+)
+from inference.pipeline.prompts import answer_prompt, answer_schema
 
 GOOD = """
 version = "1"
@@ -145,3 +157,99 @@ def test_a_domain_can_be_a_key_and_its_files_hold_no_odd_characters() -> None:
         domain = load_domain(domain_id)
         assert {domain: 1}[load_domain(domain_id)] == 1
         assert json.dumps(domain.prompt + domain.reflection).isascii()
+
+
+# Definitions that people write -------------------------------------------------------------------
+
+GOOD_CONTENT = tomllib.loads(GOOD)
+lines = st.text(
+    st.characters(exclude_categories=("C", "Z"), exclude_characters=',"$'), min_size=1, max_size=60
+)
+labels = st.fixed_dictionaries(
+    {
+        "id": lines,
+        "title": lines,
+        "normal": st.booleans(),
+        "severity": st.integers(1, 3),
+        "plain": lines,
+        "rule": lines,
+    }
+)
+definitions = st.fixed_dictionaries(
+    {
+        "version": lines,
+        "title": lines,
+        "question": lines,
+        "prompt": lines.map(lambda text: f"{text}\n$labels"),
+        "reflection": lines.map(lambda text: f"$rules {text}\n\n${{answer}}"),
+        "labels": st.lists(
+            labels, min_size=2, max_size=6, unique_by=lambda one: one["id"].casefold()
+        ),
+    }
+)
+
+
+@given(definitions)
+def test_a_definition_survives_being_stored_and_read(content: dict[str, Any]) -> None:
+    domain = domain_from("weather", content)
+    stored = json.loads(json.dumps(content_of(domain)))
+    assert stored == content
+    assert domain_from("weather", stored) == domain
+    assert domain_from("weather", stored).digest == domain.digest
+    assert set(domain.label_ids) <= set(answer_schema(domain)["properties"]["label"]["enum"])  # type: ignore[index]
+    assert all(one in answer_prompt(domain) for one in domain.label_ids)
+
+
+def test_files_and_rows_are_one() -> None:
+    for domain_id in domain_ids():
+        domain = load_domain(domain_id)
+        assert domain_from(domain_id, content_of(domain)) == domain
+
+
+def faults(**changed: Any) -> dict[str, str]:
+    with pytest.raises(DomainError) as caught:
+        domain_from("weather", GOOD_CONTENT | changed)
+    return {one.field: one.code for one in caught.value.faults}
+
+
+def changed_label(**changed: Any) -> list[dict[str, Any]]:
+    first, second = GOOD_CONTENT["labels"]
+    return [first, second | changed]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"labels": []}, {"labels": "few_labels"}),
+        ({"labels": changed_label()[:1]}, {"labels": "few_labels"}),
+        ({"labels": changed_label() * 30}, {"labels": "many_labels"}),
+        ({"labels": changed_label(id="RAIN")}, {"labels.1.id": "duplicate"}),
+        ({"labels": changed_label(id="a, b")}, {"labels.1.id": "marks"}),
+        ({"labels": changed_label(id="x" * 81)}, {"labels.1.id": "long"}),
+        ({"labels": changed_label(plain="\0")}, {"labels.1.plain": "unprintable"}),
+        ({"labels": changed_label(title="a\u202eb")}, {"labels.1.title": "unprintable"}),
+        ({"labels": changed_label(rule="a\nb")}, {"labels.1.rule": "unprintable"}),
+        ({"labels": changed_label(severity=True)}, {"labels.1.severity": "kind"}),
+        ({"labels": changed_label(severity=9)}, {"labels.1.severity": "severity"}),
+        ({"labels": "rain, sun"}, {"labels": "kind"}),
+        ({"prompt": "$labels" + "x" * 5000}, {"prompt": "long"}),
+        ({"prompt": "$labels \0"}, {"prompt": "unprintable"}),
+        ({"prompt": "$labels $secret"}, {"prompt": "placeholders"}),
+        ({"prompt": "$labels ${labels.__class__}"}, {"prompt": "placeholders"}),
+        ({"reflection": "$rules"}, {"reflection": "placeholders"}),
+        ({"title": " "}, {"title": "empty"}),
+        ({"question": None}, {"question": "kind"}),
+        ({"title": "", "prompt": ""}, {"title": "empty", "prompt": "empty"}),
+        ({"extra": 1}, {"extra": "kind"}),
+    ],
+)
+def test_a_hostile_definition_is_refused_field_by_field(
+    changed: dict[str, Any], expected: dict[str, str]
+) -> None:
+    assert faults(**changed) == expected
+
+
+def test_html_is_a_text_like_any_other() -> None:
+    script = "<script>alert(1)</script>"
+    domain = domain_from("weather", GOOD_CONTENT | {"labels": changed_label(id=script)})
+    assert script in domain.label_ids

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from tests.factories import make_camera, make_case, make_policy
+from tests.factories import make_camera, make_case, make_policy, make_user, make_version
 from tests.triage.conftest import Cast
 from triage.choices import PolicyStatus
 from triage.models import Case, Policy
@@ -106,6 +106,14 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "check": ("post", {ADMINISTRATOR}),
     "api-alerts": ("get", {ADMINISTRATOR}),
     "api-monitoring": ("get", {ADMINISTRATOR}),
+    "domains": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "domain": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "domain-version": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "new-domain": ("get", {ADMINISTRATOR}),
+    "edit-domain": ("get", {ADMINISTRATOR}),
+    "publish-domain": ("post", {ADMINISTRATOR}),
+    "trial": ("post", {ADMINISTRATOR}),
+    "new-site": ("get", {ADMINISTRATOR}),
     "api-observations": ("post", REVIEWERS),
     "api-receipt": ("get", REVIEWERS),
     "api-cases": ("get", REVIEWERS),
@@ -128,6 +136,12 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-widen-canary": ("post", {ADMINISTRATOR}),
     "api-end-canary": ("post", {ADMINISTRATOR}),
     "api-roll-back": ("post", {ADMINISTRATOR}),
+    "api-domains": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-versions": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-version": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-publish-version": ("post", {ADMINISTRATOR}),
+    "api-trials": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-sites": ("post", {ADMINISTRATOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}
 ABOUT_A_CASE = {
@@ -176,6 +190,9 @@ ABOUT_A_NUMBER = {
     "api-camera-renew",
     "api-camera-revoke",
 }  # of something that is not made here: not found
+ABOUT_A_DOMAIN = {"domain", "edit-domain", "api-versions"}
+ABOUT_A_VERSION = {"domain-version", "publish-domain", "trial"}
+ABOUT_A_VERSION |= {"api-version", "api-publish-version", "api-trials"}
 
 
 def named_routes(resolver: URLResolver | None = None) -> Iterator[str]:
@@ -201,6 +218,10 @@ def url_of(route: str, case: Case, policy: Policy) -> str:
         return reverse(route, args=[case.pk])
     if route in ABOUT_A_NUMBER:
         return reverse(route, args=[1])
+    if route in ABOUT_A_DOMAIN:
+        return reverse(route, args=["wound"])
+    if route in ABOUT_A_VERSION:
+        return reverse(route, args=["wound", make_version(case.site).version])
     return reverse(route, args=[policy.pk] if route in ABOUT_A_POLICY else [])
 
 
@@ -246,6 +267,14 @@ def test_asking_for_the_head_alone_is_no_way_in(cast: Cast, route: str, role: st
 def test_another_sites_case_is_not_found(cast: Cast, own: tuple[Case, Policy], route: str) -> None:
     expected = 404 if CLINICIAN in ROUTES[route][1] else 403
     assert status_for(cast.outsider, route, *own) == expected
+
+
+@pytest.mark.parametrize("route", sorted(ABOUT_A_VERSION))
+def test_another_organisations_version_is_not_found(
+    cast: Cast, own: tuple[Case, Policy], route: str
+) -> None:
+    boss = make_user(cast.elsewhere, ADMINISTRATOR)
+    assert status_for(boss, route, *own) == 404
 
 
 @pytest.mark.parametrize("route", sorted(ROUTES))

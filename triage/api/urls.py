@@ -1,6 +1,6 @@
 from django.urls import path
 
-from triage.api import auditing, cameras, keeping, monitoring, proposing, rollout, views
+from triage.api import auditing, cameras, domains, keeping, monitoring, proposing, rollout, views
 
 urlpatterns = [
     path("observations", views.Observations.as_view(), name="api-observations"),
@@ -27,6 +27,24 @@ urlpatterns = [
     path("alerts", monitoring.Alerts.as_view(), name="api-alerts"),
     path("reliance", monitoring.OwnRelianceView.as_view(), name="api-reliance"),
     path("monitoring", monitoring.Monitoring.as_view(), name="api-monitoring"),
+    path("domains", domains.Domains.as_view(), name="api-domains"),
+    path("domains/<slug:name>/versions", domains.Versions.as_view(), name="api-versions"),
+    path(
+        "domains/<slug:name>/versions/<int:number>",
+        domains.VersionView.as_view(),
+        name="api-version",
+    ),
+    path(
+        "domains/<slug:name>/versions/<int:number>/publish",
+        domains.PublishVersion.as_view(),
+        name="api-publish-version",
+    ),
+    path(
+        "domains/<slug:name>/versions/<int:number>/trials",
+        domains.Trials.as_view(),
+        name="api-trials",
+    ),
+    path("sites", domains.Sites.as_view(), name="api-sites"),
     path("policies/what-if", views.WhatIf.as_view(), name="api-what-if"),
     path("policies/propose", proposing.Propose.as_view(), name="api-propose"),
     path("policies/costs", proposing.CostsView.as_view(), name="api-costs"),

@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db.models import QuerySet
 
-from inference.pipeline.domains import load_domain
 from triage.choices import WAITING, ReviewAction, Role, SiteKind
 from triage.models import Case, Membership, Review
 from triage.selectors.rows import latest_decision
+from triage.selectors.words import domain_of
 
 CRITICAL = 3
 
@@ -20,7 +20,7 @@ def is_critical(case: Case) -> bool:
     Such a case passes quiet hours and snoozes: a machine that knows nothing is no reason to sleep.
     """
     decision = latest_decision(case)
-    severity = {label.id: label.severity for label in load_domain(case.domain).labels}
+    severity = {label.id: label.severity for label in domain_of(case).labels}
     held = list(decision.run.hypotheses.values_list("label", flat=True)) if decision else []
     return not held or any(severity.get(label, CRITICAL) >= CRITICAL for label in held)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from inference.models import Run, StageTrace
-from inference.pipeline.domains import Domain, load_domain
+from inference.pipeline.domains import Domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
 from triage.choices import ReviewAction
@@ -13,7 +13,7 @@ from triage.reasons import in_words
 from triage.selectors.cases import TEXT_FIELD
 from triage.selectors.explain import STAGES, stage_title
 from triage.selectors.rows import latest_decision
-from triage.selectors.words import titles_of
+from triage.selectors.words import domain_of, titles_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class CaseRecord:
 
 
 def case_record(case: Case) -> CaseRecord:
-    domain = load_domain(case.domain)
+    domain = domain_of(case)
     titles = titles_of(domain)
     run = case.observation.runs.prefetch_related("traces", "scores").last()
     decision, media = latest_decision(case), case.observation.media

@@ -9,7 +9,7 @@ from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext as _
 
 from inference.models import Frame, MemberJob, Run, StageTrace
-from inference.pipeline.domains import Domain, load_domain
+from inference.pipeline.domains import Domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
 from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, ReviewAction, SiteKind
@@ -34,7 +34,7 @@ from triage.selectors.readings import DECISIVE, may_read, reviewers, standing
 from triage.selectors.retakes import Retake, retake_of
 from triage.selectors.retention import erasure_of, why_erased
 from triage.selectors.rows import is_blind, latest_decision, why_not_undo
-from triage.selectors.words import titles_of
+from triage.selectors.words import domain_of, titles_of
 
 KEYS = 9
 TEXT_FIELD = {
@@ -188,10 +188,10 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
     Caregivers get the plain summary: labels in their words, no member's words, no scores.
     """
     prefetch_related_objects([case], "decisions__policy", "reviews__reviewer")
-    domain = load_domain(case.domain)
+    domain = domain_of(case)
     detailed = allows(roles, "see_traces")
     titles = titles_of(domain, plain=not detailed)
-    run = case.observation.runs.prefetch_related("traces", "jobs", "hypotheses", "scores").last()
+    run = _run_of(case)
     decision = latest_decision(case)
     blind = is_blind(case, user)
     lease = _open_lease(case)
@@ -254,6 +254,11 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
         erasure=erasure,
         why_erased=why_erased(erasure) if erasure else "",
     )
+
+
+def _run_of(case: Case) -> Run | None:
+    runs = case.observation.runs.filter(trial=False)
+    return runs.prefetch_related("traces", "jobs", "hypotheses", "scores").last()
 
 
 def _readings(

@@ -14,7 +14,7 @@ from triage.selectors.live import Live, live_numbers
 from triage.selectors.policies import in_a_sentence
 from triage.selectors.rules import Applied, rule_of
 from triage.selectors.what_if import SCORES
-from triage.selectors.words import titles_of
+from triage.selectors.words import domain_of, titles_of
 
 CHOICES = 100
 PARTED_AT_MOST = 50
@@ -132,7 +132,8 @@ def _applied(policy: Policy, evidence: Evidence) -> Applied:
 
 
 def _parted(row: int, evidence: Evidence, one: Applied, other: Applied) -> Parted:
-    case, titles = evidence.decisions[row].case, titles_of(evidence.decisions[row].case.domain)
+    case = evidence.decisions[row].case
+    titles = titles_of(domain_of(case))
 
     def said(applied: Applied) -> str:
         label = str(applied.labels[row])

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.pipeline.domains import load_domain
 from inference.uq.costs import Costs
 from triage.choices import PolicyMode
 from triage.models import Site
 from triage.selectors.experts import ReaderError, reader_error
 from triage.selectors.modes import FEWEST_FOR_PAIRS, ModeRow, mode_rows, own_labels
 from triage.selectors.what_if import measured_minutes
-from triage.selectors.words import titles_of
+from triage.selectors.words import domain_at, titles_of
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,13 @@ class CostsPage:
 
 def domain_costs(site: Site, *, by_severity: bool = False) -> Costs:
     """Every error costs 1, or the suggestion by severity."""
-    severity = {label.id: label.severity for label in load_domain(site.domain).labels}
+    severity = {label.id: label.severity for label in domain_at(site).labels}
     return Costs.by_severity(severity) if by_severity else Costs.uniform(list(severity))
 
 
 def costs_page(*, site: Site, costs: Costs) -> CostsPage:
     """The form, with these costs in the table."""
-    titles = titles_of(site.domain)
+    titles = titles_of(domain_at(site))
     minutes = measured_minutes(site)
     return CostsPage(
         columns=[titles[label] for label in costs.labels],

@@ -8,10 +8,11 @@ from django.db.models import Count, Q
 
 from inference import ensemble
 from inference.models import MemberJob, StageTrace
-from inference.pipeline.domains import Domain, load_domain
+from inference.pipeline.domains import Domain
 from inference.pipeline.stages import Stage
 from triage.choices import CaseStatus
 from triage.models import Site
+from triage.selectors.words import domain_at
 
 RECENT = 200
 
@@ -40,7 +41,7 @@ class EnsemblePage:
 def ensemble_page(*, site: Site) -> EnsemblePage:
     specs = ensemble.members_of(site.domain)
     return EnsemblePage(
-        domain=load_domain(site.domain),
+        domain=domain_at(site),
         members=[
             _member(site, spec.name, Path(spec.model).name, spec.backend, spec.domains)
             for spec in specs
@@ -51,7 +52,7 @@ def ensemble_page(*, site: Site) -> EnsemblePage:
 def _member(
     site: Site, name: str, model: str, backend: str, domains: tuple[str, ...]
 ) -> MemberView:
-    here = Q(run__observation__case__site=site, member=name)
+    here = Q(run__observation__case__site=site, run__trial=False, member=name)
     jobs = MemberJob.objects.filter(here).aggregate(
         done=Count("pk", filter=Q(status=MemberJob.Status.DONE)),
         failed=Count("pk", filter=Q(status=MemberJob.Status.FAILED)),

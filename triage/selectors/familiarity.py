@@ -70,7 +70,11 @@ def resolved_visuals(case: Case, ensemble: str, dimensions: int) -> NDArray[np.f
     confirmed: near a picture on which the ensemble was wrong, nothing is familiar."""
     rows = (
         Case.objects.filter(site=case.site_id, domain=case.domain, status=CaseStatus.RESOLVED)
-        .filter(observation__runs__ensemble=ensemble, observation__runs__prediction=F("label"))
+        .filter(
+            observation__runs__ensemble=ensemble,
+            observation__runs__prediction=F("label"),
+            observation__runs__trial=False,
+        )
         .filter(observation__visual__isnull=False)
         .exclude(pk=case.pk)
         .order_by("-resolved_at")

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from inference import ensemble
-from inference.pipeline.domains import Domain, Label, load_domain
+from inference.pipeline.domains import Domain, Label
 from triage.choices import WAITING, CaseStatus, PolicyStatus, ReviewAction, Role
 from triage.models import (
     Case,
@@ -25,7 +25,7 @@ from triage.models import (
 from triage.selectors.readings import standing
 from triage.selectors.retakes import Retake, retakes
 from triage.selectors.rows import QueueRow, is_blind, latest_decision, rows, with_details
-from triage.selectors.words import titles_of
+from triage.selectors.words import domain_at, domain_of, titles_of
 
 SHOWN = 20
 
@@ -107,7 +107,7 @@ def household_page(*, site: Site, user: AbstractBaseUser) -> HouseholdPage:
     return HouseholdPage(
         site=site,
         trained=bool(ensemble.members_of(site.domain)),
-        domain=load_domain(site.domain),
+        domain=domain_at(site),
         waiting=open_ones.count(),
         rows=waiting,
         answered=_home_rows(answered, user),
@@ -120,7 +120,7 @@ def household_page(*, site: Site, user: AbstractBaseUser) -> HouseholdPage:
 
 def question_of(case: Case, viewer: AbstractBaseUser) -> Question:
     """What this person is asked; while blind, without what the machine believes."""
-    labels = {label.id: label for label in load_domain(case.domain).labels}
+    labels = {label.id: label for label in domain_of(case).labels}
     decision = latest_decision(case)
     known = labels.get(decision.label) if decision else None
     held = None if is_blind(case, viewer) else known
@@ -144,7 +144,7 @@ def asks_of(case: Case, person: AbstractBaseUser) -> str:
 
 def in_plain_words(case: Case) -> str:
     """A resolved case's label in caregivers' words."""
-    return titles_of(case.domain, plain=True).get(case.label, case.label)
+    return titles_of(domain_of(case), plain=True).get(case.label, case.label)
 
 
 def changes_by(site: Site, user: AbstractBaseUser) -> list[Change]:

@@ -10,13 +10,13 @@ from django.db.models import Count, F, Q
 from django.utils.translation import gettext as _
 
 from inference.ensemble import current_signature
-from inference.pipeline.domains import load_domain
 from inference.uq.thresholds import clopper_pearson_upper
 from triage.choices import CaseStatus
 from triage.models import Case, Decision, DeviceToken, Learning, Site
 from triage.selectors.evidence import LABELLED, gather
 from triage.selectors.policy_state import active_policy
 from triage.selectors.rules import rule_of
+from triage.selectors.words import domain_at
 
 # When a source has earned its trust. Thirty answers see a camera by day and by night; of twenty
 # cases that would have been accepted one may be wrong (the bound is 18 % then, with two 24 %). It
@@ -114,7 +114,7 @@ def standing(source: Source, since: datetime | None) -> Standing:
     evidence = gather(
         site=source.site,
         domain=source.domain,
-        ensemble=current_signature(load_domain(source.domain)),
+        ensemble=current_signature(domain_at(source.site, source.domain)),
         newest=NEWEST,
         only=_answered(source, since),
     )
@@ -181,7 +181,7 @@ def _counted(
     found = (
         Decision.objects.filter(LABELLED, reduce(or_, (_answered(*one) for one in began)))
         .filter(case__site=sources[0].site, case__domain=sources[0].domain)
-        .filter(run__ensemble=current_signature(load_domain(sources[0].domain)))
+        .filter(run__ensemble=current_signature(domain_at(sources[0].site, sources[0].domain)))
         .values("case__camera")
         .annotate(checked=Count("pk"), right=Count("pk", filter=Q(label=F("case__label"))))
         .order_by()

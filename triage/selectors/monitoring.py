@@ -12,7 +12,7 @@ from triage.selectors.checkup import Found, found_at
 from triage.selectors.reliance import Board, board_of
 from triage.selectors.service_levels import ServiceLevels, service_levels
 from triage.selectors.weeks import FEWEST_AUDITS, RECENT, Week
-from triage.selectors.words import titles_of
+from triage.selectors.words import domain_at, titles_of
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def monitoring_page(*, site: Site) -> MonitoringPage:
         levels=service_levels(site),
         alerts=open_alerts(site),
         past_alerts=past_alerts(site),
-        titles=titles_of(site.domain),
+        titles=titles_of(domain_at(site)),
         board=board_of(site, found.reliance),
     )
 

@@ -9,7 +9,7 @@ from inference.uq.similarity import nearest
 from triage.choices import CaseStatus, Outcome
 from triage.models import Case, Decision, Site
 from triage.selectors.descriptions import mean_descriptions
-from triage.selectors.words import titles_of
+from triage.selectors.words import domain_at, titles_of
 
 ERRORS, NEIGHBOURS = 5, 5
 ACCEPTED = 500
@@ -55,7 +55,7 @@ def _with_neighbours(site: Site, wrong: list[Decision]) -> list[AuditError]:
     vectors = mean_descriptions([one.run_id for one in (*wrong, *unseen)])
     unseen = [one for one in unseen if one.run_id in vectors]
     rows = np.array([vectors[one.run_id] for one in unseen])
-    titles = titles_of(site.domain)
+    titles = titles_of(domain_at(site))
     return [
         AuditError(
             case=one.case,

@@ -10,7 +10,7 @@ import numpy as np
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from inference.pipeline.domains import Domain, load_domain
+from inference.pipeline.domains import Domain
 from inference.uq.sweep import Sweep
 from inference.uq.types import Bools, Floats, Objects
 from triage.choices import CaseStatus, Outcome
@@ -18,7 +18,7 @@ from triage.models import Calibration, Decision, Site
 from triage.reasons import LEARNING, UNFAMILIAR, kinds
 from triage.selectors.evidence import NEWEST, gather
 from triage.selectors.rules import rule_with
-from triage.selectors.words import titles_of
+from triage.selectors.words import domain_at, titles_of
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _built(
     cameras: list[str | None],
     decided_at: list[datetime],
 ) -> Past:
-    domain = load_domain(site.domain)
+    domain = domain_at(site)
     normal = np.isin(labels, _normal(domain))
     wrong = np.where(labelled, labels != truth, np.nan).astype(np.float64)
     missed = np.where(labelled, normal & ~np.isin(truth, _normal(domain)), np.nan)

@@ -25,7 +25,7 @@ from triage.selectors.neighbours import AuditError, audit_errors
 from triage.selectors.policy_history import PolicyEvent, policy_history
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
 from triage.selectors.rollout import CanaryView, ShadowView, canary_view, shadow_view
-from triage.selectors.words import titles_of
+from triage.selectors.words import domain_at, titles_of
 
 RECENT = 200
 NEWEST_PAST = 5
@@ -166,7 +166,7 @@ def policy_row(policy: Policy, user: AbstractBaseUser) -> PolicyRow:
 
 def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
     row = policy_row(policy, user)
-    titles = titles_of(policy.domain)
+    titles = titles_of(domain_at(policy.site, policy.domain))
     return PolicyPage(
         row=row,
         policy=policy,
@@ -176,8 +176,8 @@ def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
             {
                 **flip,
                 "number": flip["case"].replace("-", "")[:8],
-                "label": titles.get(flip["label"], ""),
-                "truth": titles.get(flip["truth"], ""),
+                "label": titles.get(flip["label"], flip["label"]),
+                "truth": titles.get(flip["truth"], flip["truth"]),
             }
             for flip in policy.replay.get("flips", [])
         ],
@@ -255,7 +255,7 @@ def _of_costs(policy: Policy) -> str:
     )
     if stored := policy.choice.get("costs"):
         truth, decided, cost = Costs.from_dict(stored).dearest()
-        titles = titles_of(policy.domain)
+        titles = titles_of(domain_at(policy.site, policy.domain))
         dearest = _(" The dearest, {truth} taken for {decided}, counts {cost:g}.")
         said += dearest.format(
             truth=titles.get(truth, truth), decided=titles.get(decided, decided), cost=cost

@@ -7,12 +7,12 @@ from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
 from inference import ensemble
-from inference.pipeline.domains import load_domain
 from triage.choices import WAITING, CaseStatus
 from triage.models import Case, Lease, Site
 from triage.selectors.pace import Pace, pace_of
 from triage.selectors.retakes import Retake, retakes
 from triage.selectors.rows import QueueRow, rows, with_details
+from triage.selectors.words import domain_at
 
 SHOWN = 50
 COUNTED = 1000
@@ -72,7 +72,7 @@ def queue_page(*, site: Site, user: AbstractBaseUser) -> QueuePage:
         mine=held[0] if held else None,
         pace=pace_of(site=site, user=user, waiting=sum(in_state[status] for status in WAITING)),
         retakes=retakes(site, user),
-        domain_title=_(load_domain(site.domain).title),
+        domain_title=_(domain_at(site).title),
         has_members=bool(ensemble.members_of(site.domain)),
     )
 

@@ -10,7 +10,7 @@ from inference.uq.audit import AcceptedError, accepted_error
 from triage.choices import CaseStatus, Outcome, PolicyStatus
 from triage.models import Decision, Policy, ShadowDecision
 from triage.selectors.live import NEWEST, Live, live_numbers
-from triage.selectors.words import titles_of
+from triage.selectors.words import domain_at, titles_of
 
 FLIPS_AT_MOST = 50
 # Who has answered these, or nobody is going to: what the machine said is no secret any more.
@@ -110,7 +110,7 @@ def _was_asked(row: tuple[object, ...]) -> bool:
 
 
 def _flips(policy: Policy, rows: QuerySet[ShadowDecision]) -> list[ShadowFlip]:
-    titles = titles_of(policy.domain)
+    titles = titles_of(domain_at(policy.site, policy.domain))
     different = rows.filter(DIFFERENT).select_related("decision__case")[:FLIPS_AT_MOST]
     return [_flip(row, titles) for row in different]
 

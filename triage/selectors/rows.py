@@ -15,7 +15,7 @@ from triage.models import Case, Decision, Lease, Review
 from triage.reasons import LEARNING, in_words, kinds
 from triage.selectors.explain import StageLevel, overall_level, stage_levels
 from triage.selectors.readings import has_answered
-from triage.selectors.words import titles_of
+from triage.selectors.words import domain_of, titles_of
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _row(case: Case, viewer: AbstractBaseUser, detailed: bool) -> QueueRow:
     decision = latest_decision(case)
     lease = next(iter(case.leases.all()), None)
     blind = is_blind(case, viewer)
-    titles = titles_of(case.domain, plain=not detailed)
+    titles = titles_of(domain_of(case), plain=not detailed)
     return QueueRow(
         case=case,
         why=_why(case, decision, blind) if detailed else _plain_why(case, decision),

@@ -8,7 +8,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
-from inference.pipeline.domains import load_domain
 from inference.uq.promotion import LEARNED
 from inference.uq.queueing import Desk, Load, simulate
 from inference.uq.sweep import Outlook, Sweep
@@ -18,6 +17,7 @@ from triage.models import Calibration, Policy, Review, Site
 from triage.selectors.past import Past, past_cases
 from triage.selectors.policy_state import active_policy, calibration_in_force
 from triage.selectors.rules import in_force_of
+from triage.selectors.words import domain_at
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 FEWEST = 20
@@ -166,7 +166,7 @@ def what_if(
         least=1 - len(past.sweep.ranked) / past.sweep.cases if past and enough else 0.0,
         groups=groups,
         curve=_curve(past) if past and enough else [],
-        abnormal=any(label.normal for label in load_domain(site.domain).labels),
+        abnormal=any(label.normal for label in domain_at(site).labels),
     )
 
 

@@ -1,11 +1,24 @@
-"""The words of a domain's data file in the reader's language."""
+"""Which words hold where: the version of a domain, and its labels in the reader's language."""
 
 from django.utils.translation import gettext
 
 from inference.pipeline.domains import Domain, load_domain
+from inference.services.definitions import kept
+from triage.models import Case, Site
 
 
-def titles_of(domain: Domain | str, *, plain: bool = False) -> dict[str, str]:
+def domain_at(site: Site, domain_id: str = "") -> Domain:
+    """The version of a site's domain that is in force there: what the next run is asked."""
+    if site.definition_id and domain_id in ("", site.domain):
+        return kept(site.definition_id)
+    return load_domain(domain_id or site.domain)
+
+
+def domain_of(case: Case) -> Domain:
+    """The version of its domain that a case was opened under, whatever is in force by now."""
+    return kept(case.definition_id) if case.definition_id else load_domain(case.domain)
+
+
+def titles_of(domain: Domain, *, plain: bool = False) -> dict[str, str]:
     """label id -> its title, or caregivers' words for it, in the domain's order."""
-    found = load_domain(domain) if isinstance(domain, str) else domain
-    return {label.id: gettext(label.plain if plain else label.title) for label in found.labels}
+    return {label.id: gettext(label.plain if plain else label.title) for label in domain.labels}

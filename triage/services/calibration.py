@@ -10,7 +10,6 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from inference.ensemble import current_signature
-from inference.pipeline.domains import load_domain
 from inference.uq.aggregator import LearnedAggregator
 from inference.uq.answers import vote
 from inference.uq.calibration import ErrorCalibrator
@@ -31,6 +30,7 @@ from triage.selectors.fitted import fitted_of, rebuilt
 from triage.selectors.looking_again import DEFAULT_DELTA, GUARANTEE_REFUSED, next_look, spent
 from triage.selectors.policy_state import active_policy, calibration_in_force, new_labels
 from triage.selectors.rules import Rule, rule_with
+from triage.selectors.words import domain_at
 from triage.services.history import record
 from triage.services.policies import drop_policy, propose_policy
 
@@ -91,7 +91,7 @@ def refit(*, site: Site, domain: str, actor: AbstractBaseUser | None = None) -> 
             ),
             "consent",
         )
-    evidence = gather(site=site, domain=domain, ensemble=current_signature(load_domain(domain)))
+    evidence = gather(site=site, domain=domain, ensemble=current_signature(domain_at(site, domain)))
     labels = int(evidence.labelled.sum()) if evidence else 0
     if evidence is None or labels < FEWEST_LABELS:
         raise Refused(

@@ -12,7 +12,6 @@ import numpy as np
 from django.db import transaction
 
 from inference.models import Run
-from inference.pipeline.domains import load_domain
 from inference.services.answers import answers_of
 from inference.services.runs import finite, store_scores
 from inference.services.sweep import each
@@ -27,6 +26,7 @@ from triage.selectors.learning import source_of
 from triage.selectors.policy_state import AtWork, at_work
 from triage.selectors.readings import READERS, reviewer_ids
 from triage.selectors.rules import InForce, in_force_of
+from triage.selectors.words import domain_of
 from triage.services import asking, learning
 from triage.services.history import record
 from triage.services.states import move
@@ -73,7 +73,7 @@ def decide(*, run_id: UUID) -> Decision | None:
             .first()
         )
         run = Run.objects.select_related("observation").get(pk=run_id)
-        if case is None or case.status != CaseStatus.OPEN or not run.finished:
+        if case is None or case.status != CaseStatus.OPEN or run.trial or not run.finished:
             return None
         policies = at_work(case.site, case.domain)
         policy, share = _draw(policies)
@@ -116,7 +116,11 @@ def _write_shadow(decision: Decision, policy: Policy, said: Verdict) -> None:
 def decide_overdue() -> int:
     """Decide what a dying process left undecided; returns how many cases that was."""
     finished = (Run.Status.SCORED, Run.Status.FAILED)
-    left = Case.objects.filter(status=CaseStatus.OPEN, observation__runs__status__in=finished)
+    left = Case.objects.filter(
+        status=CaseStatus.OPEN,
+        observation__runs__status__in=finished,
+        observation__runs__trial=False,
+    )
     run_ids = list(left.values_list("observation__runs", flat=True))
     return each(run_ids, lambda run_id: decide(run_id=run_id))
 
@@ -306,7 +310,7 @@ def due(case: Case, decision: Decision) -> datetime:
         return case.created_at + timedelta(hours=HOURS_AT_MOST)
     if case.blind:
         return case.created_at + timedelta(hours=HOURS_AT_MOST / (3 * WEIGHT["unknown"]))
-    severity = {label.id: label.severity for label in load_domain(case.domain).labels}
+    severity = {label.id: label.severity for label in domain_of(case).labels}
     level = decision.explanation.get("levels", {}).get("overall", "unknown")
     if kinds(decision.reasons) & UNFAMILIAR:
         level = "unknown"

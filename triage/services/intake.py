@@ -14,13 +14,14 @@ from django.utils.translation import gettext as _
 
 from inference.media import Limits, MediaRejected, Sanitised, sanitise
 from inference.media.sanitising import SENTENCES
-from inference.pipeline.domains import load_domain
+from inference.services.definitions import keep
 from inference.services.observations import forget_files, store_observation
 from inference.services.runs import open_run
 from triage.choices import Purpose
 from triage.errors import Refused, TriageError
 from triage.models import Case, DeviceToken, Site, Subject
 from triage.selectors.consents import is_withdrawn
+from triage.selectors.words import domain_at
 from triage.services.history import record
 from triage.services.states import tell
 
@@ -141,12 +142,12 @@ def _store(
     camera: DeviceToken | None,
     replaces: Case | None,
 ) -> Case:
-    media, committed = None, Event()
+    media, committed, domain = None, Event(), domain_at(site)
     try:
         with transaction.atomic():
             transaction.on_commit(committed.set)
             observation = store_observation(
-                domain_id=load_domain(site.domain).id,
+                domain_id=domain.id,
                 original=data,
                 sanitised=sanitised,
                 captured_at=captured_at,
@@ -155,7 +156,8 @@ def _store(
             media = observation.media
             case = Case.objects.create(
                 site=site,
-                domain=site.domain,
+                domain=domain.id,
+                definition_id=keep(domain),
                 observation=observation,
                 sha256=sanitised.sha256,
                 opened_by_id=actor.pk if actor else None,
@@ -168,7 +170,7 @@ def _store(
                 record("new photo came", site=site, actor=actor, case=replaces)
                 transaction.on_commit(lambda: tell(site.pk, replaces.id), robust=True)
             transaction.on_commit(lambda: tell(site.pk, case.id), robust=True)
-            open_run(observation=observation)
+            open_run(observation=observation, domain=domain)
     except BaseException:
         if media is not None and not committed.is_set():
             forget_files(media)

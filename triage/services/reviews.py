@@ -10,12 +10,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from inference import dispatch
-from inference.pipeline.domains import load_domain
 from triage.choices import WAITING, CaseStatus, RetakeReason, ReviewAction, SiteKind
 from triage.errors import Conflict, Refused
 from triage.models import Case, Draft, Lease, Review
 from triage.selectors.readings import DECISIVE, has_colleague, standing
 from triage.selectors.rows import is_blind, why_not_undo
+from triage.selectors.words import domain_of
 from triage.services import queue
 from triage.services.history import record
 from triage.services.states import move, origin
@@ -228,7 +228,7 @@ def _valid_lease(case: Case, token: UUID, user: AbstractBaseUser) -> Lease:
 
 def _check_answer(case: Case, *, label: str, comment: str, begun: bool = False) -> None:
     """A begun answer may still be without a label."""
-    labels = load_domain(case.domain).label_ids
+    labels = domain_of(case).label_ids
     if label not in labels and not (begun and not label):
         raise Refused(
             _("There is no label {0!r}. Choose one of: {1}.").format(label, ", ".join(labels)),

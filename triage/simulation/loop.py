@@ -22,6 +22,7 @@ from triage.selectors.audits import audit_estimate
 from triage.selectors.learning import Source, is_learning
 from triage.selectors.policy_state import active_policy
 from triage.selectors.rules import in_force_of
+from triage.selectors.words import domain_at
 from triage.services import aggregators, calibration, guard, learning, policies, queue, reviews
 from triage.services.demo import NAME, add_account
 from triage.services.intake import open_case
@@ -209,7 +210,7 @@ def _answer_all(
 ) -> int:
     """The expert answers all that waits, most urgent first; returns how many cases that were."""
     site, count = people.site, 0
-    labels = load_domain(site.domain).label_ids
+    labels = domain_at(site).label_ids
     while lease := queue.claim_next(site=site, user=people.expert):
         truth = recorded[lease.case_id].truth
         others = [label for label in labels if label != truth]

@@ -52,6 +52,7 @@ STATE_LOOKS: dict[str, tuple[str, str]] = {
     "canary": ("beside", "warning"),
     "retired": ("clock", "quiet"),
     "dropped": ("failed", "quiet"),
+    "shipped": ("done", "quiet"),
     "learning": ("looking", "warning"),
     "trusted": ("check", "quiet"),
 }

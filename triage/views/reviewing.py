@@ -9,7 +9,6 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from inference.pipeline.domains import load_domain
 from triage.choices import ExportForm, RetakeReason, SiteKind, SkipReason
 from triage.errors import Conflict, Refused
 from triage.forms import RetakeForm, ReviewForm
@@ -18,6 +17,7 @@ from triage.permissions import allows
 from triage.selectors import cases as case_selectors
 from triage.selectors.queue import cases_page, queue_page
 from triage.selectors.rows import why_not_undo
+from triage.selectors.words import domain_of
 from triage.services import queue, reviews
 from triage.views.access import case_at, is_fragment, member_page, person, place, site_of
 
@@ -141,7 +141,7 @@ def draft_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 def review_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Store the answer; a refused one comes back with all that was typed still in the form."""
     case = case_at(request, pk)
-    form = ReviewForm(request.POST, domain=load_domain(case.domain))
+    form = ReviewForm(request.POST, domain=domain_of(case))
     try:
         if not form.is_valid():
             raise Refused(_what_is_missing(form), "form")

@@ -12,10 +12,11 @@ from django.views.decorators.http import require_http_methods
 
 from inference.drawings import samples
 from inference.media import Limits
-from inference.pipeline.domains import Domain, load_domain
+from inference.pipeline.domains import Domain
 from triage.errors import Refused, TriageError
 from triage.models import Case
 from triage.selectors.retakes import Retake, asked_of, retake_of, retakes
+from triage.selectors.words import domain_at
 from triage.services.intake import open_case
 from triage.views.access import member_page, person, site_of
 
@@ -49,7 +50,7 @@ def upload_view(request: HttpRequest) -> HttpResponse:
     site, again = site_of(request), _again(request)
     results = _take_in(request, again) if request.method == "POST" else []
     page = UploadPage(
-        domain=load_domain(site.domain),
+        domain=domain_at(site),
         samples=[(sample.name, sample.title) for sample in samples(site.domain)],
         max_mb=settings.ALARM_UPLOAD_MB,
         max_files=settings.ALARM_UPLOAD_FILES,

@@ -18,6 +18,7 @@ from triage.services.guard import watch_lately
 from triage.services.idempotency import forget_keys
 from triage.services.monitoring import check_due
 from triage.services.queue import end_expired_leases
+from triage.services.trials import advance_all
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ def sweep() -> dict[str, int]:
     done["erased"] = retain()
     done["files_gone"] = finish_erasures()
     done["keys_forgotten"] = forget_keys()
+    done["tried"] = advance_all()
     done["refitted"] = each(
         Site.objects.all(), lambda site: refit_when_due(site=site, domain=site.domain)
     )
