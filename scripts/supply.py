@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = ROOT / "scripts/floors.toml"
 REQUIREMENTS = ROOT / "requirements.txt"
 VENDOR = ROOT / "static/vendor/README.md"
+LICENCES = ("License-Expression", "License")
 ROW = re.compile(r"\| (\S+) \| (\S+) \| (\S+) \| (.+?) \| ([0-9a-f]{64}) \|")
 
 
@@ -90,8 +91,7 @@ def _needs(name: str, extras: frozenset[str]) -> Iterator[Requirement]:
 
 def _package(found: metadata.Distribution) -> dict[str, object]:
     name = canonicalize_name(found.name)
-    said = found.metadata.get("License-Expression") or found.metadata.get("License") or ""
-    licence = said.strip().splitlines()[0][:100] if said.strip() else ""
+    licence = _licence(found)
     part: dict[str, object] = {
         "type": "library",
         "name": found.name,
@@ -102,6 +102,12 @@ def _package(found: metadata.Distribution) -> dict[str, object]:
     if licence:
         part["licenses"] = [{"license": {"name": licence}}]
     return part
+
+
+def _licence(found: metadata.Distribution) -> str:
+    said = [found.metadata[key] for key in LICENCES if key in found.metadata]
+    first = next((one.strip() for one in said if one.strip()), "")
+    return first.splitlines()[0][:100] if first else ""
 
 
 def _vendored() -> Iterator[dict[str, object]]:
