@@ -69,8 +69,8 @@ def test_signing_in_begins_a_new_session(db: None) -> None:
     session = client.session
     session["planted"] = "1"
     session.save()
-    client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
-    before = session.session_key
+    before = str(session.session_key)
+    client.cookies[settings.SESSION_COOKIE_NAME] = before
     client.post(reverse("sign-in"), {"username": user.username, "password": "secret"})
     assert client.session.session_key not in (None, before)
     assert not Client(headers={"Cookie": f"sessionid={before}"}).session.get("_auth_user_id")

@@ -33,7 +33,7 @@ def test_no_floor_was_lowered() -> None:
 
 
 def test_what_is_pinned_is_not_below_its_floor() -> None:
-    pinned = {}
+    pinned: dict[str, str] = {}
     for file in ("requirements.txt", "requirements-test.txt"):
         for line in (supply.ROOT / file).read_text().splitlines():
             if line.strip() and not line.startswith(("#", "-r")):
