@@ -27,7 +27,9 @@ def place_of(user: AbstractBaseUser | AnonymousUser, wanted: int | None = None) 
     """The person's place: the wanted site if it is theirs, else the first of theirs."""
     if not user.is_authenticated:
         return Place()
-    mine = Membership.objects.filter(user_id=user.pk).select_related("site").order_by("site_id")
+    # A socket knows its user from when it was opened: whether they are disabled is read anew.
+    mine = Membership.objects.filter(user_id=user.pk, user__is_active=True)
+    mine = mine.select_related("site").order_by("site_id")
     by_site: dict[int, list[Membership]] = {}
     for membership in mine:
         by_site.setdefault(membership.site_id, []).append(membership)

@@ -243,7 +243,7 @@ def page(context: BrowserContext) -> Page:
 def sign_in(new_context: Callable[..., BrowserContext]) -> SignIn:
     """Gives a page on which a person of the demonstration is signed in, each with own cookies.
 
-    Names: clinician, clinician2, administrator, caregiver.
+    Names: clinician, clinician2, administrator, auditor, caregiver, caregiver2.
     """
 
     def as_person(name: str) -> Page:

@@ -183,7 +183,15 @@ def test_answers_move_the_threshold_and_one_step_moves_it_back(
 PAGES = {
     "clinician": ("/queue/", "/upload/", "/cases/", "/policies/", "/ensemble/"),
     "caregiver": ("/household/", "/upload/", "/cases/"),
-    "administrator": ("/policies/", "/policies/what-if/", "/ensemble/"),
+    "administrator": (
+        "/policies/",
+        "/policies/what-if/",
+        "/ensemble/",
+        "/audit/",
+        "/retention/",
+        "/cameras/",
+    ),
+    "auditor": ("/audit/", "/policies/"),
 }
 
 
@@ -193,9 +201,13 @@ def test_axe_finds_nothing(sign_in: SignIn, person: str, scheme: str, shoot: Sho
     page = sign_in(person)
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     addresses = list(PAGES[person])
-    for listed, kind in (("clinician", "cases"), ("administrator", "policies")):
+    for listed, kind in (
+        ("clinician", "cases"),
+        ("administrator", "policies"),
+        ("auditor", "audit/cases"),
+    ):
         if person == listed:
-            page.goto(f"/{kind}/")
+            page.goto(f"/{kind.split('/')[0]}/")
             links = page.locator(f"main a[href^='/{kind}/']:not([href*='?'])")
             addresses.append(str(links.first.get_attribute("href")))
     for address in addresses:

@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
@@ -45,9 +46,8 @@ def with_files(case: Case) -> Case:
     media = Media.objects.get(observation=case.observation)
     folder = media_folder(media)
     for name in ("original", "shown", "thumbnail"):
-        (Path(default_storage.location) / folder).mkdir(parents=True, exist_ok=True)
-        (Path(default_storage.location) / folder / name).write_bytes(b"jpeg")
-        setattr(media, name, f"{folder}/{name}")
+        stored = default_storage.save(f"{folder}/{name}", ContentFile(b"jpeg"))
+        setattr(media, name, stored)
     media.save()
     return case
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -20,7 +21,7 @@ from inference.models import Observation
 from tests.factories import make_camera, make_case, make_site
 from tests.pictures import photo
 from tests.triage.conftest import Cast
-from triage.errors import Conflict
+from triage.errors import Conflict, TooMany
 from triage.management.commands.sweep import sweep
 from triage.models import AuditEvent, Case, DeviceToken, IdempotencyKey
 from triage.services import tokens
@@ -164,9 +165,7 @@ def test_the_same_request_gets_the_same_answer(device: Client) -> None:
     "other",
     [{"data": photo((33, 90, 60))}, {"subject": "P-1"}, {"captured_at": "2026-01-01T00:00:00Z"}],
 )
-def test_another_body_under_the_same_key_is_refused(
-    device: Client, other: dict[str, object]
-) -> None:
+def test_another_body_under_the_same_key_is_refused(device: Client, other: dict[str, Any]) -> None:
     assert send(device, key="k").status_code == 201
     answer = send(device, key="k", **other)
     assert (answer.status_code, answer.json()["code"]) == (409, "key_reused")
@@ -305,5 +304,5 @@ def test_a_minute_begins_with_its_first_call(cast: Cast, settings: object) -> No
     began = camera.window_at
     tokens.count_call(camera)
     assert (camera.calls, camera.window_at) == (2, began)
-    with pytest.raises(tokens.TooMany):
+    with pytest.raises(TooMany):
         tokens.count_call(camera)

@@ -181,6 +181,8 @@ def _said(details: dict[str, object]) -> str:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return _said(value)
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return f"{text[:8]}…" if HASH.fullmatch(text) else text
 

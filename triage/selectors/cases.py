@@ -496,6 +496,7 @@ def _novelty(decision: Decision) -> list[ScoreRow]:
 
 
 def _history(case: Case, blind: bool, titles: dict[str, str]) -> list[HistoryLine]:
+    # Looks are written down, but a history of them would bury the rest.
     events = case.events.select_related("actor").exclude(verb__in=SEEN)
     return [
         HistoryLine(

@@ -93,10 +93,11 @@ def _differs(row: dict[str, object], site: Site | None) -> Finding | None:
 
 def _again(key: Key) -> Finding | None:
     site_id, case_id = key
+    of = Q(site_id=site_id, case_id=case_id)
     with transaction.atomic():
         heads = ChainHead.objects.select_for_update()
-        head = heads.filter(site_id=site_id, case_id=case_id).first()
-        rows = AuditEvent.objects.filter(site_id=site_id, case_id=case_id)
+        head = heads.filter(of).first()
+        rows = AuditEvent.objects.filter(of)
         return _broken(list(rows.order_by("position", "pk")), head)
 
 

@@ -8,7 +8,7 @@ from django.db.models.functions import TruncDate
 
 from triage.choices import Purpose
 from triage.models import AuditEvent, Consent, Site
-from triage.selectors.looks import LOOKS
+from triage.selectors.looks import SEEN
 
 SHOWN = 60
 
@@ -50,7 +50,7 @@ def is_withdrawn(site: Site, purpose: Purpose) -> bool:
 def looks(site: Site) -> list[Looks]:
     """Who has looked at the site's pictures, newest day first; the newest SHOWN rows."""
     rows = (
-        AuditEvent.objects.filter(site=site, verb__in=LOOKS)
+        AuditEvent.objects.filter(site=site, verb__in=SEEN)
         .order_by()
         .values("actor__username", day=TruncDate("created_at"))
         .annotate(pictures=Count("case", distinct=True), last=Max("created_at"))

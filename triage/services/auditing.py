@@ -30,5 +30,5 @@ def export_history(
     events = found_events(site, filters).order_by("created_at", "pk")
     last = events.values_list("pk", flat=True).last()
     form = "csv" if as_csv else "jsonl"
-    record("history exported", site=site, actor=actor, form=form, **filters.query())
+    record("history exported", site=site, actor=actor, form=form, filters=filters.query())
     return exported(events.filter(pk__lte=last or 0), as_csv=as_csv)

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
@@ -123,7 +124,7 @@ def set_retention(*, site: Site, actor: AbstractBaseUser, days: dict[str, int | 
         for field, value in fields.items():
             setattr(site, field, value)
         site.save(update_fields=list(fields))
-        record("set retention", site=site, actor=actor, **days)
+        record("set retention", site=site, actor=actor, days=days)
 
 
 def hold(*, target: Case | Subject, actor: AbstractBaseUser, reason: str) -> LegalHold:
@@ -134,9 +135,9 @@ def hold(*, target: Case | Subject, actor: AbstractBaseUser, reason: str) -> Leg
         Conflict: a hold is on it already, or it is erased.
     """
     reason = _checked(reason)
-    on = {"case": target} if isinstance(target, Case) else {"subject": target}
+    on: dict[str, Any] = {"case" if isinstance(target, Case) else "subject": target}
     with transaction.atomic():
-        type(target)._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=target.pk)
+        _lock(target)
         if LegalHold.objects.filter(lifted_at=None, **on).exists():
             raise Conflict(_("A legal hold is on it already."), "held")
         if isinstance(target, Case) and Erasure.objects.filter(case=target).exists():
@@ -177,6 +178,14 @@ def find_target(site: Site, kind: str, name: str) -> Case | Subject:
     if found is None:
         raise Refused(_("There is no such case or subject at this site."), "target")
     return found
+
+
+def _lock(target: Case | Subject) -> None:
+    """Whoever is erasing it is waited for."""
+    if isinstance(target, Case):
+        Case.objects.select_for_update(no_key=True).get(pk=target.pk)
+    else:
+        Subject.objects.select_for_update(no_key=True).get(pk=target.pk)
 
 
 def _tell_hold(verb: str, held: LegalHold, actor: AbstractBaseUser, reason: str) -> None:

@@ -49,7 +49,7 @@ def once(*, sender: str, key: str, digest: str, act: Callable[[datetime], Answer
         unanswered = IdempotencyKey.objects.filter(pk=row.pk, status=None)
         unanswered.update(status=done.status, answer=done.body)
         row.refresh_from_db()
-    assert row.status is not None
+    assert row.status is not None and row.answer is not None
     return Answer(row.status, row.answer)
 
 
