@@ -106,7 +106,10 @@ class CostsForm(forms.Form):
     against what such an error costs in the same money.
     """
 
-    method = forms.ChoiceField(choices=list(SCORES.items()))
+    method = forms.ChoiceField(
+        choices=list(SCORES.items()),
+        widget=forms.Select(attrs={"aria-labelledby": "score-title"}),
+    )
     review = forms.FloatField(min_value=0.1, max_value=1000, required=False)
     minutes = forms.FloatField(min_value=0.01, max_value=600, required=False)
     hourly = forms.FloatField(min_value=0.01, max_value=1e6, required=False)

@@ -58,14 +58,16 @@ class Costs:
         mean = self.table.sum(axis=0) / off
         unknown = np.where(columns >= 0, mean[columns], self.table.sum() / (off * (off + 1)))
         known = (rows >= 0) & (columns >= 0) & (rows != columns)
-        return np.where(known, self.table[rows, columns], unknown)
+        found: Floats = np.where(known, self.table[rows, columns], unknown)
+        return found
 
     def of_reviewers(self, truth: Objects) -> Floats:
         """What a reviewer's error costs where this is true (n,): the mean over the other labels."""
         rows = self._places(truth)
         off = len(self.labels) - 1
-        mean = self.table.sum(axis=1) / off
-        return np.where(rows >= 0, mean[rows], self.table.sum() / (off * (off + 1)))
+        mean: Floats = self.table.sum(axis=1) / off
+        found: Floats = np.where(rows >= 0, mean[rows], self.table.sum() / (off * (off + 1)))
+        return found
 
     def dearest(self) -> tuple[str, str, float]:
         """The pair (truth, decided) that costs most, and its cost; the first of equal ones."""

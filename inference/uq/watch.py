@@ -6,10 +6,12 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import betaln, xlog1py, xlogy
 
-from inference.uq.types import Floats
+from inference.uq.types import Floats, Ints
+
+Numeric = Floats | Ints | float
 
 
-def log_evidence(hits: Floats, n: Floats, rate: Floats) -> Floats:
+def log_evidence(hits: Numeric, n: Numeric, rate: Numeric) -> Floats:
     """The log of the evidence against a true rate, after hits out of n; arrays or numbers.
 
     The likelihood ratio of a Beta(1/2, 1/2) mixture against `rate` (Robbins 1970). Where `rate` is
@@ -37,7 +39,7 @@ def bounds_at_all_times(hits: float, n: float, delta: float) -> tuple[float, flo
 
     def beyond(rate: float) -> float:
         """Above 0 where the rate is ruled out; convex, and lowest at hits / n."""
-        found = float(log_evidence(np.float64(hits), np.float64(n), np.float64(rate)))
+        found = float(log_evidence(hits, n, rate))
         return min(found, 1e300) + math.log(delta)
 
     low = float(brentq(beyond, 0.0, hits / n)) if hits else 0.0

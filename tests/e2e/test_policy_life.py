@@ -67,7 +67,7 @@ def test_a_version_goes_from_shadow_to_force_and_back(
     expect(proposer.get_by_text("another administrator publishes it")).to_be_visible()
     second.goto(url)
     second.get_by_text("Publish…").click()
-    second.get_by_label("For").select_option("50")
+    second.get_by_label("For", exact=True).select_option("50")
     second.get_by_role("button", name=f"Publish policy {version}").click()
     second.wait_for_url(re.compile(r"/policies/$"))
     expect(second.locator(".panel.draft").first).to_contain_text("canary")

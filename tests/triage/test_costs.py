@@ -39,7 +39,7 @@ def propose(cast: Cast, costs: Costs, **asked: float) -> Policy:
         site=cast.clinic,
         domain="wound",
         method="vote_entropy",
-        asked=CostsAsked(costs, **said, said={}),  # type: ignore[arg-type]
+        asked=CostsAsked(costs, **said, said={}),
         actor=cast.administrator,
     )
 

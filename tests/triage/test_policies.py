@@ -13,6 +13,7 @@ from triage.models import AuditEvent, Calibration, Case, Decision, Policy
 from triage.selectors.audits import audit_estimate
 from triage.selectors.evidence import gather
 from triage.selectors.fitted import fitted_of
+from triage.selectors.looks import DEFAULT_DELTA, spent
 from triage.selectors.policy_state import active_policy
 from triage.services import calibration, policies, queue, reviews
 
@@ -245,8 +246,8 @@ def test_an_open_audits_answer_is_no_secret_of_the_replay(cast: Cast) -> None:
 
 
 def test_looking_often_spends_the_confidence_only_once() -> None:
-    looks = [calibration.spent(look) for look in range(1, 2000)]
-    assert sum(looks) <= calibration.DEFAULT_DELTA
+    looks = [spent(look) for look in range(1, 2000)]
+    assert sum(looks) <= DEFAULT_DELTA
     assert looks[0] > looks[1] > looks[2] > 0
 
 
@@ -260,7 +261,7 @@ def test_a_guarantee_is_proposed_once_the_sites_own_labels_carry_it(
     draft = calibration.refit(site=cast.clinic, domain="wound")
     assert draft.mode == PolicyMode.GUARANTEED
     assert draft.choice["bound"] <= 0.30
-    assert draft.choice["delta"] < calibration.DEFAULT_DELTA
+    assert draft.choice["delta"] < DEFAULT_DELTA
 
 
 def test_labels_that_shaped_a_score_prove_nothing_on_it(

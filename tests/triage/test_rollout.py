@@ -1,6 +1,6 @@
 """A draft in shadow is only heard; a canary decides a share; both end without a trace."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from unittest.mock import patch
 
 import pytest
@@ -305,12 +305,13 @@ class TestCanary:
         self, cast: Cast, draft: Policy, second: User
     ) -> None:
         retired = make_policy(cast.clinic, status=PolicyStatus.RETIRED)
-        for step in (
+        steps: list[Callable[[], Policy]] = [
             lambda: policies.defer_everything(
                 site=cast.clinic, domain="wound", actor=cast.administrator
             ),
             lambda: policies.roll_back(policy=fresh(retired), actor=cast.administrator),
-        ):
+        ]
+        for step in steps:
             one = make_policy(cast.clinic, threshold=5.0, status=PolicyStatus.DRAFT)
             canary_of(one, second, share=0.99)
             step()

@@ -100,6 +100,25 @@ def test_without_past_cases_nothing_carries_it(cast: Cast, second: User) -> None
         policies.publish_policy(policy=policy, actor=second)
 
 
+def test_without_past_cases_a_lower_threshold_is_a_step_down(cast: Cast, second: User) -> None:
+    policy = draft(cast, now=0, then=0, n=0, labels=0)
+    active = active_policy(cast.clinic, "wound")
+    assert active is not None
+    Policy.objects.filter(pk=policy.pk).update(threshold=0.1, calibration=active.calibration)
+    policies.publish_policy(policy=fresh(policy), actor=second)
+
+
+def test_cases_that_came_since_it_was_proposed_count(cast: Cast, second: User) -> None:
+    policy = draft(cast, now=0, then=0, n=0, labels=0)
+    for _ in range(3):
+        make_case(cast.clinic, SPLIT)
+    step = step_of(policy)
+    assert step is not None and (step.growth, step.labels) == (1.0, 0)
+    make_case(cast.clinic, ("Burns", "Burns", "Burns"))
+    step = step_of(policy)
+    assert step is not None and step.growth == 0.75
+
+
 def test_rolling_back_is_not_held_up(cast: Cast, second: User) -> None:
     policy = draft(cast, now=1.0, then=0.0, labels=0)
     Policy.objects.filter(pk=policy.pk).update(status=PolicyStatus.RETIRED)

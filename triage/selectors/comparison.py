@@ -1,12 +1,13 @@
 """Two versions side by side: what they are, what they did, and where they part."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
+from inference.uq.types import Ints
 from triage.choices import CaseStatus, PolicyMode, PolicyStatus
 from triage.models import Decision, Policy, Site
 from triage.selectors.evidence import Evidence, gather
@@ -64,8 +65,8 @@ class Comparison:
 
 def versions_of(site: Site) -> list[Policy]:
     """The newest versions that can be compared, newest first."""
-    rows = Policy.objects.filter(site=site, domain=site.domain).select_related("calibration")
-    return list(rows.select_related("calibration", "site", "withdrawal", "before")[:CHOICES])
+    rows = Policy.objects.filter(site=site, domain=site.domain)
+    return list(rows.select_related("calibration", "site", "withdrawal")[:CHOICES])
 
 
 def usual_pair(versions: list[Policy]) -> tuple[Policy, Policy] | None:
@@ -79,34 +80,52 @@ def usual_pair(versions: list[Policy]) -> tuple[Policy, Policy] | None:
 def comparison(*, versions: list[Policy], left: Policy, right: Policy) -> Comparison:
     """Both versions, and the newest past cases on which they part."""
     evidence = _evidence(left, right)
-    why_not, parted, n = "", np.zeros(0, dtype=np.int64), 0
-    one = other = None
-    if evidence is None:
-        why_not = _("There are no past cases of an ensemble that both were made for.")
-    else:
-        one, other, n = _applied(left, evidence), _applied(right, evidence), len(evidence)
-        parted = np.flatnonzero(
-            (one.accepted != other.accepted)
-            | (one.accepted & other.accepted & (one.labels != other.labels))
-        )
-    alone = (
-        (one.accepted & ~other.accepted, other.accepted & ~one.accepted) if one and other else ()
-    )
+    tried = _Tried.on(evidence, left, right) if evidence else None
     return Comparison(
         versions=versions,
         left=_side(left),
         right=_side(right),
-        cases=n,
-        parted_count=len(parted),
-        only_left=int(alone[0].sum()) if alone else 0,
-        only_right=int(alone[1].sum()) if alone else 0,
-        parted=[
-            _parted(int(row), evidence, one, other)
-            for row in parted[:PARTED_AT_MOST]
-            if evidence and one and other
-        ],
-        why_not=why_not,
+        cases=len(evidence) if evidence else 0,
+        parted_count=len(tried.parted) if tried else 0,
+        only_left=tried.only_left if tried else 0,
+        only_right=tried.only_right if tried else 0,
+        parted=tried.rows() if tried else [],
+        why_not=""
+        if tried
+        else _("There are no past cases of an ensemble that both were made for."),
     )
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """Both versions on the same cases; `parted` are the rows on which they part."""
+
+    evidence: Evidence
+    left: Applied
+    right: Applied
+    parted: Ints
+
+    @classmethod
+    def on(cls, evidence: Evidence, left: Policy, right: Policy) -> Self:
+        one, other = _applied(left, evidence), _applied(right, evidence)
+        another = one.accepted & other.accepted & (one.labels != other.labels)
+        parted = np.flatnonzero((one.accepted != other.accepted) | another)
+        return cls(evidence, one, other, parted)
+
+    @property
+    def only_left(self) -> int:
+        return int((self.left.accepted & ~self.right.accepted).sum())
+
+    @property
+    def only_right(self) -> int:
+        return int((self.right.accepted & ~self.left.accepted).sum())
+
+    def rows(self) -> list[Parted]:
+        """The newest of them."""
+        return [
+            _parted(int(row), self.evidence, self.left, self.right)
+            for row in self.parted[:PARTED_AT_MOST]
+        ]
 
 
 def _evidence(left: Policy, right: Policy) -> Evidence | None:

@@ -26,16 +26,15 @@ class Step:
 
 
 def step_of(policy: Policy) -> Step | None:
-    """By the stored replay, or a fresh one where another version is in force since; None if its row
-    has no replay at all."""
+    """By the stored replay; by a fresh one where that is empty, or another version is in force by
+    now. None if its row has no replay at all."""
     replay = policy.replay
     if "n" not in replay:
         return None
-    if not replay["n"]:
-        return Step(0.0 if policy.threshold is None else 1.0, 0)
     active = active_policy(policy.site, policy.domain)
-    if "against" in replay and replay["against"] != (active.version if active else None):
-        return _measured(policy, active)
+    in_force = active.version if active else None
+    if not replay["n"] or replay.get("against", in_force) != in_force:
+        return _measured(policy, active) or _unmeasured(policy, active)
     growth = replay["current"]["deferral"] - replay["proposed"]["deferral"]
     return Step(float(growth), int(replay["labelled"]))
 
@@ -54,6 +53,21 @@ def _measured(policy: Policy, active: Policy | None) -> Step | None:
         return float((rule.apply(evidence).accepted & ~evidence.learning).mean())
 
     return Step(accepted(policy) - accepted(active), int(evidence.labelled.sum()))
+
+
+def _unmeasured(policy: Policy, active: Policy | None) -> Step:
+    """Without a past case only a threshold below another on the same score is known to be a step
+    down; everything else may accept all that comes."""
+    if policy.threshold is None:
+        return Step(0.0, 0)
+    same = (
+        active is not None
+        and active.threshold is not None
+        and active.mode != PolicyMode.DEFER_ALL
+        and (policy.method, policy.calibration_id) == (active.method, active.calibration_id)
+        and policy.threshold <= active.threshold
+    )
+    return Step(0.0 if same else 1.0, 0)
 
 
 def why_too_large(policy: Policy, share: float) -> str:

@@ -141,6 +141,10 @@ def end_canary(*, policy: Policy, actor: AbstractBaseUser | None) -> Policy:
     return fresh
 
 
-def _tell(verb: str, policy: Policy, actor: AbstractBaseUser, **details: float) -> None:
-    record(verb, site=policy.site, actor=actor, policy=policy.version, **details)
+def _tell(verb: str, policy: Policy, actor: AbstractBaseUser, share: float | None = None) -> None:
+    version, site = policy.version, policy.site
+    if share is None:
+        record(verb, site=site, actor=actor, policy=version)
+    else:
+        record(verb, site=site, actor=actor, policy=version, share=share)
     transaction.on_commit(lambda: events.announce(policy.site_id, "policy"))
