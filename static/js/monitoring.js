@@ -52,10 +52,12 @@ function weekAxis(weeks) {
   return { ...axis(), size: 32, splits: () => every4th, values: (_, at) => at.map((one) => weeks[one]), grid: { show: false } };
 }
 
-function options(box, columns) {
+function options(box, xs, columns) {
   const line = { stroke: colour("--accent"), width: 2, points: { show: true, size: 6, fill: colour("--accent") } };
-  const highest = Math.min(100, Math.max(10, ...columns.flat().filter((value) => value !== null)) * 1.1);
   const byWeek = box.dataset.chart !== "reliability";
+  // Both sides of the diagram of reliability go as far, so that its diagonal is one.
+  const shown = [...columns.flat().filter((value) => value !== null), ...(byWeek ? [] : xs)];
+  const highest = Math.min(100, Math.max(10, ...shown) * 1.1);
   return {
     width: box.clientWidth,
     height: tall(box),
@@ -72,7 +74,7 @@ function draw(box) {
   drawn.get(box)?.destroy();
   const columns = [...data[box.dataset.chart]];
   const xs = box.dataset.chart === "reliability" ? columns.shift() : data.weeks.map((_, at) => at);
-  drawn.set(box, new window.uPlot(options(box, columns), [xs, ...columns], box));
+  drawn.set(box, new window.uPlot(options(box, xs, columns), [xs, ...columns], box));
 }
 
 const boxes = [...document.querySelectorAll("[data-chart]")];

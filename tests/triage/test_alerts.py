@@ -28,7 +28,6 @@ from triage.management.commands.sweep import sweep
 from triage.models import Alert, AuditEvent, Case, Checkup, Delivery, Site
 from triage.selectors.alerts import Measured, deferral_off, measure
 from triage.selectors.checkup import look
-from triage.services import delivery
 from triage.services.alerts import update_alerts
 from triage.services.delivery import BACKOFF_S, deliver, signature
 from triage.services.monitoring import check
@@ -195,7 +194,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[httpx.Request]]:
         return httpx.Response(STATUS.pop(0) if STATUS else 204)
 
     client = httpx.Client(transport=httpx.MockTransport(answer))
-    monkeypatch.setattr(delivery.httpx, "post", client.post)
+    monkeypatch.setattr("triage.services.delivery.httpx.post", client.post)
     STATUS.clear()
     yield got
 
@@ -296,7 +295,8 @@ def test_what_failed_once_arrives_by_the_sweep(
     STATUS.append(503)
     waited(cast.clinic, 49)
     monkeypatch.setattr(
-        delivery.dispatch, "hint", lambda task, pk, queue: deliver(delivery_id=pk) or True
+        "triage.services.delivery.dispatch.hint",
+        lambda task, pk, queue: deliver(delivery_id=pk) or True,
     )
     for site in Site.objects.all():  # looked at a moment ago: the sweep has nothing new to tell
         Checkup.objects.create(site=site, looked_at=timezone.now())
@@ -326,7 +326,7 @@ def test_a_receiver_that_cannot_be_reached_is_a_failure(
     def unreachable(*_args: object, **_more: object) -> httpx.Response:
         raise httpx.ConnectTimeout("")
 
-    monkeypatch.setattr(delivery.httpx, "post", unreachable)
+    monkeypatch.setattr("triage.services.delivery.httpx.post", unreachable)
     waited(cast.clinic, 49)
     row = Delivery.objects.get()
     assert not deliver(delivery_id=row.pk)

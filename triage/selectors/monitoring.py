@@ -79,9 +79,9 @@ class MonitoringPage:
         return {
             "weeks": [date_format(week.start, "j M") for week in self.weeks],
             "error": [
-                [_percent(one and one.low) for one in errors],
-                [_percent(one and one.high) for one in errors],
-                [_percent(one and one.estimate) for one in errors],
+                [_percent(one.low) if one else None for one in errors],
+                [_percent(one.high) if one else None for one in errors],
+                [_percent(one.estimate) if one else None for one in errors],
             ],
             "deferral": [[_percent(week.deferral) for week in self.weeks]],
             "override": [[_percent(week.override) for week in self.weeks]],
