@@ -175,6 +175,7 @@ labels: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "rule": lines,
     }
 )
+several = st.lists(labels, min_size=2, max_size=6, unique_by=lambda one: one["id"].casefold())
 definitions = st.fixed_dictionaries(
     {
         "version": lines,
@@ -182,9 +183,7 @@ definitions = st.fixed_dictionaries(
         "question": lines,
         "prompt": lines.map(lambda text: f"{text}\n$labels"),
         "reflection": lines.map(lambda text: f"$rules {text}\n\n${{answer}}"),
-        "labels": st.lists(
-            labels, min_size=2, max_size=6, unique_by=lambda one: str(one["id"]).casefold()
-        ),
+        "labels": several,
     }
 )
 
