@@ -70,7 +70,7 @@ def sign_in_as(browser: Browser, stack: Stack) -> Iterator[SignInAs]:
 def axe(page: Page, name: str, shoot: Shoot) -> None:
     """Nothing to find, in both widths, light and dark."""
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         shoot(page, f"{name}-{scheme}")
         for width, height in WIDTHS.items():
             page.set_viewport_size({"width": width, "height": height})

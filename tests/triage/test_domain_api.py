@@ -132,11 +132,11 @@ def test_a_version_is_written_read_tried_and_published(cast: Cast, second: User)
 
 
 def test_faults_come_by_field(cast: Cast) -> None:
-    wrong = EQUIPMENT | {"prompt": "no placeholder", "labels": [EQUIPMENT["labels"][0]] * 2}  # type: ignore[index]
+    wrong = EQUIPMENT | {"prompt": "no placeholder", "labels": [EQUIPMENT["labels"][0]] * 2}
     answer = api(cast.administrator).post(reverse("api-domains"), wrong, format="json")
     assert (answer.status_code, answer.data["code"]) == (422, "invalid")
     assert answer.data["faults"] == {"prompt": "This must hold $labels, and no other $ sign."}
-    twice = EQUIPMENT | {"labels": [EQUIPMENT["labels"][0]] * 2}  # type: ignore[index]
+    twice = EQUIPMENT | {"labels": [EQUIPMENT["labels"][0]] * 2}
     answer = api(cast.administrator).post(reverse("api-domains"), twice, format="json")
     assert answer.data["faults"] == {"labels.1.id": "Another label has this name already."}
 

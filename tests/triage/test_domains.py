@@ -115,7 +115,7 @@ def equipment(**changed: Any) -> Content:
 
 
 def write(cast: Cast, content: Content | None = None, **more: Any) -> DomainVersion:
-    more = {"domain_id": "wound", "actor": cast.administrator} | more
+    more = {"domain_id": "wound", "actor": cast.administrator, **more}
     return write_version(site=cast.clinic, content=content or edited(), **more)
 
 
@@ -225,7 +225,7 @@ def test_one_person_is_enough_where_the_rule_says_so_and_to_go_back(
     publish(cast, version, second)
     publish(cast, DomainVersion.objects.get(version=1), cast.administrator)
     assert domain_at(cast.clinic).digest == WOUND.digest
-    publish(cast, version, cast.administrator), "it was in force here before"
+    publish(cast, version, cast.administrator)  # it was in force here before
     cast.clinic.two_person_rule = False
     cast.clinic.save()
     publish(cast, write(cast, edited(title="Alone")), cast.administrator)
@@ -327,7 +327,7 @@ def test_members_are_asked_by_the_version_that_the_run_pins(cast: Cast, second: 
 
 def test_a_change_of_version_makes_the_older_policy_defer(cast: Cast, second: User) -> None:
     policy = make_policy(cast.clinic, threshold=1.0)
-    Calibration.objects.filter(pk=policy.calibration_id).update(ensemble=current_signature(WOUND))
+    Calibration.objects.filter(policy=policy).update(ensemble=current_signature(WOUND))
     sure = open_case(site=cast.clinic, data=photo()).case
     publish(cast, write(cast), second)
     unsure = open_case(site=cast.clinic, data=photo((1, 2, 3))).case
@@ -378,7 +378,7 @@ def test_the_page_says_before_what_a_publication_does(cast: Cast, second: User) 
 def test_a_policy_that_fits_again_is_promised_to_decide(cast: Cast, second: User) -> None:
     publish(cast, write(cast), second)
     policy = make_policy(cast.clinic)
-    Calibration.objects.filter(pk=policy.calibration_id).update(ensemble=current_signature(WOUND))
+    Calibration.objects.filter(policy=policy).update(ensemble=current_signature(WOUND))
     row = domain_row(site=cast.clinic, domain_id="wound")
     assert row
     first = DomainVersion.objects.get(version=1)

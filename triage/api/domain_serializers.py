@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from inference.pipeline.domains import MAX_LABEL, MAX_LABELS, MAX_LINE, MAX_PROMPT
+from inference.pipeline.domains import MAX_LABEL, MAX_LINE, MAX_PROMPT
 from inference.services.definitions import kept
 from triage.choices import SiteKind
 from triage.models import DomainVersion
@@ -31,7 +31,7 @@ class DefinitionIn(serializers.Serializer[Any]):
     question = serializers.CharField(max_length=MAX_LINE)
     prompt = serializers.CharField(max_length=MAX_PROMPT)
     reflection = serializers.CharField(max_length=MAX_PROMPT)
-    labels = LabelContent(many=True, max_length=MAX_LABELS)
+    labels = LabelContent(many=True)
     note = serializers.CharField(max_length=MAX_NOTE, required=False, default="", allow_blank=True)
 
 
