@@ -74,6 +74,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-policies": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-what-if": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-publish": ("post", {ADMINISTRATOR}),
+    "api-sources": ("get", {CLINICIAN, ADMINISTRATOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}
 ABOUT_A_CASE = {

@@ -231,3 +231,22 @@ class WhatIfOut(serializers.Serializer[Any]):
     @extend_schema_field(serializers.DictField(child=GroupOut(many=True)))
     def get_groups(self, page: WhatIf) -> dict[str, Any]:
         return {kind: GroupOut(rows, many=True).data for kind, rows in page.groups}
+
+
+class ProgressOut(serializers.Serializer[Any]):
+    """Answers so far, and how many more it takes at best until the policy may accept here."""
+
+    checked = serializers.IntegerField()
+    missing = serializers.IntegerField()
+    words = serializers.CharField()
+
+
+class SourceOut(serializers.Serializer[Any]):
+    """A camera, or (camera null) what people send: whether it is learning, and why still."""
+
+    camera = serializers.IntegerField(allow_null=True)
+    name = serializers.CharField()
+    learning = serializers.BooleanField()
+    since = serializers.DateTimeField(allow_null=True)
+    sentence = serializers.CharField()
+    progress = ProgressOut(allow_null=True)

@@ -13,4 +13,5 @@ urlpatterns = [
     path("policies/what-if", views.WhatIf.as_view(), name="api-what-if"),
     path("policies", views.Policies.as_view(), name="api-policies"),
     path("policies/<int:pk>/publish", views.Publish.as_view(), name="api-publish"),
+    path("sources", views.Sources.as_view(), name="api-sources"),
 ]

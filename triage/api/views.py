@@ -18,6 +18,7 @@ from triage.api.permissions import MayAct, person_for, place_for, site_for
 from triage.choices import CaseStatus
 from triage.models import Case, Policy
 from triage.selectors.cases import case_page
+from triage.selectors.learning import source_rows
 from triage.selectors.what_if import what_if
 from triage.services import intake, policies, queue, reviews
 
@@ -171,6 +172,17 @@ class Publish(APIView):
         policy = get_object_or_404(Policy, pk=pk, site=site_for(request))
         fresh = policies.publish_policy(policy=policy, actor=person_for(request))
         return Response(serializers.PolicyOut(fresh).data)
+
+
+class Sources(APIView):
+    """The site and its cameras: which are learning, and what is missing until they are trusted."""
+
+    acts: ClassVar = {"GET": "see_policies"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(responses=serializers.SourceOut(many=True))
+    def get(self, request: Request) -> Response:
+        return Response(serializers.SourceOut(source_rows(site_for(request)), many=True).data)
 
 
 def case_for(request: Request, pk: UUID) -> Any:
