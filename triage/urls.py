@@ -2,7 +2,16 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.i18n import set_language
 
-from triage.views import entering, governing, household, installing, media, reviewing, uploading
+from triage.views import (
+    at_work,
+    entering,
+    governing,
+    household,
+    installing,
+    media,
+    reviewing,
+    uploading,
+)
 
 urlpatterns = [
     path("", entering.start_view, name="start"),
@@ -58,5 +67,6 @@ urlpatterns = [
     path("policies/<int:pk>/publish/", governing.publish_view, name="publish"),
     path("policies/<int:pk>/drop/", governing.drop_view, name="drop"),
     path("policies/<int:pk>/roll-back/", governing.roll_back_view, name="roll-back"),
+    path("answers/", at_work.at_work_view, name="at-work"),
     path("ensemble/", governing.ensemble_view, name="ensemble"),
 ]

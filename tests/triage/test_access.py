@@ -63,6 +63,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "defer-all": ("post", {ADMINISTRATOR}),
     "end-learning": ("post", {ADMINISTRATOR}),
     "start-learning": ("post", {ADMINISTRATOR}),
+    "at-work": ("get", {CLINICIAN, ADMINISTRATOR}),
     "ensemble": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-observations": ("post", REVIEWERS),
     "api-receipt": ("get", REVIEWERS),
@@ -74,6 +75,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-policies": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-what-if": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-publish": ("post", {ADMINISTRATOR}),
+    "api-at-work": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-sources": ("get", {CLINICIAN, ADMINISTRATOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}

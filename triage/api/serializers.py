@@ -250,3 +250,32 @@ class SourceOut(serializers.Serializer[Any]):
     since = serializers.DateTimeField(allow_null=True)
     sentence = serializers.CharField()
     progress = ProgressOut(allow_null=True)
+
+
+class AtWorkIn(serializers.Serializer[Any]):
+    whose = serializers.ChoiceField(choices=["mine", "everyone"], default="mine")
+
+
+class EffectOut(serializers.Serializer[Any]):
+    """Something that labels have moved; `policy` or `case` is what to look at."""
+
+    when = serializers.DateTimeField()
+    kind = serializers.ChoiceField(choices=["refit", "policy", "camera", "audit"])
+    sentence = serializers.CharField()
+    detail = serializers.CharField()
+    policy = serializers.IntegerField(allow_null=True)
+    case = serializers.UUIDField(allow_null=True)
+
+
+class AtWorkOut(serializers.Serializer[Any]):
+    """Counts of labels that stand, of audits among them, and what they moved."""
+
+    everyone = serializers.BooleanField()
+    labels = serializers.IntegerField()
+    labels_in_all = serializers.IntegerField()
+    audits = serializers.IntegerField()
+    audits_in_all = serializers.IntegerField()
+    errors = serializers.IntegerField()
+    readings = serializers.IntegerField()
+    agreed = serializers.IntegerField()
+    effects = EffectOut(many=True)

@@ -13,5 +13,6 @@ urlpatterns = [
     path("policies/what-if", views.WhatIf.as_view(), name="api-what-if"),
     path("policies", views.Policies.as_view(), name="api-policies"),
     path("policies/<int:pk>/publish", views.Publish.as_view(), name="api-publish"),
+    path("answers/at-work", views.AtWork.as_view(), name="api-at-work"),
     path("sources", views.Sources.as_view(), name="api-sources"),
 ]

@@ -17,6 +17,7 @@ from triage.api.authentication import Device
 from triage.api.permissions import MayAct, person_for, place_for, site_for
 from triage.choices import CaseStatus
 from triage.models import Case, Policy
+from triage.selectors.at_work import at_work_page
 from triage.selectors.cases import case_page
 from triage.selectors.learning import source_rows
 from triage.selectors.what_if import what_if
@@ -183,6 +184,24 @@ class Sources(APIView):
     @extend_schema(responses=serializers.SourceOut(many=True))
     def get(self, request: Request) -> Response:
         return Response(serializers.SourceOut(source_rows(site_for(request)), many=True).data)
+
+
+class AtWork(APIView):
+    """What the caller's answers, or everyone's, have moved; newest first."""
+
+    acts: ClassVar = {"GET": "see_policies"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(parameters=[serializers.AtWorkIn], responses=serializers.AtWorkOut)
+    def get(self, request: Request) -> Response:
+        asked = serializers.AtWorkIn(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        page = at_work_page(
+            site=site_for(request),
+            user=person_for(request),
+            everyone=asked.validated_data["whose"] == "everyone",
+        )
+        return Response(serializers.AtWorkOut(page).data)
 
 
 def case_for(request: Request, pk: UUID) -> Any:
