@@ -76,6 +76,8 @@ ALARM_BLIND_SHARE = env.number("ALARM_BLIND_SHARE", 0.1, low=0, high=1)
 ALARM_DOUBLE_SHARE = env.number("ALARM_DOUBLE_SHARE", 0.1, low=0, high=1)
 # Resolutions after which calibration is refitted and a draft policy appears.
 ALARM_REFIT_EVERY = env.integer("ALARM_REFIT_EVERY", 20, low=1, high=100000)
+# Minutes between two questions for a member's health; 0 asks only where somebody wants to know.
+ALARM_HEALTH_MINUTES = env.integer("ALARM_HEALTH_MINUTES", 60, low=0, high=10080)
 ALARM_UNDO_MINUTES = env.integer("ALARM_UNDO_MINUTES", 30, low=1, high=10080)
 ALARM_UPLOAD_MB = env.integer("ALARM_UPLOAD_MB", 25, low=1, high=500)
 ALARM_UPLOAD_FILES = env.integer("ALARM_UPLOAD_FILES", 20, low=1, high=200)

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from inference.models import MemberJob
 
 EXECUTE_MEMBER = "inference.tasks.execute_member"
+EXECUTE_PROBE = "inference.tasks.execute_probe"
 MESSAGE_LIFE_S = 3600
 log = logging.getLogger(__name__)
 

@@ -239,3 +239,49 @@ class UncertaintyScore(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.value}"
+
+
+class Probe(models.Model):
+    """One question to one member outside of any run: whether it answers, how fast, and what.
+
+    States:  queued -> running -> done | failed
+
+    It is about a drawing (`sample`), or in a trial also about a past observation. Done says that
+    the member answered; `valid` that its answer could be read.
+    """
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    UNFINISHED: ClassVar = (Status.QUEUED, Status.RUNNING)
+
+    member = models.CharField(max_length=80)
+    domain = models.CharField(max_length=40)
+    sample = models.CharField(max_length=80, blank=True, help_text="The drawing's name.")
+    expected = models.CharField(max_length=80, blank=True, help_text="The label it should give.")
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    asked_at = models.DateTimeField(auto_now_add=True)
+    began_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    label = models.CharField(max_length=80, blank=True)
+    valid = models.BooleanField(default=False)
+    fields = models.JSONField(default=dict, help_text="What it said in each stage.")
+    tokens = models.PositiveIntegerField(default=0)
+    seconds = models.FloatField(default=0)
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["member", "-id"], name="probe_newest"),
+            models.Index(
+                fields=["asked_at"],
+                name="probe_open",
+                condition=Q(status__in=["queued", "running"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.member} on {self.sample or 'a case'}: {self.status}"

@@ -19,6 +19,7 @@ MAY: dict[str, frozenset[str]] = {
     "see_policies": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
     "change_policies": frozenset({Role.ADMINISTRATOR}),
     "see_ensemble": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
+    "check_members": frozenset({Role.ADMINISTRATOR}),
     "live_here": frozenset({Role.CAREGIVER}),
     "watch": frozenset(Role.values),
 }

@@ -4,6 +4,7 @@ from django.views.i18n import set_language
 
 from triage.views import (
     at_work,
+    ensemble,
     entering,
     governing,
     household,
@@ -68,5 +69,6 @@ urlpatterns = [
     path("policies/<int:pk>/drop/", governing.drop_view, name="drop"),
     path("policies/<int:pk>/roll-back/", governing.roll_back_view, name="roll-back"),
     path("answers/", at_work.at_work_view, name="at-work"),
-    path("ensemble/", governing.ensemble_view, name="ensemble"),
+    path("ensemble/", ensemble.ensemble_view, name="ensemble"),
+    path("ensemble/check/", ensemble.check_member_view, name="check-member"),
 ]

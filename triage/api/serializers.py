@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from inference.media import Limits
+from inference.models import Probe
 from inference.uq.audit import AcceptedError
 from triage.models import Case, Policy
 from triage.reasons import in_words
@@ -279,3 +280,74 @@ class AtWorkOut(serializers.Serializer[Any]):
     readings = serializers.IntegerField()
     agreed = serializers.IntegerField()
     effects = EffectOut(many=True)
+
+
+class HealthOut(serializers.Serializer[Any]):
+    """What the newest small question showed: good, alert, waiting for its answer, or unknown."""
+
+    state = serializers.CharField()
+    sentence = serializers.CharField()
+    when = serializers.DateTimeField(allow_null=True)
+
+
+class TookOut(serializers.Serializer[Any]):
+    """Seconds a case."""
+
+    title = serializers.CharField()
+    median = serializers.FloatField()
+    p90 = serializers.FloatField()
+
+
+class PaceOut(serializers.Serializer[Any]):
+    """Of the newest `cases`: seconds, and generated tokens a second and a case."""
+
+    cases = serializers.IntegerField()
+    whole = TookOut()
+    stages = TookOut(many=True)
+    tokens_a_second = serializers.FloatField(allow_null=True)
+    tokens = serializers.FloatField()
+
+
+class AgreementOut(serializers.Serializer[Any]):
+    """Of `n` answers the share that is the expert's label, with its 95 % interval."""
+
+    title = serializers.CharField()
+    right = serializers.IntegerField()
+    n = serializers.IntegerField()
+    share = serializers.FloatField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class MemberOut(serializers.Serializer[Any]):
+    """One member; `cost` is that of 1000 cases in the currency of the prices."""
+
+    name = serializers.CharField()
+    model = serializers.CharField()
+    backend = serializers.CharField()
+    domains = serializers.ListField(child=serializers.CharField())
+    answered = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    health = HealthOut()
+    pace = PaceOut(allow_null=True)
+    price = serializers.FloatField(allow_null=True)
+    cost = serializers.FloatField(allow_null=True)
+    agreement = AgreementOut(allow_null=True)
+    classes = AgreementOut(many=True)
+
+
+class EnsembleOut(serializers.Serializer[Any]):
+    domain = serializers.CharField(source="domain.id")
+    members = MemberOut(many=True)
+
+
+class MemberNameIn(serializers.Serializer[Any]):
+    member = serializers.CharField(max_length=80)
+
+
+class ProbeOut(serializers.ModelSerializer[Probe]):
+    """A question to a member, as a worker will answer it."""
+
+    class Meta:
+        model = Probe
+        fields = ("id", "member", "domain", "sample", "status", "asked_at", "label", "error")

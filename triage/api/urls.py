@@ -14,5 +14,7 @@ urlpatterns = [
     path("policies", views.Policies.as_view(), name="api-policies"),
     path("policies/<int:pk>/publish", views.Publish.as_view(), name="api-publish"),
     path("answers/at-work", views.AtWork.as_view(), name="api-at-work"),
+    path("ensemble", views.Ensemble.as_view(), name="api-ensemble"),
+    path("ensemble/check", views.CheckMember.as_view(), name="api-check-member"),
     path("sources", views.Sources.as_view(), name="api-sources"),
 ]

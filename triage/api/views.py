@@ -19,9 +19,10 @@ from triage.choices import CaseStatus
 from triage.models import Case, Policy
 from triage.selectors.at_work import at_work_page
 from triage.selectors.cases import case_page
+from triage.selectors.ensemble import ensemble_page
 from triage.selectors.learning import source_rows
 from triage.selectors.what_if import what_if
-from triage.services import intake, policies, queue, reviews
+from triage.services import intake, members, policies, queue, reviews
 
 
 class Observations(APIView):
@@ -202,6 +203,36 @@ class AtWork(APIView):
             everyone=asked.validated_data["whose"] == "everyone",
         )
         return Response(serializers.AtWorkOut(page).data)
+
+
+class Ensemble(APIView):
+    """The members: health, speed, cost and agreement with experts."""
+
+    acts: ClassVar = {"GET": "see_ensemble"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(responses=serializers.EnsembleOut)
+    def get(self, request: Request) -> Response:
+        return Response(serializers.EnsembleOut(ensemble_page(site=site_for(request))).data)
+
+
+class CheckMember(APIView):
+    """Have a worker ask a member one small real question; its answer shows in its health."""
+
+    acts: ClassVar = {"POST": "check_members"}
+    permission_classes = (MayAct,)
+    parser_classes = (JSONParser,)
+
+    @extend_schema(request=serializers.MemberNameIn, responses={202: serializers.ProbeOut})
+    def post(self, request: Request) -> Response:
+        form = serializers.MemberNameIn(data=request.data)
+        form.is_valid(raise_exception=True)
+        probe = members.check_member(
+            site=site_for(request),
+            name=form.validated_data["member"],
+            actor=person_for(request),
+        )
+        return Response(serializers.ProbeOut(probe).data, status=status.HTTP_202_ACCEPTED)
 
 
 def case_for(request: Request, pk: UUID) -> Any:

@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
+from inference.services.probes import ask_those_due, give_up_unheard
 from inference.services.sweep import each, sweep_runs
 from triage.models import Site
 from triage.services.asking import ask_overdue
@@ -45,6 +46,8 @@ def sweep() -> dict[str, int]:
     done["decided"] = decide_overdue()
     done["leases_ended"] = end_expired_leases()
     done["asked"] = ask_overdue()
+    done["probes_given_up"] = give_up_unheard()
+    done["probed"] = ask_those_due(domains=set(Site.objects.values_list("domain", flat=True)))
     done["refitted"] = each(
         Site.objects.all(), lambda site: refit_when_due(site=site, domain=site.domain)
     )
