@@ -13,10 +13,11 @@ from inference.backends.registry import MemberSpec
 from inference.models import Probe, StageTrace
 from inference.pipeline.stages import Stage
 from inference.uq.thresholds import clopper_pearson_upper
-from tests.factories import MEMBERS, make_case, make_policy
+from tests.factories import MEMBERS, SIGNATURE, make_case, make_policy
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus
 from triage.models import AuditEvent, Case, Site
+from triage.selectors import leaving_out
 from triage.selectors.ensemble import MemberView, ensemble_page, healths_of, pace_of
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +28,7 @@ SURE, SPLIT = ("Burns", "Burns", "Burns"), ("Burns", "Burns", "Cut")
 def members(monkeypatch: pytest.MonkeyPatch) -> list[MemberSpec]:
     found = [MemberSpec(name, "scripted", f"/models/{name}", ("wound",)) for name in MEMBERS]
     monkeypatch.setattr("inference.ensemble.all_members", lambda: tuple(found))
+    monkeypatch.setattr(leaving_out, "current_signature", lambda _domain: SIGNATURE)
     return found
 
 
@@ -165,6 +167,7 @@ def test_more_members_cost_no_more_queries(
     cast: Cast, members: list[MemberSpec], django_assert_num_queries: Callable[[int], object]
 ) -> None:
     resolved(cast.clinic, "Burns")
+    ensemble_page(site=cast.clinic)  # what leaving out would do is kept
     several = members[:]
     members[:] = members[:1]
     with CaptureQueriesContext(connection) as one:
@@ -172,3 +175,57 @@ def test_more_members_cost_no_more_queries(
     members[:] = several
     with django_assert_num_queries(len(one)):  # type: ignore[attr-defined]
         ensemble_page(site=cast.clinic)
+
+
+def test_leaving_one_out_counts_the_vote_anew(cast: Cast) -> None:
+    make_policy(cast.clinic, audit_share=1.0)
+    for truth, labels, count in (
+        ("Burns", SURE, 6),
+        ("Burns", ("Burns", "Cut", "Burns"), 3),
+        ("Cut", ("Burns", "Cut", "Burns"), 2),
+        ("Cut", ("Cut", "Cut", "Burns"), 4),
+    ):
+        for _ in range(count):
+            resolved(cast.clinic, truth, labels)
+    resolved(cast.elsewhere, "Burns")
+    found = leaving_out.leaving_out(cast.clinic)
+    assert (found.cases, found.few, found.why_not) == (15, True, "")
+    assert found.deferral == pytest.approx(9 / 15)
+    changes = {row.name: row.change for row in found.without}
+    # Without beta the others agree wherever it alone was right, and wherever it alone was wrong;
+    # one voice against one: the surer wins, and with equal surety the first in the alphabet.
+    assert (changes["beta"].wins, changes["beta"].losses) == (0, 4)
+    assert changes["beta"].gain == pytest.approx(-4 / 15)
+    assert changes["beta"].low < -4 / 15 < changes["beta"].high
+    assert changes["gamma"].losses == 0
+    assert all(row.change.cases == 15 for row in found.without)
+
+
+def test_what_is_labelled_since_is_counted_at_once(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    assert "no labelled case" in leaving_out.leaving_out(cast.clinic).why_not
+    resolved(cast.clinic, "Burns")
+    assert leaving_out.leaving_out(cast.clinic).cases == 1
+    case = resolved(cast.clinic, "Burns", ("Burns", "Cut", "Cut"))
+    beta = leaving_out.leaving_out(cast.clinic).without[1].change
+    assert (beta.cases, beta.wins, beta.losses) == (2, 1, 0)
+    Case.objects.filter(pk=case.pk).update(label="Cut", resolved_at=timezone.now())
+    beta = leaving_out.leaving_out(cast.clinic).without[1].change
+    assert (beta.cases, beta.wins, beta.losses) == (2, 0, 1)
+
+
+def test_of_two_members_none_is_left_out(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    resolved(cast.clinic, "Burns", ("Burns", "Cut"))
+    found = leaving_out.leaving_out(cast.clinic)
+    assert (found.without, found.why_not[:12]) == ([], "Of two membe")
+
+
+def test_the_page_warns_of_few_cases(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    for _ in range(3):
+        resolved(cast.clinic, "Burns")
+    shown = client_of(cast.clinician).get(reverse("ensemble")).content.decode()
+    assert "no more than a hint" in shown and "on the newest 3 labelled cases" in shown
+    told = client_of(cast.clinician).get("/api/v1/ensemble").json()["leaving_out"]
+    assert (told["cases"], told["few"], len(told["without"])) == (3, True, 3)

@@ -336,9 +336,35 @@ class MemberOut(serializers.Serializer[Any]):
     classes = AgreementOut(many=True)
 
 
+class WithoutOut(serializers.Serializer[Any]):
+    """The vote without one member: change of its accuracy with its 95 % interval.
+
+    `deferral`: the share to defer for as few errors among the accepted as today.
+    """
+
+    name = serializers.CharField()
+    gain = serializers.FloatField(source="change.gain")
+    low = serializers.FloatField(source="change.low")
+    high = serializers.FloatField(source="change.high")
+    wins = serializers.IntegerField(source="change.wins")
+    losses = serializers.IntegerField(source="change.losses")
+    deferral = serializers.FloatField(allow_null=True)
+
+
+class LeavingOutOut(serializers.Serializer[Any]):
+    """From so many labelled cases; `few` says that they make no more than a hint."""
+
+    cases = serializers.IntegerField()
+    few = serializers.BooleanField()
+    deferral = serializers.FloatField()
+    why_not = serializers.CharField()
+    without = WithoutOut(many=True)
+
+
 class EnsembleOut(serializers.Serializer[Any]):
     domain = serializers.CharField(source="domain.id")
     members = MemberOut(many=True)
+    leaving_out = LeavingOutOut()
 
 
 class MemberNameIn(serializers.Serializer[Any]):

@@ -19,6 +19,7 @@ from inference.pipeline.stages import Stage
 from inference.uq.thresholds import clopper_pearson_lower, clopper_pearson_upper
 from triage.choices import CaseStatus, Outcome
 from triage.models import Site
+from triage.selectors.leaving_out import LeavingOut, leaving_out
 from triage.selectors.words import titles_of
 
 # The newest runs that speed and tokens are read from, and the newest answers held to experts'.
@@ -102,10 +103,11 @@ class MemberView:
 class EnsemblePage:
     domain: Domain
     members: list[MemberView]
+    leaving_out: LeavingOut
 
 
 def ensemble_page(*, site: Site) -> EnsemblePage:
-    """The members that look at a site's cases; five queries, however many there are."""
+    """The members that look at a site's cases; the queries are as many, however many there are."""
     specs = ensemble.members_of(site.domain)
     names = [spec.name for spec in specs]
     jobs, healths = _jobs(site, names), healths_of(site.domain, names)
@@ -116,6 +118,7 @@ def ensemble_page(*, site: Site) -> EnsemblePage:
             _member(site, spec, jobs, healths[spec.name], paces.get(spec.name), said[spec.name])
             for spec in specs
         ],
+        leaving_out=leaving_out(site),
     )
 
 
