@@ -76,6 +76,10 @@ ALARM_BLIND_SHARE = env.number("ALARM_BLIND_SHARE", 0.1, low=0, high=1)
 ALARM_DOUBLE_SHARE = env.number("ALARM_DOUBLE_SHARE", 0.1, low=0, high=1)
 # Resolutions after which calibration is refitted and a draft policy appears.
 ALARM_REFIT_EVERY = env.integer("ALARM_REFIT_EVERY", 20, low=1, high=100000)
+# Who may be asked by members that were added in the console: model servers as host or host:port,
+# and the folder that holds models. Nothing else is reached.
+ALARM_MODEL_HOSTS = env.words("ALARM_MODEL_HOSTS")
+ALARM_MODEL_FOLDER = env.path("ALARM_MODEL_FOLDER", DATA_DIR / "models")
 # Minutes between two questions for a member's health; 0 asks only where somebody wants to know.
 ALARM_HEALTH_MINUTES = env.integer("ALARM_HEALTH_MINUTES", 60, low=0, high=10080)
 ALARM_UNDO_MINUTES = env.integer("ALARM_UNDO_MINUTES", 30, low=1, high=10080)

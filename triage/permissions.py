@@ -20,6 +20,7 @@ MAY: dict[str, frozenset[str]] = {
     "change_policies": frozenset({Role.ADMINISTRATOR}),
     "see_ensemble": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
     "check_members": frozenset({Role.ADMINISTRATOR}),
+    "change_ensemble": frozenset({Role.ADMINISTRATOR}),  # and staff rights: services.members
     "live_here": frozenset({Role.CAREGIVER}),
     "watch": frozenset(Role.values),
 }

@@ -70,5 +70,9 @@ urlpatterns = [
     path("policies/<int:pk>/roll-back/", governing.roll_back_view, name="roll-back"),
     path("answers/", at_work.at_work_view, name="at-work"),
     path("ensemble/", ensemble.ensemble_view, name="ensemble"),
+    path("ensemble/members/add/", ensemble.add_member_view, name="add-member"),
+    path("ensemble/members/<int:pk>/try/", ensemble.try_member_view, name="try-member"),
+    path("ensemble/members/<int:pk>/take-in/", ensemble.take_in_view, name="take-in-member"),
+    path("ensemble/members/<int:pk>/retire/", ensemble.retire_view, name="retire-member"),
     path("ensemble/check/", ensemble.check_member_view, name="check-member"),
 ]

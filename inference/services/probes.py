@@ -4,9 +4,11 @@ A worker asks, never a web process. The row is what counts; a message only point
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
@@ -18,9 +20,10 @@ from inference import dispatch, ensemble
 from inference.backends.errors import BackendError
 from inference.backends.registry import MemberSpec, load_backend
 from inference.drawings.samples import Sample, samples
-from inference.models import Probe
+from inference.models import Observation, Probe
 from inference.pipeline.domains import load_domain
 from inference.pipeline.run import Traces, run_member
+from inference.services.observations import frames_of
 from inference.signals import probe_ended
 
 log = logging.getLogger(__name__)
@@ -40,7 +43,7 @@ def ask(*, spec: MemberSpec, domain_id: str) -> Probe:
         raise LookupError(f"{spec.name} is not asked about {domain_id}")
     with transaction.atomic():
         waiting = Probe.objects.filter(
-            member=spec.name, domain=domain_id, status__in=Probe.UNFINISHED
+            member=spec.name, domain=domain_id, trial=None, status__in=Probe.UNFINISHED
         ).first()
         if waiting:
             return waiting
@@ -58,15 +61,53 @@ def ask(*, spec: MemberSpec, domain_id: str) -> Probe:
 def _next_drawing(spec: MemberSpec, domain_id: str) -> Sample:
     """One after the other, so that no answer can be learned by heart."""
     drawn = samples(domain_id) or samples(ANY_DRAWINGS)
-    asked = Probe.objects.filter(member=spec.name, domain=domain_id).count()
+    asked = Probe.objects.filter(member=spec.name, domain=domain_id, trial=None).count()
     return drawn[asked % len(drawn)]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A past observation to try a candidate on: the expert's label, and what the ensemble said."""
+
+    observation: Observation
+    expected: str
+    said: str
+
+
+def begin_trial(*, spec: MemberSpec, cases: Mapping[str, Sequence[Known]]) -> list[Probe]:
+    """Have a worker ask a candidate about the drawings of its domains and about past cases.
+
+    Args:
+        cases: domain -> what is known there; only of the candidate's domains.
+    """
+    trial = uuid4()
+    asked = [
+        Probe(member=spec.name, domain=one, sample=drawn.name, expected=drawn.label, trial=trial)
+        for one in spec.domains
+        for drawn in samples(one)
+    ] + [
+        Probe(
+            member=spec.name,
+            domain=one,
+            observation=known.observation,
+            expected=known.expected,
+            said=known.said,
+            trial=trial,
+        )
+        for one in spec.domains
+        for known in cases.get(one, ())
+    ]
+    with transaction.atomic():
+        probes = Probe.objects.bulk_create(asked)
+        transaction.on_commit(partial(send, probes), robust=True)
+    return probes
 
 
 def send(probes: list[Probe]) -> None:
     """Point the members' workers at their questions."""
+    queues = dispatch.queues_of({probe.member for probe in probes})
     for probe in probes:
-        queue = dispatch.queue_name(probe.member)
-        if not dispatch.hint(dispatch.EXECUTE_PROBE, probe.pk, queue=queue):
+        if not dispatch.hint(dispatch.EXECUTE_PROBE, probe.pk, queue=queues[probe.member]):
             return
 
 
@@ -86,20 +127,22 @@ def execute_probe(*, probe_id: int) -> None:
 
 
 def _ask(probe: Probe) -> Traces:
-    spec = ensemble.member(probe.member)
+    spec = ensemble.asked_member(probe.member)
     return run_member(
         load_backend(spec),
         load_domain(probe.domain),
-        [_picture(probe)],
+        _pictures(probe),
         seed=probe.pk % 2**31,
         frames=spec.frames,
         deadline_s=settings.ALARM_CALL_DEADLINE_S,
     )
 
 
-def _picture(probe: Probe) -> Image.Image:
+def _pictures(probe: Probe) -> list[Image.Image]:
+    if probe.observation:
+        return frames_of(probe.observation)
     drawn = samples(probe.domain) or samples(ANY_DRAWINGS)
-    return next(one for one in drawn if one.name == probe.sample).draw()
+    return [next(one for one in drawn if one.name == probe.sample).draw()]
 
 
 def _store(probe: Probe, traces: Traces) -> None:
@@ -129,7 +172,9 @@ def ask_those_due(*, domains: Collection[str]) -> int:
         return 0
     asked = {
         (row["member"], row["domain"]): row["last"]
-        for row in Probe.objects.values("member", "domain").annotate(last=Max("asked_at"))
+        for row in Probe.objects.filter(trial=None)
+        .values("member", "domain")
+        .annotate(last=Max("asked_at"))
     }
     long_ago = timezone.now() - timedelta(minutes=settings.ALARM_HEALTH_MINUTES)
     due = [

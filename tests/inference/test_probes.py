@@ -33,9 +33,12 @@ def members(monkeypatch: pytest.MonkeyPatch) -> list[MemberSpec]:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     found: list[tuple[object, ...]] = []
-    monkeypatch.setattr(
-        dispatch, "hint", lambda task, *args, queue: found.append((task, *args, queue)) or True
-    )
+
+    def hint(task: str, *args: object, queue: str) -> bool:
+        found.append((task, *args, queue))
+        return True
+
+    monkeypatch.setattr(dispatch, "hint", hint)
     return found
 
 

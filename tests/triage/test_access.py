@@ -16,6 +16,7 @@ pytestmark = pytest.mark.django_db
 CLINICIAN, CAREGIVER, ADMINISTRATOR = "clinician", "caregiver", "administrator"
 REVIEWERS = {CLINICIAN, CAREGIVER}
 EVERYBODY = {CLINICIAN, CAREGIVER, ADMINISTRATOR}
+NOBODY: set[str] = set()
 # route -> (method, who may)
 ROUTES: dict[str, tuple[str, set[str]]] = {
     "start": ("get", EVERYBODY),
@@ -65,6 +66,19 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "start-learning": ("post", {ADMINISTRATOR}),
     "at-work": ("get", {CLINICIAN, ADMINISTRATOR}),
     "ensemble": ("get", {CLINICIAN, ADMINISTRATOR}),
+    **dict.fromkeys(
+        (
+            "add-member",
+            "try-member",
+            "take-in-member",
+            "retire-member",
+            "api-try-member",
+            "api-take-in-member",
+            "api-retire-member",
+        ),
+        ("post", NOBODY),  # a role alone is not enough: tests/triage/test_members.py
+    ),
+    "api-members": ("get", {CLINICIAN, ADMINISTRATOR}),
     "check-member": ("post", {ADMINISTRATOR}),
     "api-ensemble": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-check-member": ("post", {ADMINISTRATOR}),
@@ -107,6 +121,9 @@ ABOUT_A_CASE = {
     "api-reviews",
     "api-undo",
 }
+ABOUT_A_MEMBER = {
+    f"{kind}{act}-member" for kind in ("", "api-") for act in ("try", "take-in", "retire")
+}
 ABOUT_A_FRAME = {"frame", "frame-thumbnail"}
 ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-publish"}
 
@@ -132,6 +149,8 @@ def url_of(route: str, case: Case, policy: Policy) -> str:
         return reverse(route, args=[case.pk, 0])
     if route in ABOUT_A_CASE:
         return reverse(route, args=[case.pk])
+    if route in ABOUT_A_MEMBER:
+        return reverse(route, args=[1])
     return reverse(route, args=[policy.pk] if route in ABOUT_A_POLICY else [])
 
 

@@ -77,7 +77,7 @@ def test_a_refit_says_how_many_answers_it_learned_from(cast: Cast, refitted: Pol
     assert "of past cases deferred, where it is " in mine.sentence
     assert (mine.detail, mine.policy) == ("door 4, sent by people 2", refitted.pk)
     [all_of_it] = kinds(cast.clinic, cast.administrator, "refit", everyone=True)
-    stored = Calibration.objects.get(pk=refitted.calibration_id).window["labels"]
+    stored = Calibration.objects.get(policy=refitted).window["labels"]
     assert all_of_it.sentence.startswith(f"A refit learned from {stored} answers, of {stored}")
     assert all_of_it.detail.endswith("clinician 6, colleague 3")
     assert at_work_page(site=cast.clinic, user=cast.administrator).effects == []
@@ -105,7 +105,7 @@ def test_an_answer_changed_since_is_left_out(cast: Cast, refitted: Policy) -> No
 
 
 def test_what_another_ensemble_was_asked_moved_nothing_here(cast: Cast, refitted: Policy) -> None:
-    Calibration.objects.filter(pk=refitted.calibration_id).update(ensemble="1" * 64)
+    Calibration.objects.filter(policy=refitted).update(ensemble="1" * 64)
     assert at_work_page(site=cast.clinic, user=cast.clinician).effects == []
 
 

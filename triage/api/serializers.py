@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from inference.media import Limits
-from inference.models import Probe
+from inference.models import Member, Probe
 from inference.uq.audit import AcceptedError
 from triage.models import Case, Policy
 from triage.reasons import in_words
@@ -276,7 +276,7 @@ class AtWorkOut(serializers.Serializer[Any]):
     labels_in_all = serializers.IntegerField()
     audits = serializers.IntegerField()
     audits_in_all = serializers.IntegerField()
-    errors = serializers.IntegerField()
+    errors = serializers.IntegerField()  # type: ignore[assignment]
     readings = serializers.IntegerField()
     agreed = serializers.IntegerField()
     effects = EffectOut(many=True)
@@ -377,3 +377,65 @@ class ProbeOut(serializers.ModelSerializer[Probe]):
     class Meta:
         model = Probe
         fields = ("id", "member", "domain", "sample", "status", "asked_at", "label", "error")
+
+
+class MemberIn(serializers.Serializer[Any]):
+    """A member to add: `huggingface` (a folder or hub id) or `openai_compatible` (a server)."""
+
+    name = serializers.CharField(max_length=40)
+    backend = serializers.ChoiceField(choices=["huggingface", "openai_compatible"])
+    model = serializers.CharField(max_length=200)
+    domains = serializers.ListField(child=serializers.CharField(max_length=40), allow_empty=False)
+    base_url = serializers.CharField(max_length=200, required=False, default="", allow_blank=True)
+    api_key_env = serializers.CharField(max_length=80, required=False, default="", allow_blank=True)
+    price = serializers.FloatField(
+        min_value=0, max_value=1e6, required=False, allow_null=True, default=None
+    )
+
+
+class TrialIn(serializers.Serializer[Any]):
+    """`cases`: ask about this site's answered cases too, not only about drawings."""
+
+    cases = serializers.BooleanField(default=False)
+
+
+class TrialAnswerOut(serializers.Serializer[Any]):
+    about = serializers.CharField()
+    expected = serializers.CharField()
+    said = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
+    state = serializers.CharField()
+    error = serializers.CharField()
+
+
+class TrialOut(serializers.Serializer[Any]):
+    """What a candidate's newest trial shows, of drawings and of this site's own cases."""
+
+    asked = serializers.IntegerField()
+    open = serializers.IntegerField()
+    read = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    experts = AgreementOut(allow_null=True)
+    ensemble = AgreementOut(allow_null=True)
+    seconds = TookOut(allow_null=True)
+    errors = serializers.SerializerMethodField()  # type: ignore[assignment]
+    answers = TrialAnswerOut(many=True)
+
+    def get_errors(self, trial: Any) -> list[str]:
+        return list(trial.errors)
+
+
+class AddedMemberOut(serializers.ModelSerializer[Member]):
+    """A member that was added in the console."""
+
+    class Meta:
+        model = Member
+        fields = ("id", "name", "backend", "model", "domains", "price", "status", "added_at")
+
+
+class AddedRowOut(serializers.Serializer[Any]):
+    """It, its trial, and why it may not be taken in yet."""
+
+    member = AddedMemberOut()
+    trial = TrialOut(allow_null=True)
+    why_not = serializers.CharField()

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from triage.api import views
+from triage.api import members, views
 
 urlpatterns = [
     path("observations", views.Observations.as_view(), name="api-observations"),
@@ -15,6 +15,18 @@ urlpatterns = [
     path("policies/<int:pk>/publish", views.Publish.as_view(), name="api-publish"),
     path("answers/at-work", views.AtWork.as_view(), name="api-at-work"),
     path("ensemble", views.Ensemble.as_view(), name="api-ensemble"),
+    path("ensemble/members", members.Members.as_view(), name="api-members"),
+    path("ensemble/members/<int:pk>/try", members.TryMember.as_view(), name="api-try-member"),
+    path(
+        "ensemble/members/<int:pk>/take-in",
+        members.TakeInMember.as_view(),
+        name="api-take-in-member",
+    ),
+    path(
+        "ensemble/members/<int:pk>/retire",
+        members.RetireMember.as_view(),
+        name="api-retire-member",
+    ),
     path("ensemble/check", views.CheckMember.as_view(), name="api-check-member"),
     path("sources", views.Sources.as_view(), name="api-sources"),
 ]

@@ -165,7 +165,7 @@ def healths_of(domain_id: str, names: Sequence[str]) -> dict[str, Health]:
     """What the newest question to each of these members has shown, about one domain."""
     ended = ~Q(status__in=Probe.UNFINISHED)
     rows = (
-        Probe.objects.filter(domain=domain_id, member__in=names)
+        Probe.objects.filter(domain=domain_id, member__in=names, trial=None)
         .values("member")
         .annotate(newest=Max("pk"), ended=Max("pk", filter=ended))
         .order_by()
@@ -229,14 +229,15 @@ def pace_of(runs: Sequence[dict[str, tuple[float, int]]]) -> Pace:
     tokens = [sum(count for _took, count in run.values()) for run in runs]
     return Pace(
         cases=len(runs),
-        whole=_took(_("a case"), seconds),
-        stages=[_took(_("to look and answer"), look), _took(_("to reflect"), reflect)],
+        whole=took(_("a case"), seconds),
+        stages=[took(_("to look and answer"), look), took(_("to reflect"), reflect)],
         tokens_a_second=sum(tokens) / sum(seconds) if sum(seconds) > 0 else None,
         tokens=sum(tokens) / len(runs),
     )
 
 
-def _took(title: str, seconds: Sequence[float]) -> Took:
+def took(title: str, seconds: Sequence[float]) -> Took:
+    """Median and 90th percentile of n >= 1 durations."""
     tenths = quantiles(seconds, n=10, method="inclusive") if len(seconds) > 1 else list(seconds)
     return Took(title, median(seconds), tenths[-1])
 

@@ -1,5 +1,6 @@
 """The caregivers' pages: what waits, what is asked, what their answers have changed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -221,7 +222,7 @@ def _policy_sentence(n: int) -> str:
     ).format(n)
 
 
-def _trusted(site: Site, mine: list[tuple[datetime, int | None]]) -> list[Change]:
+def _trusted(site: Site, mine: Sequence[tuple[datetime, int | None]]) -> list[Change]:
     ended = Learning.objects.filter(site=site, ended_at__isnull=False).select_related("camera")
     changes = []
     for row in ended:
