@@ -47,12 +47,23 @@ class Without:
 
 @dataclass(frozen=True)
 class LeavingOut:
-    """`why_not` says why nothing can be said. `deferral`: the share deferred today, 0 to 1."""
+    """On so many labelled `cases`. `deferral`: the share deferred today, 0 to 1.
+
+    It is kept between requests, so its words are put in the reader's language when they are read.
+    """
 
     cases: int
     deferral: float
     without: list[Without]
-    why_not: str = ""
+
+    @property
+    def why_not(self) -> str:
+        """Why nothing can be said; "" where it can."""
+        if not self.cases:
+            return _("There is no labelled case of these members yet.")
+        if not self.without:
+            return _("Of two members none can be left out: one alone cannot disagree.")
+        return ""
 
     @property
     def few(self) -> bool:
@@ -76,11 +87,9 @@ def _measured(site_pk: int, signature: str, _count: int, _newest: object) -> Lea
     found = gather(site=site, domain=site.domain, ensemble=signature, newest=NEWEST, only=LABELLED)
     deferral = _deferral(site, signature)
     if found is None:
-        return LeavingOut(0, deferral, [], _("There is no labelled case of these members yet."))
-    members = found.answers.members
-    if len(members) < FEWEST_MEMBERS:
-        few = _("Of two members none can be left out: one alone cannot disagree.")
-        return LeavingOut(len(found), deferral, [], few)
+        return LeavingOut(0, deferral, [])
+    if len(found.answers.members) < FEWEST_MEMBERS:
+        return LeavingOut(len(found), deferral, [])
     return LeavingOut(
         cases=len(found),
         deferral=deferral,
