@@ -17,7 +17,7 @@ from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DatabaseError
 
-from inference.ensemble import all_members
+from inference.ensemble import file_members
 from inference.novelty import load_reference
 
 TAG = "alarm"
@@ -69,7 +69,7 @@ def the_unknown_is_recognised(
     """Names the domains of the configured members that know nothing of novelty."""
     hint = "Training writes it beside the members: docs/ensemble.md."
     found: list[CheckMessage] = []
-    for domain_id in sorted({one for spec in all_members() for one in spec.domains}):
+    for domain_id in sorted({one for spec in file_members() for one in spec.domains}):
         try:
             if load_reference(domain_id) is None:
                 words = f"{domain_id} has no reference: what is unlike all known is not noticed."

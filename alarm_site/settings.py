@@ -101,6 +101,12 @@ EMAIL_HOST_PASSWORD = env.text("ALARM_MAIL_PASSWORD")
 EMAIL_USE_TLS = env.flag("ALARM_MAIL_TLS", True)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.text("ALARM_MAIL_FROM", "alarm@localhost")
+# Who may be asked by members that were added in the console: model servers as host or host:port,
+# and the folder that holds models. Nothing else is reached.
+ALARM_MODEL_HOSTS = env.words("ALARM_MODEL_HOSTS")
+ALARM_MODEL_FOLDER = env.path("ALARM_MODEL_FOLDER", DATA_DIR / "models")
+# Minutes between two questions for a member's health; 0 asks only where somebody wants to know.
+ALARM_HEALTH_MINUTES = env.integer("ALARM_HEALTH_MINUTES", 60, low=0, high=10080)
 ALARM_UNDO_MINUTES = env.integer("ALARM_UNDO_MINUTES", 30, low=1, high=10080)
 ALARM_UPLOAD_MB = env.integer("ALARM_UPLOAD_MB", 25, low=1, high=500)
 ALARM_UPLOAD_FILES = env.integer("ALARM_UPLOAD_FILES", 20, low=1, high=200)

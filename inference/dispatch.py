@@ -1,16 +1,20 @@
 """Telling workers that there is something to do. A message is a hint: the rows are the queue."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 
 from celery import current_app
 from celery.exceptions import OperationalError as CeleryError
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
-from inference.models import MemberJob
+from inference.models import Member, MemberJob
 
 EXECUTE_MEMBER = "inference.tasks.execute_member"
+EXECUTE_PROBE = "inference.tasks.execute_probe"
+ADDED = "members.added"
+"""The queue of all members that were added in the console: workers listen to it from the start."""
+
 MESSAGE_LIFE_S = 3600
 log = logging.getLogger(__name__)
 
@@ -20,10 +24,17 @@ def queue_name(member: str) -> str:
     return f"member.{member}"
 
 
-def send(jobs: Iterable[MemberJob]) -> None:
+def queues_of(members: Collection[str]) -> dict[str, str]:
+    """Where each member's workers listen: a queue of its own, or the one of those added later."""
+    added = set(Member.objects.filter(name__in=members).values_list("name", flat=True))
+    return {name: ADDED if name in added else queue_name(name) for name in members}
+
+
+def send(jobs: Sequence[MemberJob]) -> None:
     """Point the members' workers at their jobs."""
+    queues = queues_of({job.member for job in jobs}) if jobs else {}
     for job in jobs:
-        if not hint(EXECUTE_MEMBER, job.pk, queue=queue_name(job.member)):
+        if not hint(EXECUTE_MEMBER, job.pk, queue=queues[job.member]):
             return
 
 

@@ -4,9 +4,11 @@ import uuid
 from typing import ClassVar
 
 import numpy as np
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from inference.backends.registry import MemberSpec
 from inference.pipeline.stages import Stage
 
 
@@ -260,3 +262,116 @@ class UncertaintyScore(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.value}"
+
+
+class Member(models.Model):
+    """A member that was added in the console: asked beside those of the members' file.
+
+    States:  candidate -> active -> retired;  candidate -> dropped
+
+    Only its state ever changes: another model or address is another member, and no name comes
+    twice, so that a name in a run's pins always means the same.
+    """
+
+    class Status(models.TextChoices):
+        CANDIDATE = "candidate"
+        ACTIVE = "active"
+        RETIRED = "retired"
+        DROPPED = "dropped"
+
+    MUTABLE: ClassVar = frozenset({"status", "taken_in_by", "taken_in_at", "ended_by", "ended_at"})
+
+    name = models.CharField(max_length=40, unique=True)
+    backend = models.CharField(max_length=40)
+    model = models.CharField(max_length=300)
+    domains = models.JSONField(default=list)
+    options = models.JSONField(default=dict)
+    price = models.FloatField(null=True, help_text="Of a million generated tokens.")
+    status = models.CharField(max_length=10, choices=Status, default=Status.CANDIDATE)
+    added_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    added_at = models.DateTimeField(auto_now_add=True)
+    taken_in_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    taken_in_at = models.DateTimeField(null=True)
+    ended_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.status}"
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        changed = kwargs.get("update_fields")
+        if not self._state.adding and not (changed and self.MUTABLE.issuperset(changed)):  # type: ignore[arg-type]
+            raise TypeError("A Member is immutable: add another one.")
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+    @property
+    def spec(self) -> MemberSpec:
+        """As a line of the members' file would say it."""
+        return MemberSpec(
+            name=self.name,
+            backend=self.backend,
+            model=self.model,
+            domains=tuple(self.domains),
+            options=self.options,
+            price=self.price,
+        )
+
+
+class Probe(models.Model):
+    """One question to one member outside of any run: whether it answers, how fast, and what.
+
+    States:  queued -> running -> done | failed
+
+    It is about a drawing (`sample`), or in a trial also about a past observation. Done says that
+    the member answered; `valid` that its answer could be read.
+    """
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    UNFINISHED: ClassVar = (Status.QUEUED, Status.RUNNING)
+
+    member = models.CharField(max_length=80)
+    domain = models.CharField(max_length=40)
+    trial = models.UUIDField(null=True, help_text="The trial it belongs to; None asks for health.")
+    observation = models.ForeignKey(
+        Observation, null=True, on_delete=models.CASCADE, related_name="probes"
+    )
+    sample = models.CharField(max_length=80, blank=True, help_text="The drawing's name.")
+    said = models.CharField(max_length=80, blank=True, help_text="What the ensemble had said.")
+    expected = models.CharField(max_length=80, blank=True, help_text="The label it should give.")
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    asked_at = models.DateTimeField(auto_now_add=True)
+    began_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    label = models.CharField(max_length=80, blank=True)
+    valid = models.BooleanField(default=False)
+    fields = models.JSONField(default=dict, help_text="What it said in each stage.")
+    tokens = models.PositiveIntegerField(default=0)
+    seconds = models.FloatField(default=0)
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["member", "-id"], name="probe_newest"),
+            models.Index(
+                fields=["asked_at"],
+                name="probe_open",
+                condition=Q(status__in=["queued", "running"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.member} on {self.sample or 'a case'}: {self.status}"

@@ -2,9 +2,11 @@
 
 run_progressed: sender=Run, run_id: UUID. A member began or ended a stage.
 run_finished: sender=Run, run_id: UUID. The run is scored or failed and will not change any more.
+probe_ended: sender=Probe, probe_id: int, domain: str. A member was asked for its health.
 """
 
 from django.dispatch import Signal
 
 run_progressed = Signal()
 run_finished = Signal()
+probe_ended = Signal()

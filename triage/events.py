@@ -11,7 +11,7 @@ from channels.layers import get_channel_layer
 log = logging.getLogger(__name__)
 _loop: asyncio.AbstractEventLoop | None = None
 
-Kind = Literal["case", "queue", "policy", "domain"]
+Kind = Literal["case", "queue", "policy", "domain", "ensemble"]
 
 
 class Changed(TypedDict):

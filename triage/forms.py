@@ -8,7 +8,7 @@ import numpy as np
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from inference.pipeline.domains import Domain
+from inference.pipeline.domains import Domain, load_domain
 from inference.uq.costs import Costs
 from triage.choices import PolicyMode, RetakeReason, Role, SiteKind
 from triage.errors import Refused
@@ -257,3 +257,39 @@ class SiteForm(forms.Form):
 
     def wanted_people(self) -> list[Membership]:
         return [self._people[pk] for pk in self.cleaned_data["people"]]
+
+
+class MemberForm(forms.Form):
+    """A member that somebody wants to add."""
+
+    BACKENDS = (
+        ("huggingface", _("a folder, or a Hugging Face id in the workers' cache")),
+        ("openai_compatible", _("a server that speaks the OpenAI protocol")),
+    )
+
+    name = forms.CharField(label=_("Name"), max_length=40, help_text=_("a-z, 0-9, _ and -"))
+    backend = forms.ChoiceField(label=_("Where the model is"), choices=BACKENDS)
+    model = forms.CharField(
+        label=_("Model"), max_length=200, help_text=_("folder, owner/name, or its name there")
+    )
+    base_url = forms.CharField(
+        label=_("Address of the server"),
+        max_length=200,
+        required=False,
+        help_text=_("as far as /v1; its host must be allowed by the operator"),
+    )
+    api_key_env = forms.CharField(
+        label=_("Variable that holds the key"),
+        max_length=80,
+        required=False,
+        help_text=_("such as QWEN_API_KEY; never the key itself"),
+    )
+    price = forms.FloatField(
+        label=_("Price of a million tokens"), min_value=0, max_value=1e6, required=False
+    )
+    domains = forms.MultipleChoiceField(label=_("Asked about"), widget=forms.CheckboxSelectMultiple)
+
+    def __init__(self, data: Any = None, *, domains: list[str], chosen: str = "") -> None:
+        super().__init__(data, initial={"domains": [chosen]})
+        titles = [(one, load_domain(one).title) for one in domains]
+        self.fields["domains"].choices = titles  # type: ignore[attr-defined]

@@ -30,6 +30,8 @@ MAY: dict[str, frozenset[str]] = {
     "see_monitoring": frozenset({Role.ADMINISTRATOR}),
     "see_domains": frozenset({Role.ADMINISTRATOR, Role.CLINICIAN}),
     "change_domains": frozenset({Role.ADMINISTRATOR}),
+    "check_members": frozenset({Role.ADMINISTRATOR}),
+    "change_ensemble": frozenset({Role.ADMINISTRATOR}),  # and staff rights: services.members
     "live_here": frozenset({Role.CAREGIVER}),
     "watch": frozenset(Role.values),
 }

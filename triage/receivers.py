@@ -6,9 +6,9 @@ from uuid import UUID
 from django.dispatch import receiver
 
 from inference.models import Run
-from inference.signals import run_finished, run_progressed
+from inference.signals import probe_ended, run_finished, run_progressed
 from triage import events
-from triage.models import Case
+from triage.models import Case, Site
 from triage.services.decisions import decide
 from triage.services.trials import go_on_after
 
@@ -25,3 +25,9 @@ def show_progress(run_id: UUID, **_: Any) -> None:
     case = Case.objects.filter(observation__runs__in=runs).only("id", "site_id").first()
     if case:
         events.announce(case.site_id, "case", case.id)
+
+
+@receiver(probe_ended)
+def show_health(domain: str, **_: Any) -> None:
+    for site_id in Site.objects.filter(domain=domain).values_list("pk", flat=True):
+        events.announce(site_id, "ensemble")

@@ -3,11 +3,13 @@ from django.urls import path
 from django.views.i18n import set_language
 
 from triage.views import (
+    at_work,
     auditing,
     cameras,
     comparing,
     costing,
     domains,
+    ensemble,
     entering,
     exporting,
     governing,
@@ -114,5 +116,11 @@ urlpatterns = [
     ),
     path("domains/<slug:name>/<int:number>/trial/", domains.trial_view, name="trial"),
     path("sites/new/", domains.new_site_view, name="new-site"),
-    path("ensemble/", governing.ensemble_view, name="ensemble"),
+    path("answers/", at_work.at_work_view, name="at-work"),
+    path("ensemble/", ensemble.ensemble_view, name="ensemble"),
+    path("ensemble/check/", ensemble.check_member_view, name="check-member"),
+    path("ensemble/members/add/", ensemble.add_member_view, name="add-member"),
+    path("ensemble/members/<int:pk>/try/", ensemble.try_member_view, name="try-member"),
+    path("ensemble/members/<int:pk>/take-in/", ensemble.take_in_view, name="take-in-member"),
+    path("ensemble/members/<int:pk>/retire/", ensemble.retire_view, name="retire-member"),
 ]

@@ -13,8 +13,9 @@ Members stand in a TOML file, a line or a table each:
 
 A member with `domains = ["*"]` is asked about any domain, also about those that people write here.
 
-The option `frames` is read here, for every backend: "together" (the default) shows all frames of a
-clip in one prompt; "each" asks about every frame alone and sums its answers up.
+Two options are read here, for every backend. `frames`: "together" (the default) shows all frames of
+a clip in one prompt; "each" asks about every frame alone and sums its answers up. `price`: what a
+million generated tokens cost, in the one currency that all prices are in.
 """
 
 import hashlib
@@ -72,6 +73,7 @@ class MemberSpec:
     model    a folder, a file, a hub id, or the model's name on a server
     options  what the backend makes of them
     frames   how it is asked about clips
+    price    of a million generated tokens, >= 0; None where nobody has said
     """
 
     name: str
@@ -81,6 +83,7 @@ class MemberSpec:
     revision: str = ""
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
     frames: FrameMode = FrameMode.TOGETHER
+    price: float | None = None
 
 
 class _MemberEntry(BaseModel):
@@ -127,7 +130,20 @@ def _read_member(path: Path, name: str, content: object) -> MemberSpec:
     if entry.backend in ON_DISK and model and (path.parent / model).exists():
         model = str((path.parent / model).resolve())
     frames = _frame_mode(path, name, entry.options.pop("frames", FrameMode.TOGETHER))
-    return MemberSpec(name=name, **entry.model_dump(exclude={"model"}), model=model, frames=frames)
+    price = _price(path, name, entry.options.pop("price", None))
+    said = entry.model_dump(exclude={"model"})
+    return MemberSpec(name=name, **said, model=model, frames=frames, price=price)
+
+
+def _price(path: Path, name: str, wanted: object) -> float | None:
+    if wanted is None:
+        return None
+    number = not isinstance(wanted, bool) and isinstance(wanted, int | float)
+    if number and 0 <= wanted < float("inf"):  # type: ignore[operator]
+        return float(wanted)  # type: ignore[arg-type]
+    raise MembersError(
+        f"{path}: member {name!r}: option price = {wanted!r}: say a number from 0 on"
+    )
 
 
 def _frame_mode(path: Path, name: str, wanted: object) -> FrameMode:

@@ -81,7 +81,7 @@ def _ask(shown: Shown, heartbeat: Heartbeat, limit_s: float) -> Sequence[Outcome
     try:
         for job, pictures in shown.items():
             ensure_visual(job.run.observation, pictures)
-        spec = ensemble.member(first.member)
+        spec = ensemble.checked(ensemble.member(first.member))
         outcomes = run_cases(
             load_backend(spec),
             asked(first.run),

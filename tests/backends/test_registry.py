@@ -199,3 +199,16 @@ sys.exit(f"loaded: {found}" if found else 0)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_price_is_read_for_every_backend(members: Path) -> None:
+    members.write_text("[members]\nx = { domains = ['home'], options = { price = 2, crops = [] } }")
+    [one] = read_members(members)
+    assert (one.price, one.options) == (2.0, {"crops": []})
+
+
+@pytest.mark.parametrize("wrong", ["-1", "'2'", "true", "inf", "nan"])
+def test_a_price_is_a_number(members: Path, wrong: str) -> None:
+    members.write_text(f"[members]\nx = {{ domains = ['home'], options = {{ price = {wrong} }} }}")
+    with pytest.raises(MembersError, match=r"'x': option price = .*: say a number from 0 on"):
+        read_members(members)

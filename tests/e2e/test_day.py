@@ -181,12 +181,13 @@ def test_answers_move_the_threshold_and_one_step_moves_it_back(
 
 
 PAGES = {
-    "clinician": ("/queue/", "/upload/", "/cases/", "/policies/", "/ensemble/"),
+    "clinician": ("/queue/", "/upload/", "/cases/", "/policies/", "/ensemble/", "/answers/"),
     "caregiver": ("/household/", "/upload/", "/cases/"),
     "administrator": (
         "/policies/",
         "/policies/what-if/",
         "/ensemble/",
+        "/answers/",
         "/audit/",
         "/retention/",
         "/cameras/",

@@ -17,6 +17,7 @@ CLINICIAN, CAREGIVER, ADMINISTRATOR = "clinician", "caregiver", "administrator"
 AUDITOR = "auditor"
 REVIEWERS = {CLINICIAN, CAREGIVER}
 EVERYBODY = {CLINICIAN, CAREGIVER, ADMINISTRATOR, AUDITOR}
+NOBODY: set[str] = set()
 # route -> (method, who may)
 ROUTES: dict[str, tuple[str, set[str]]] = {
     "start": ("get", EVERYBODY),
@@ -114,6 +115,23 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "publish-domain": ("post", {ADMINISTRATOR}),
     "trial": ("post", {ADMINISTRATOR}),
     "new-site": ("get", {ADMINISTRATOR}),
+    "at-work": ("get", {CLINICIAN, ADMINISTRATOR}),
+    **dict.fromkeys(
+        (
+            "add-member",
+            "try-member",
+            "take-in-member",
+            "retire-member",
+            "api-try-member",
+            "api-take-in-member",
+            "api-retire-member",
+        ),
+        ("post", NOBODY),  # a role alone is not enough: tests/triage/test_members.py
+    ),
+    "api-members": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    "check-member": ("post", {ADMINISTRATOR}),
+    "api-ensemble": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    "api-check-member": ("post", {ADMINISTRATOR}),
     "api-observations": ("post", REVIEWERS),
     "api-receipt": ("get", REVIEWERS),
     "api-cases": ("get", REVIEWERS),
@@ -142,6 +160,8 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-publish-version": ("post", {ADMINISTRATOR}),
     "api-trials": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-sites": ("post", {ADMINISTRATOR}),
+    "api-at-work": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-sources": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}
 ABOUT_A_CASE = {
@@ -170,6 +190,9 @@ ABOUT_A_CASE = {
     "api-undo",
     "audit-case",
     "api-audit-case",
+}
+ABOUT_A_MEMBER = {
+    f"{kind}{act}-member" for kind in ("", "api-") for act in ("try", "take-in", "retire")
 }
 ABOUT_A_FRAME = {"frame", "frame-thumbnail"}
 ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-policy", "api-publish"} | {
@@ -222,6 +245,8 @@ def url_of(route: str, case: Case, policy: Policy) -> str:
         return reverse(route, args=["wound"])
     if route in ABOUT_A_VERSION:
         return reverse(route, args=["wound", make_version(case.site).version])
+    if route in ABOUT_A_MEMBER:
+        return reverse(route, args=[1])
     return reverse(route, args=[policy.pk] if route in ABOUT_A_POLICY else [])
 
 

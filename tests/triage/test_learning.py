@@ -501,3 +501,52 @@ def test_a_camera_whose_cases_are_here_cannot_be_deleted(camera: DeviceToken) ->
     make_case(camera.site, SURE, camera=camera)
     with pytest.raises(ProtectedError):
         camera.delete()
+
+
+@pytest.mark.parametrize(
+    ("found", "missing"),
+    [
+        (Standing(), 30),
+        (Standing(29, 29), 1),
+        (Standing(30, 30, 0, 0), 20),
+        (Standing(30, 30, 19, 0), 1),
+        (Standing(30, 29, 20, 1), 0),
+        (Standing(30, 28, 20, 2), 5),
+        (Standing(60, 55, 44, 5), 1),
+    ],
+)
+def test_what_is_missing_is_enough_and_no_less_is(found: Standing, missing: int) -> None:
+    assert found.missing == missing
+    n = max(found.missing, selector.FEWEST_CHECKED - found.checked)
+    if found.checked >= selector.FEWEST_CHECKED:
+        for more in (n, n - 1):
+            later = Standing(
+                found.checked + more, found.right + more, found.acceptable + more, found.wrong
+            )
+            assert later.earned is (more >= missing)
+
+
+def test_the_bar_says_how_far_and_what_it_takes(
+    cast: Cast, camera: DeviceToken, signed: Signed
+) -> None:
+    answered(camera.site, 12, camera=camera)
+    shown = signed("clinician").get(reverse("policies")).content.decode()
+    assert '<progress max="30" value="12" aria-label="Learning: door">' in shown
+    assert "At least 18 more answers until the policy may accept here." in shown
+    answered(camera.site, 18, "Cut", camera=camera)
+    people, door = signed("administrator").get("/api/v1/sources").json()
+    assert (people["camera"], people["learning"], people["progress"]) == (None, False, None)
+    wrong = selector.acceptable_needed(18) - 30
+    assert door["progress"] == {
+        "checked": 30,
+        "missing": wrong,
+        "words": f"About {wrong} more right answers, on cases that it would have accepted, "
+        "until it may.",
+    }
+    assert door["sentence"].startswith("30 checked, 12 right. But 18 of the 30")
+
+
+def test_the_api_tells_of_ones_own_cameras_alone(cast: Cast, signed: Signed) -> None:
+    make_camera(cast.elsewhere, "elsewhere", learning=True)
+    rows = signed("administrator").get("/api/v1/sources").json()
+    assert [row["name"] for row in rows] == ["What people send"]

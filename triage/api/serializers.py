@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from inference.media import Limits
+from inference.models import Member, Probe
 from inference.uq.audit import AcceptedError
 from triage.choices import CaseStatus, ExportForm
 from triage.models import Case, Policy
@@ -249,3 +250,210 @@ class WhatIfOut(serializers.Serializer[Any]):
     @extend_schema_field(serializers.DictField(child=GroupOut(many=True)))
     def get_groups(self, page: WhatIf) -> dict[str, Any]:
         return {kind: GroupOut(rows, many=True).data for kind, rows in page.groups}
+
+
+class ProgressOut(serializers.Serializer[Any]):
+    """Answers so far, and how many more it takes at best until the policy may accept here."""
+
+    checked = serializers.IntegerField()
+    missing = serializers.IntegerField()
+    words = serializers.CharField()
+
+
+class SourceOut(serializers.Serializer[Any]):
+    """A camera, or (camera null) what people send: whether it is learning, and why still."""
+
+    camera = serializers.IntegerField(allow_null=True)
+    name = serializers.CharField()
+    learning = serializers.BooleanField()
+    since = serializers.DateTimeField(allow_null=True)
+    sentence = serializers.CharField()
+    progress = ProgressOut(allow_null=True)
+
+
+class AtWorkIn(serializers.Serializer[Any]):
+    whose = serializers.ChoiceField(choices=["mine", "everyone"], default="mine")
+
+
+class EffectOut(serializers.Serializer[Any]):
+    """Something that labels have moved; `policy` or `case` is what to look at."""
+
+    when = serializers.DateTimeField()
+    kind = serializers.ChoiceField(choices=["refit", "policy", "camera", "audit"])
+    sentence = serializers.CharField()
+    detail = serializers.CharField()
+    policy = serializers.IntegerField(allow_null=True)
+    case = serializers.UUIDField(allow_null=True)
+
+
+class AtWorkOut(serializers.Serializer[Any]):
+    """Counts of labels that stand, of audits among them, and what they moved."""
+
+    everyone = serializers.BooleanField()
+    labels = serializers.IntegerField()
+    labels_in_all = serializers.IntegerField()
+    audits = serializers.IntegerField()
+    audits_in_all = serializers.IntegerField()
+    errors = serializers.IntegerField()  # type: ignore[assignment]
+    readings = serializers.IntegerField()
+    agreed = serializers.IntegerField()
+    effects = EffectOut(many=True)
+
+
+class HealthOut(serializers.Serializer[Any]):
+    """What the newest small question showed: good, alert, waiting for its answer, or unknown."""
+
+    state = serializers.CharField()
+    sentence = serializers.CharField()
+    when = serializers.DateTimeField(allow_null=True)
+
+
+class TookOut(serializers.Serializer[Any]):
+    """Seconds a case."""
+
+    title = serializers.CharField()
+    median = serializers.FloatField()
+    p90 = serializers.FloatField()
+
+
+class PaceOut(serializers.Serializer[Any]):
+    """Of the newest `cases`: seconds, and generated tokens a second and a case."""
+
+    cases = serializers.IntegerField()
+    whole = TookOut()
+    stages = TookOut(many=True)
+    tokens_a_second = serializers.FloatField(allow_null=True)
+    tokens = serializers.FloatField()
+
+
+class AgreementOut(serializers.Serializer[Any]):
+    """Of `n` answers the share that is the expert's label, with its 95 % interval."""
+
+    title = serializers.CharField()
+    right = serializers.IntegerField()
+    n = serializers.IntegerField()
+    share = serializers.FloatField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class MemberOut(serializers.Serializer[Any]):
+    """One member; `cost` is that of 1000 cases in the currency of the prices."""
+
+    name = serializers.CharField()
+    model = serializers.CharField()
+    backend = serializers.CharField()
+    domains = serializers.ListField(child=serializers.CharField())
+    answered = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    health = HealthOut()
+    pace = PaceOut(allow_null=True)
+    price = serializers.FloatField(allow_null=True)
+    cost = serializers.FloatField(allow_null=True)
+    agreement = AgreementOut(allow_null=True)
+    classes = AgreementOut(many=True)
+
+
+class WithoutOut(serializers.Serializer[Any]):
+    """The vote without one member: change of its accuracy with its 95 % interval.
+
+    `deferral`: the share to defer for as few errors among the accepted as today.
+    """
+
+    name = serializers.CharField()
+    gain = serializers.FloatField(source="change.gain")
+    low = serializers.FloatField(source="change.low")
+    high = serializers.FloatField(source="change.high")
+    wins = serializers.IntegerField(source="change.wins")
+    losses = serializers.IntegerField(source="change.losses")
+    deferral = serializers.FloatField(allow_null=True)
+
+
+class LeavingOutOut(serializers.Serializer[Any]):
+    """From so many labelled cases; `few` says that they make no more than a hint."""
+
+    cases = serializers.IntegerField()
+    few = serializers.BooleanField()
+    deferral = serializers.FloatField()
+    why_not = serializers.CharField()
+    without = WithoutOut(many=True)
+
+
+class EnsembleOut(serializers.Serializer[Any]):
+    domain = serializers.CharField(source="domain.id")
+    members = MemberOut(many=True)
+    leaving_out = LeavingOutOut()
+
+
+class MemberNameIn(serializers.Serializer[Any]):
+    member = serializers.CharField(max_length=80)
+
+
+class ProbeOut(serializers.ModelSerializer[Probe]):
+    """A question to a member, as a worker will answer it."""
+
+    class Meta:
+        model = Probe
+        fields = ("id", "member", "domain", "sample", "status", "asked_at", "label", "error")
+
+
+class MemberIn(serializers.Serializer[Any]):
+    """A member to add: `huggingface` (a folder or hub id) or `openai_compatible` (a server)."""
+
+    name = serializers.CharField(max_length=40)
+    backend = serializers.ChoiceField(choices=["huggingface", "openai_compatible"])
+    model = serializers.CharField(max_length=200)
+    domains = serializers.ListField(child=serializers.CharField(max_length=40), allow_empty=False)
+    base_url = serializers.CharField(max_length=200, required=False, default="", allow_blank=True)
+    api_key_env = serializers.CharField(max_length=80, required=False, default="", allow_blank=True)
+    price = serializers.FloatField(
+        min_value=0, max_value=1e6, required=False, allow_null=True, default=None
+    )
+
+
+class TrialIn(serializers.Serializer[Any]):
+    """`cases`: ask about this site's answered cases too, not only about drawings."""
+
+    cases = serializers.BooleanField(default=False)
+
+
+class TrialAnswerOut(serializers.Serializer[Any]):
+    about = serializers.CharField()
+    expected = serializers.CharField()
+    said = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
+    state = serializers.CharField()
+    error = serializers.CharField()
+
+
+class TrialOut(serializers.Serializer[Any]):
+    """What a candidate's newest trial shows, of drawings and of this site's own cases."""
+
+    asked = serializers.IntegerField()
+    open = serializers.IntegerField()
+    read = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    experts = AgreementOut(allow_null=True)
+    ensemble = AgreementOut(allow_null=True)
+    seconds = TookOut(allow_null=True)
+    errors = serializers.SerializerMethodField()  # type: ignore[assignment]
+    answers = TrialAnswerOut(many=True)
+
+    def get_errors(self, trial: Any) -> list[str]:
+        return list(trial.errors)
+
+
+class AddedMemberOut(serializers.ModelSerializer[Member]):
+    """A member that was added in the console."""
+
+    class Meta:
+        model = Member
+        fields = ("id", "name", "backend", "model", "domains", "price", "status", "added_at")
+
+
+class AddedRowOut(serializers.Serializer[Any]):
+    """It, its trial, and why it may not be taken in yet."""
+
+    member = AddedMemberOut()
+    trial = TrialOut(allow_null=True)
+    why_not = serializers.CharField()

@@ -1,6 +1,16 @@
 from django.urls import path
 
-from triage.api import auditing, cameras, domains, keeping, monitoring, proposing, rollout, views
+from triage.api import (
+    auditing,
+    cameras,
+    domains,
+    keeping,
+    members,
+    monitoring,
+    proposing,
+    rollout,
+    views,
+)
 
 urlpatterns = [
     path("observations", views.Observations.as_view(), name="api-observations"),
@@ -57,4 +67,20 @@ urlpatterns = [
     path("policies/<int:pk>/canary/widen", rollout.WidenCanary.as_view(), name="api-widen-canary"),
     path("policies/<int:pk>/canary/end", rollout.EndCanary.as_view(), name="api-end-canary"),
     path("policies/<int:pk>/roll-back", rollout.RollBack.as_view(), name="api-roll-back"),
+    path("answers/at-work", views.AtWork.as_view(), name="api-at-work"),
+    path("ensemble", views.Ensemble.as_view(), name="api-ensemble"),
+    path("ensemble/members", members.Members.as_view(), name="api-members"),
+    path("ensemble/members/<int:pk>/try", members.TryMember.as_view(), name="api-try-member"),
+    path(
+        "ensemble/members/<int:pk>/take-in",
+        members.TakeInMember.as_view(),
+        name="api-take-in-member",
+    ),
+    path(
+        "ensemble/members/<int:pk>/retire",
+        members.RetireMember.as_view(),
+        name="api-retire-member",
+    ),
+    path("ensemble/check", views.CheckMember.as_view(), name="api-check-member"),
+    path("sources", views.Sources.as_view(), name="api-sources"),
 ]

@@ -21,10 +21,13 @@ from triage.api.authentication import Device
 from triage.api.permissions import MayAct, person_for, place_for, site_for
 from triage.choices import CaseStatus
 from triage.models import Case, Lease, Policy
+from triage.selectors.at_work import at_work_page
 from triage.selectors.cases import case_page
+from triage.selectors.ensemble import ensemble_page
+from triage.selectors.learning import source_rows
 from triage.selectors.leases import held_cases
 from triage.selectors.what_if import what_if
-from triage.services import idempotency, intake, queue, reviews, tokens
+from triage.services import idempotency, intake, members, queue, reviews, tokens
 from triage.views.exporting import TYPES, export_file
 
 
@@ -237,6 +240,65 @@ class WhatIf(APIView):
 def _digest(sent: dict[str, Any]) -> str:
     told = f"{sent['subject']}\x00{sent['captured_at']}\x00".encode()
     return sha256(told + sent["file"]).hexdigest()
+
+
+class Sources(APIView):
+    """The site and its cameras: which are learning, and what is missing until they are trusted."""
+
+    acts: ClassVar = {"GET": "see_policies"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(responses=serializers.SourceOut(many=True))
+    def get(self, request: Request) -> Response:
+        return Response(serializers.SourceOut(source_rows(site_for(request)), many=True).data)
+
+
+class AtWork(APIView):
+    """What the caller's answers, or everyone's, have moved; newest first."""
+
+    acts: ClassVar = {"GET": "see_policies"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(parameters=[serializers.AtWorkIn], responses=serializers.AtWorkOut)
+    def get(self, request: Request) -> Response:
+        asked = serializers.AtWorkIn(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        page = at_work_page(
+            site=site_for(request),
+            user=person_for(request),
+            everyone=asked.validated_data["whose"] == "everyone",
+        )
+        return Response(serializers.AtWorkOut(page).data)
+
+
+class Ensemble(APIView):
+    """The members: health, speed, cost and agreement with experts."""
+
+    acts: ClassVar = {"GET": "see_ensemble"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(responses=serializers.EnsembleOut)
+    def get(self, request: Request) -> Response:
+        return Response(serializers.EnsembleOut(ensemble_page(site=site_for(request))).data)
+
+
+class CheckMember(APIView):
+    """Have a worker ask a member one small real question; its answer shows in its health."""
+
+    acts: ClassVar = {"POST": "check_members"}
+    permission_classes = (MayAct,)
+    parser_classes = (JSONParser,)
+
+    @extend_schema(request=serializers.MemberNameIn, responses={202: serializers.ProbeOut})
+    def post(self, request: Request) -> Response:
+        form = serializers.MemberNameIn(data=request.data)
+        form.is_valid(raise_exception=True)
+        probe = members.check_member(
+            site=site_for(request),
+            name=form.validated_data["member"],
+            actor=person_for(request),
+        )
+        return Response(serializers.ProbeOut(probe).data, status=status.HTTP_202_ACCEPTED)
 
 
 def case_for(request: Request, pk: UUID) -> Any:

@@ -1,25 +1,89 @@
-"""The ensemble as people see it: who is in it and how each has done here."""
+"""The ensemble as people see it: who is in it, whether each answers, and how each has done here."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
+from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Max, Q
+from django.utils.translation import gettext as _
 
 from inference import ensemble
-from inference.models import MemberJob, StageTrace
-from inference.pipeline.domains import Domain
+from inference.backends.registry import MemberSpec
+from inference.models import MemberJob, Probe, StageTrace
+from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.stages import Stage
-from triage.choices import CaseStatus
+from inference.uq.thresholds import clopper_pearson_lower, clopper_pearson_upper
+from triage.choices import CaseStatus, Outcome
 from triage.models import Site
-from triage.selectors.words import domain_at
+from triage.selectors.leaving_out import LeavingOut, leaving_out
+from triage.selectors.words import domain_at, titles_of
 
-RECENT = 200
+# The newest runs that speed and tokens are read from, and the newest answers held to experts'.
+RECENT, COMPARED = 200, 2000
+CASES_A_PRICE = 1000
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a small real question has shown. `state`: good, alert, waiting or unknown."""
+
+    state: str
+    sentence: str
+    when: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Took:
+    """Seconds a case: of half of the cases at most `median`, of nine in ten at most `p90`."""
+
+    title: str
+    median: float
+    p90: float
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Of the newest `cases`: seconds in all and by generation, tokens a second and a case."""
+
+    cases: int
+    whole: Took
+    stages: list[Took]
+    tokens_a_second: float | None
+    tokens: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of `n` answers the share that is the expert's label, with its 95 % interval."""
+
+    title: str
+    right: int
+    n: int
+
+    @property
+    def share(self) -> float:
+        return self.right / self.n
+
+    @property
+    def low(self) -> float:
+        return 1 - clopper_pearson_upper(self.n - self.right, self.n, 0.025)
+
+    @property
+    def high(self) -> float:
+        return 1 - clopper_pearson_lower(self.n - self.right, self.n, 0.025)
 
 
 @dataclass(frozen=True)
 class MemberView:
-    """One member; `agreement` is the share of resolved cases where it said what the expert said."""
+    """One member. What is not known yet is None.
+
+    cost       of the generated tokens of 1000 cases, in the currency of the prices
+    agreement  over all labels;  classes: by the expert's label
+    """
 
     name: str
     model: str
@@ -27,63 +91,187 @@ class MemberView:
     domains: tuple[str, ...]
     answered: int
     failed: int
-    median_s: float | None
-    agreement: float | None
-    compared: int
+    health: Health
+    pace: Pace | None
+    price: float | None
+    cost: float | None
+    agreement: Agreement | None
+    classes: list[Agreement]
 
 
 @dataclass(frozen=True)
 class EnsemblePage:
     domain: Domain
     members: list[MemberView]
+    leaving_out: LeavingOut
 
 
 def ensemble_page(*, site: Site) -> EnsemblePage:
+    """The members that look at a site's cases; the queries are as many, however many there are."""
     specs = ensemble.members_of(site.domain)
+    names = [spec.name for spec in specs]
+    jobs, healths = _jobs(site, names), healths_of(site.domain, names)
+    paces, said = _paces(site, names), _said(site, names)
     return EnsemblePage(
         domain=domain_at(site),
         members=[
-            _member(site, spec.name, Path(spec.model).name, spec.backend, spec.domains)
+            _member(site, spec, jobs, healths[spec.name], paces.get(spec.name), said[spec.name])
             for spec in specs
         ],
+        leaving_out=leaving_out(site),
     )
 
 
 def _member(
-    site: Site, name: str, model: str, backend: str, domains: tuple[str, ...]
+    site: Site,
+    spec: MemberSpec,
+    jobs: dict[str, dict[str, int]],
+    health: Health,
+    pace: Pace | None,
+    said: list[tuple[str, str]],
 ) -> MemberView:
-    here = Q(run__observation__case__site=site, run__trial=False, member=name)
-    jobs = MemberJob.objects.filter(here).aggregate(
-        done=Count("pk", filter=Q(status=MemberJob.Status.DONE)),
-        failed=Count("pk", filter=Q(status=MemberJob.Status.FAILED)),
-    )
-    agreement = _agreement(here)
+    counts = jobs.get(spec.name, {})
+    priced = spec.price is not None and pace is not None
     return MemberView(
-        name=name,
-        model=model,
-        backend=backend,
-        domains=domains,
-        answered=jobs["done"],
-        failed=jobs["failed"],
-        median_s=_median_seconds(here),
-        agreement=sum(agreement) / len(agreement) if agreement else None,
-        compared=len(agreement),
+        name=spec.name,
+        model=Path(spec.model).name,
+        backend=spec.backend,
+        domains=spec.domains,
+        answered=counts.get("done", 0),
+        failed=counts.get("failed", 0),
+        health=health,
+        pace=pace,
+        price=spec.price,
+        cost=CASES_A_PRICE * pace.tokens * spec.price / 1e6 if priced else None,  # type: ignore[operator, union-attr]
+        agreement=_agreement("", said),
+        classes=by_class(domain_at(site), said),
     )
 
 
-def _median_seconds(here: Q) -> float | None:
-    """Seconds a case: a member's stages of one run together."""
-    rows = StageTrace.objects.filter(here).order_by("-pk").values_list("run_id", "seconds")
-    seconds: dict[object, float] = {}
-    for run_id, took in rows[: RECENT * len(Stage)]:
-        seconds[run_id] = seconds.get(run_id, 0.0) + took
-    return median(seconds.values()) if seconds else None
-
-
-def _agreement(here: Q) -> list[bool]:
+def _jobs(site: Site, names: Sequence[str]) -> dict[str, dict[str, int]]:
     rows = (
-        StageTrace.objects.filter(here, stage=Stage.ANALYSIS, valid=True)
-        .filter(run__observation__case__status=CaseStatus.RESOLVED)
-        .values_list("fields", "run__observation__case__label")
+        MemberJob.objects.filter(
+            run__observation__case__site=site, run__trial=False, member__in=names
+        )
+        .values("member")
+        .annotate(
+            done=Count("pk", filter=Q(status=MemberJob.Status.DONE)),
+            failed=Count("pk", filter=Q(status=MemberJob.Status.FAILED)),
+        )
+        .order_by()
     )
-    return [fields.get("label") == label for fields, label in rows]
+    return {row["member"]: row for row in rows}  # type: ignore[misc]
+
+
+def healths_of(domain_id: str, names: Sequence[str]) -> dict[str, Health]:
+    """What the newest question to each of these members has shown, about one domain."""
+    ended = ~Q(status__in=Probe.UNFINISHED)
+    rows = (
+        Probe.objects.filter(domain=domain_id, member__in=names, trial=None)
+        .values("member")
+        .annotate(newest=Max("pk"), ended=Max("pk", filter=ended))
+        .order_by()
+    )
+    newest = {row["member"]: (row["newest"], row["ended"]) for row in rows}
+    found = Probe.objects.in_bulk([pk for pair in newest.values() for pk in pair if pk])
+    healths = {}
+    for name in names:
+        last, known = (found.get(pk) for pk in newest.get(name, (0, 0)))
+        healths[name] = _health(domain_id, last, known)
+    return healths
+
+
+def _health(domain_id: str, newest: Probe | None, ended: Probe | None) -> Health:
+    if newest is None:
+        return Health("unknown", _("It was not asked yet."))
+    if newest != ended:
+        return Health("waiting", _("It is being asked."), newest.asked_at)
+    if newest.status == Probe.Status.FAILED:
+        return Health("alert", _("It gave no answer: {0}").format(newest.error), newest.ended_at)
+    if not newest.valid:
+        words = _("Its answer could not be read: {0}").format(newest.error)
+        return Health("alert", words, newest.ended_at)
+    return Health("good", _in_words(domain_id, newest), newest.ended_at)
+
+
+def _in_words(domain_id: str, probe: Probe) -> str:
+    titles = titles_of(load_domain(domain_id))
+    said = titles.get(probe.label, probe.label)
+    if probe.label == probe.expected:
+        return _("It answered in {seconds:.1f} s: {said}, as drawn.").format(
+            seconds=probe.seconds, said=said
+        )
+    if not probe.expected:
+        return _("It answered in {seconds:.1f} s: {said}.").format(seconds=probe.seconds, said=said)
+    return _("It answered in {seconds:.1f} s: {said}, where {drawn} was drawn.").format(
+        seconds=probe.seconds, said=said, drawn=titles.get(probe.expected, probe.expected)
+    )
+
+
+def _paces(site: Site, names: Sequence[str]) -> dict[str, Pace]:
+    rows = (
+        StageTrace.objects.filter(
+            run__observation__case__site=site, run__trial=False, member__in=names
+        )
+        .order_by("-pk")
+        .values_list("member", "run_id", "stage", "seconds", "tokens")
+    )
+    runs: dict[str, dict[object, dict[str, tuple[float, int]]]] = defaultdict(dict)
+    for member, run_id, stage, seconds, tokens in rows[: RECENT * len(Stage) * len(names)]:
+        runs[member].setdefault(run_id, {})[stage] = (seconds, tokens)
+    return {member: pace_of(list(some.values())) for member, some in runs.items()}
+
+
+def pace_of(runs: Sequence[dict[str, tuple[float, int]]]) -> Pace:
+    """How fast, of n >= 1 cases: stage -> seconds and tokens.
+
+    The first two stages are one generation, which is booked on the second.
+    """
+    look = [run.get(Stage.ANALYSIS, (0.0, 0))[0] for run in runs]
+    reflect = [run.get(Stage.REFLECTION, (0.0, 0))[0] for run in runs]
+    seconds = [sum(took for took, _tokens in run.values()) for run in runs]
+    tokens = [sum(count for _took, count in run.values()) for run in runs]
+    return Pace(
+        cases=len(runs),
+        whole=took(_("a case"), seconds),
+        stages=[took(_("to look and answer"), look), took(_("to reflect"), reflect)],
+        tokens_a_second=sum(tokens) / sum(seconds) if sum(seconds) > 0 else None,
+        tokens=sum(tokens) / len(runs),
+    )
+
+
+def took(title: str, seconds: Sequence[float]) -> Took:
+    """Median and 90th percentile of n >= 1 durations."""
+    tenths = quantiles(seconds, n=10, method="inclusive") if len(seconds) > 1 else list(seconds)
+    return Took(title, median(seconds), tenths[-1])
+
+
+def _said(site: Site, names: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """member -> (its label, the expert's) of the newest cases that experts were asked about."""
+    asked = Q(run__decision__audited=True) | Q(run__decision__outcome=Outcome.DEFER)
+    rows = (
+        StageTrace.objects.filter(asked, stage=Stage.ANALYSIS, valid=True, member__in=names)
+        .filter(run__observation__case__site=site)
+        .filter(run__observation__case__status=CaseStatus.RESOLVED)
+        .order_by("-pk")
+        .values_list("member", "fields__label", "run__observation__case__label")
+    )
+    said: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for member, label, truth in rows[: COMPARED * len(names)]:
+        said[member].append((label, truth))
+    return said
+
+
+def _agreement(title: str, said: Sequence[tuple[str, str]]) -> Agreement | None:
+    right = sum(label == truth for label, truth in said)
+    return Agreement(title, right, len(said)) if said else None
+
+
+def by_class(domain: Domain, said: Iterable[tuple[str, str]]) -> list[Agreement]:
+    """Agreement by the expert's label, in the domain's order."""
+    of: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for label, truth in said:
+        of[truth].append((label, truth))
+    titles: dict[str, Any] = titles_of(domain)
+    found = (_agreement(title, of[label]) for label, title in titles.items() if of.get(label))
+    return [one for one in found if one]

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
 
 from inference.uq.experts import (
     Agreement,
@@ -145,6 +146,21 @@ def reader_error(site: Site) -> ReaderError | None:
             readings += READERS
             wrong += sum(one.label != case.label for one in first_two)
     return ReaderError(wrong / readings, readings) if cases >= FEWEST_READ else None
+
+
+def readings_of(site: Site, user: AbstractBaseUser) -> list[tuple[Review, Review]]:
+    """The two independent readings of the newest cases that this person was a reader of."""
+    drawn = Case.objects.filter(site=site, readings=READERS, status=CaseStatus.RESOLVED)
+    mine = drawn.filter(reviews__reviewer_id=user.pk, reviews__action=ReviewAction.ANSWER)
+    pairs = [
+        independent(case.reviews.all())
+        for case in mine.distinct().order_by("-created_at").prefetch_related("reviews")[:NEWEST]
+    ]
+    return [
+        (pair[0], pair[1])
+        for pair in pairs
+        if len(pair) == READERS and user.pk in {one.reviewer_id for one in pair}
+    ]
 
 
 def _pairs(read: list[list[Review]]) -> list[Pair]:

@@ -1,5 +1,6 @@
 """The caregivers' pages: what waits, what is asked, what their answers have changed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -154,10 +155,10 @@ def changes_by(site: Site, user: AbstractBaseUser) -> list[Change]:
     trusted was judged by the answers while it learned.
     """
     given = Review.objects.filter(case__site=site, reviewer_id=user.pk, action=ReviewAction.ANSWER)
-    mine = sorted(given.values_list("created_at", flat=True))
+    mine = sorted(given.values_list("created_at", "case__camera"), key=lambda row: row[0])
     if not mine:
         return []
-    found = [*_learned(site, mine), *_trusted(site, mine)]
+    found = [*_learned(site, [when for when, _camera in mine]), *_trusted(site, mine)]
     return sorted(found, key=lambda change: change.when, reverse=True)[:5]
 
 
@@ -221,11 +222,13 @@ def _policy_sentence(n: int) -> str:
     ).format(n)
 
 
-def _trusted(site: Site, mine: list[datetime]) -> list[Change]:
+def _trusted(site: Site, mine: Sequence[tuple[datetime, int | None]]) -> list[Change]:
     ended = Learning.objects.filter(site=site, ended_at__isnull=False).select_related("camera")
     changes = []
     for row in ended:
-        n = sum(1 for when in mine if row.started_at <= when <= (row.ended_at or row.started_at))
+        until = row.ended_at or row.started_at
+        about_it = (when for when, camera in mine if camera == row.camera_id)
+        n = sum(1 for when in about_it if row.started_at <= when <= until)
         if n and row.ended_at:
             name = row.camera.name if row.camera else _("the machine, for what people send,")
             sentence = ngettext(

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 
 from django.db.models import Count, F, Q
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from inference.ensemble import current_signature
 from inference.uq.thresholds import clopper_pearson_upper
@@ -28,6 +29,15 @@ MOST_WRONG = 0.20
 CONFIDENCE = 0.90
 # Answers beyond the newest so many no longer count: a camera that was mended may recover.
 NEWEST = 200
+
+
+@lru_cache(maxsize=256)
+def acceptable_needed(wrong: int) -> int:
+    """With so many wrong: of how many cases that would be accepted the bound is low enough."""
+    n = max(FEWEST_ACCEPTABLE, wrong)
+    while clopper_pearson_upper(wrong, n, 1 - CONFIDENCE) > MOST_WRONG:
+        n += 1
+    return n
 
 
 @dataclass(frozen=True)
@@ -73,19 +83,47 @@ class Standing:
         """Whether the answers show that the ensemble may be trusted here."""
         return self.enough and self.most_wrong <= MOST_WRONG
 
+    @property
+    def missing(self) -> int:
+        """How many more right answers it takes at best; 0 once it is earned.
+
+        What would be accepted is looked at once enough was checked: until then only that counts.
+        """
+        if self.checked < FEWEST_CHECKED:
+            return FEWEST_CHECKED - self.checked
+        return max(0, acceptable_needed(self.wrong) - self.acceptable)
+
     def to_dict(self) -> dict[str, int]:
         return asdict(self)
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a learning source is: answers there are, and at least missing; `words` say it."""
+
+    checked: int
+    missing: int
+    words: str
+
+    @property
+    def needed(self) -> int:
+        """Answers in all, >= 1."""
+        return self.checked + self.missing
+
+
+@dataclass(frozen=True)
 class SourceRow:
-    """A source on the policies page. `camera` is its primary key, None for the site itself."""
+    """A source on the policies page. `camera` is its primary key, None for the site itself.
+
+    `progress` is None once it is trusted.
+    """
 
     camera: int | None
     name: str
     learning: bool
     since: datetime | None
     sentence: str
+    progress: Progress | None = None
 
 
 def source_of(case: Case) -> Source:
@@ -194,18 +232,37 @@ def _counted(
 def _row(source: Source, row: Learning | None, counted: Mapping[int | None, Standing]) -> SourceRow:
     learning = _learns(row)
     since = (row.started_at if learning else row.ended_at) if row else None
+    found = _found(source, since, counted[source.key]) if learning else None
     return SourceRow(
         camera=source.key,
         name=source.camera.name if source.camera else _("What people send"),
         learning=learning,
         since=since,
-        sentence=_progress(source, since, counted[source.key]) if learning else _why_trusted(row),
+        sentence=in_a_sentence(found) if found else _why_trusted(row),
+        progress=Progress(found.checked, found.missing, _still(found)) if found else None,
     )
 
 
-def _progress(source: Source, since: datetime | None, counted: Standing) -> str:
-    enough = counted.checked >= FEWEST_CHECKED
-    return in_a_sentence(standing(source, since) if enough else counted)
+def _found(source: Source, since: datetime | None, counted: Standing) -> Standing:
+    """What is known of a learning source; looked at closer only where that may show something."""
+    return standing(source, since) if counted.checked >= FEWEST_CHECKED else counted
+
+
+def _still(found: Standing) -> str:
+    """What it takes until the policy may accept here; "" where nothing is missing."""
+    if found.checked < FEWEST_CHECKED:
+        return ngettext(
+            "At least {n} more answer until the policy may accept here.",
+            "At least {n} more answers until the policy may accept here.",
+            found.missing,
+        ).format(n=found.missing)
+    if not found.missing:
+        return ""
+    return ngettext(
+        "About {n} more right answer, on a case that it would have accepted, until it may.",
+        "About {n} more right answers, on cases that it would have accepted, until it may.",
+        found.missing,
+    ).format(n=found.missing)
 
 
 def _why_trusted(row: Learning | None) -> str:

@@ -126,6 +126,15 @@ def percent(share: float | None, digits: int = 0) -> str:
 
 
 @register.filter
+def points(share: float | None) -> str:
+    """A difference of shares in points, with its sign: 0.023 -> "+2.3", 0 -> "0"."""
+    if share is None or not math.isfinite(share):
+        return UNKNOWN
+    rounded = round(100 * share, 1)
+    return f"{rounded:+.1f}".replace("-", "\u2212") if rounded else "0"
+
+
+@register.filter
 def number(value: float | None, digits: int = 2) -> str:
     """A score with so many digits; "–" for what is not known."""
     return _number(value, digits)

@@ -1,4 +1,4 @@
-"""The administrators' pages: policies and the ensemble."""
+"""The administrators' pages: policies."""
 
 import math
 
@@ -12,7 +12,6 @@ from triage.choices import PolicyMode
 from triage.errors import Refused
 from triage.forms import ProposeForm, PublishForm, ReadingsForm, ThresholdForm, WhatIfForm
 from triage.models import DeviceToken, Lease, Policy
-from triage.selectors.ensemble import ensemble_page
 from triage.selectors.learning import Source
 from triage.selectors.leases import held_cases
 from triage.selectors.policies import policies_page, policy_page
@@ -196,12 +195,6 @@ def _source(request: HttpRequest) -> Source:
     if not camera.isdecimal() or len(camera) > 18:
         raise Http404
     return Source(site, site.domain, get_object_or_404(DeviceToken, pk=int(camera), site=site))
-
-
-@require_GET
-@member_page("see_ensemble")
-def ensemble_view(request: HttpRequest) -> HttpResponse:
-    return render(request, "ensemble.html", {"page": ensemble_page(site=site_of(request))})
 
 
 def policy_of(request: HttpRequest, pk: int) -> Policy:

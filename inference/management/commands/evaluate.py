@@ -14,7 +14,7 @@ from PIL.Image import Image
 from inference.backends.embedder import embed
 from inference.backends.errors import BackendError
 from inference.backends.registry import MembersError, load_backend
-from inference.ensemble import members_of
+from inference.ensemble import file_members
 from inference.evaluation.asking import (
     AskedCase,
     Member,
@@ -164,7 +164,7 @@ def _make(folder: Path) -> None:
 
 
 def _load_members(domain: Domain) -> dict[str, Member]:
-    specs = members_of(domain.id)
+    specs = [spec for spec in file_members() if domain.id in spec.domains]
     if len(specs) < 2:
         raise EvaluationError(
             f"{len(specs)} members are configured for {domain.id}: name two or more in the file "

@@ -3,7 +3,7 @@
 from django.core.management.base import BaseCommand
 
 from inference import ensemble
-from inference.dispatch import queue_name
+from inference.dispatch import ADDED, queue_name
 from triage.services.reviews import TRIAGE_QUEUE
 
 
@@ -11,5 +11,5 @@ class Command(BaseCommand):
     help = "Print the queues of all configured members, joined by commas."
 
     def handle(self, **_: object) -> None:
-        names = [queue_name(spec.name) for spec in ensemble.all_members()]
-        self.stdout.write(",".join([*names, TRIAGE_QUEUE]))
+        names = [queue_name(spec.name) for spec in ensemble.file_members()]
+        self.stdout.write(",".join([*names, ADDED, TRIAGE_QUEUE]))

@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
+from inference.services.probes import ask_those_due, give_up_unheard
 from inference.services.sweep import each, sweep_runs
 from triage.models import Site
 from triage.services.asking import ask_overdue
@@ -16,6 +17,7 @@ from triage.services.delivery import hint_due
 from triage.services.erasing import finish_erasures, retain
 from triage.services.guard import watch_lately
 from triage.services.idempotency import forget_keys
+from triage.services.members import served_domains
 from triage.services.monitoring import check_due
 from triage.services.queue import end_expired_leases
 from triage.services.trials import advance_all
@@ -56,6 +58,8 @@ def sweep() -> dict[str, int]:
     done["files_gone"] = finish_erasures()
     done["keys_forgotten"] = forget_keys()
     done["tried"] = advance_all()
+    done["probes_given_up"] = give_up_unheard()
+    done["probed"] = ask_those_due(domains=served_domains())
     done["refitted"] = each(
         Site.objects.all(), lambda site: refit_when_due(site=site, domain=site.domain)
     )
