@@ -74,9 +74,11 @@ def seed(cases: int, reviewers: int) -> list[str]:
     from django.test import Client
 
     from triage.models import Membership, Organisation, Site
+    from triage.services.history import start_chain
 
     organisation = Organisation.objects.create(name="Benchmark")
     site = Site.objects.create(organisation=organisation, name=SITE, kind="clinic", domain="wound")
+    start_chain(site)
     _cases(site, cases)
     keys = []
     for number in range(reviewers + 1):

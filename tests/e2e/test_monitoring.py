@@ -27,14 +27,14 @@ if not Site.objects.filter(name="Watched clinic").exists():
     factories.make_policy(site)
     sure = [factories.make_case(site, ("Burns",) * 3).pk for _ in range(30)]
     split = [factories.make_case(site, ("Burns", "Burns", "Cut")).pk for _ in range(31)]
-    Decision.objects.filter(case__in=sure).update(audited=True, label_probability=0.1)
+    factories.rewrite(Decision.objects.filter(case__in=sure), audited=True, label_probability=0.1)
     for at, pk in enumerate([*sure, *split[1:]]):
         Case.objects.filter(pk=pk).update(
             status=CaseStatus.RESOLVED, waiting_due_at=None, label="Burns" if at % 5 else "Cut"
         )
     for chance, some in ((0.05, sure), (0.4, split)):
         stated = {"levels": {}, "error_probability": chance}
-        Decision.objects.filter(case__in=some).update(explanation=stated)
+        factories.rewrite(Decision.objects.filter(case__in=some), explanation=stated)
     Case.objects.filter(pk=split[0]).update(created_at=timezone.now() - timedelta(days=5))
 """
 ANSWERED = """

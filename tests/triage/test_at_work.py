@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.factories import SIGNATURE, make_camera, make_case, make_policy, make_user
+from tests.factories import SIGNATURE, make_camera, make_case, make_policy, make_user, rewrite
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, PolicyStatus, Role
 from triage.models import Calibration, Case, Learning, Policy, Review, Site
@@ -105,12 +105,12 @@ def test_an_answer_changed_since_is_left_out(cast: Cast, refitted: Policy) -> No
 
 
 def test_what_another_ensemble_was_asked_moved_nothing_here(cast: Cast, refitted: Policy) -> None:
-    Calibration.objects.filter(policy=refitted).update(ensemble="1" * 64)
+    rewrite(Calibration.objects.filter(policy=refitted), ensemble="1" * 64)
     assert at_work_page(site=cast.clinic, user=cast.clinician).effects == []
 
 
 def test_a_policy_says_how_the_threshold_moved_each_time(cast: Cast, refitted: Policy) -> None:
-    Policy.objects.filter(pk=refitted.pk).update(method="vote_entropy", threshold=0.35)
+    rewrite(Policy.objects.filter(pk=refitted.pk), method="vote_entropy", threshold=0.35)
     first = Policy.objects.get(version=1)
     Policy.objects.filter(pk=first.pk).update(status=PolicyStatus.DRAFT)
     policies.start_with(Policy.objects.get(pk=first.pk))
@@ -127,7 +127,7 @@ def test_a_policy_says_how_the_threshold_moved_each_time(cast: Cast, refitted: P
 
 
 def test_scores_of_two_kinds_are_not_compared(cast: Cast, refitted: Policy) -> None:
-    Policy.objects.filter(pk=refitted.pk).update(method="cold_start", threshold=0.4)
+    rewrite(Policy.objects.filter(pk=refitted.pk), method="cold_start", threshold=0.4)
     policies.publish_policy(policy=Policy.objects.get(pk=refitted.pk), actor=cast.administrator)
     [effect] = kinds(cast.clinic, cast.clinician, "policy")
     assert effect.sentence.endswith("It accepts up to the score 0.400.")

@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.factories import make_camera, make_case, make_policy
+from tests.factories import make_camera, make_case, make_policy, rewrite
 from tests.triage.conftest import Cast
 from tests.triage.test_monitoring import SPLIT, SURE, answer, audits, deferred, in_force
 from triage.models import Decision
@@ -62,7 +62,7 @@ def test_sources_are_told_apart_and_few_labels_are_said(cast: Cast, client: Clie
 
 def test_an_audit_counts_by_how_unlikely_it_was(cast: Cast) -> None:
     cases = audits(cast, 3, 1)
-    Decision.objects.filter(case=cases[-1]).update(label_probability=0.1)
+    rewrite(Decision.objects.filter(case=cases[-1]), label_probability=0.1)
     [people] = checked(cast.clinic).sources
     assert people.error.estimate == pytest.approx(10 / 13)
 
@@ -99,7 +99,7 @@ def test_without_twenty_stated_chances_there_is_no_diagram() -> None:
 
 def test_the_stated_chance_is_that_of_the_decision(cast: Cast) -> None:
     deferred(cast, 10, 10)
-    Decision.objects.update(explanation={"error_probability": 0.25})
+    rewrite(Decision.objects.all(), explanation={"error_probability": 0.25})
     [one] = look(cast.clinic).checked.reliability.bins
     assert (one.n, one.stated, one.happened) == pytest.approx((20, 0.25, 0.5))
     assert not one.honest

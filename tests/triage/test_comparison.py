@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.factories import make_case, make_policy
+from tests.factories import make_case, make_policy, rewrite
 from tests.triage.conftest import Cast
 from triage.choices import PolicyStatus
 from triage.models import Calibration, Case, Policy
@@ -72,7 +72,7 @@ def test_defer_everything_accepts_nothing(cast: Cast, pair: tuple[Policy, Policy
 def test_versions_for_different_ensembles_cannot_be_tried(
     cast: Cast, pair: tuple[Policy, Policy]
 ) -> None:
-    Calibration.objects.filter(policy=pair[1]).update(ensemble="f" * 64)
+    rewrite(Calibration.objects.filter(policy=pair[1]), ensemble="f" * 64)
     fresh = Policy.objects.select_related("calibration").get(pk=pair[1].pk)
     page = compared(cast, pair[0], fresh)
     assert page.why_not and page.cases == page.parted_count == 0

@@ -14,7 +14,15 @@ from inference.pipeline.domains import content_of, load_domain
 from inference.services.definitions import asked, keep, kept
 from inference.services.runs import finish_run
 from inference.services.work import execute_job
-from tests.factories import add_answer, make_case, make_policy, make_site, make_user, vector
+from tests.factories import (
+    add_answer,
+    make_case,
+    make_policy,
+    make_site,
+    make_user,
+    rewrite,
+    vector,
+)
 from tests.pictures import photo
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, Purpose, Role, SiteKind, VersionState
@@ -327,7 +335,7 @@ def test_members_are_asked_by_the_version_that_the_run_pins(cast: Cast, second: 
 
 def test_a_change_of_version_makes_the_older_policy_defer(cast: Cast, second: User) -> None:
     policy = make_policy(cast.clinic, threshold=1.0)
-    Calibration.objects.filter(policy=policy).update(ensemble=current_signature(WOUND))
+    rewrite(Calibration.objects.filter(policy=policy), ensemble=current_signature(WOUND))
     sure = open_case(site=cast.clinic, data=photo()).case
     publish(cast, write(cast), second)
     unsure = open_case(site=cast.clinic, data=photo((1, 2, 3))).case
@@ -378,7 +386,7 @@ def test_the_page_says_before_what_a_publication_does(cast: Cast, second: User) 
 def test_a_policy_that_fits_again_is_promised_to_decide(cast: Cast, second: User) -> None:
     publish(cast, write(cast), second)
     policy = make_policy(cast.clinic)
-    Calibration.objects.filter(policy=policy).update(ensemble=current_signature(WOUND))
+    rewrite(Calibration.objects.filter(policy=policy), ensemble=current_signature(WOUND))
     row = domain_row(site=cast.clinic, domain_id="wound")
     assert row
     first = DomainVersion.objects.get(version=1)

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from inference.uq.watch import bounds_at_all_times
-from tests.factories import make_case, make_policy, make_user
+from tests.factories import make_case, make_policy, make_user, rewrite
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, GuardAct, GuardCause, PolicyMode, PolicyStatus, Role
 from triage.errors import Conflict
@@ -55,7 +55,7 @@ def published(
     first = make_policy(cast.clinic, threshold=before)
     draft = make_policy(cast.clinic, threshold=after, status=PolicyStatus.DRAFT, audit_share=1.0)
     if fields:
-        Policy.objects.filter(pk=draft.pk).update(**fields)
+        rewrite(Policy.objects.filter(pk=draft.pk), **fields)
     return first, policies.publish_policy(policy=fresh(draft), actor=second)
 
 
@@ -94,9 +94,9 @@ class TestErrors:
     def test_the_sweep_looks_where_cases_were_decided(self, cast: Cast, second: User) -> None:
         first, _new = published(cast, second, before=0.2, after=5.0)
         audited(cast, 7, "Cut", SPLIT)
-        Decision.objects.update(decided_at=timezone.now() - 2 * guard.LATELY)
+        rewrite(Decision.objects.all(), decided_at=timezone.now() - 2 * guard.LATELY)
         assert sweep()["guarded"] == 0
-        Decision.objects.update(decided_at=timezone.now())
+        rewrite(Decision.objects.all(), decided_at=timezone.now())
         assert sweep()["guarded"] == 1
         assert active_policy(cast.clinic, "wound") == first
 

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.factories import make_case, make_policy
+from tests.factories import make_case, make_policy, rewrite
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, PolicyStatus
 from triage.management.commands.sweep import sweep
@@ -69,7 +69,7 @@ def test_weeks_begin_on_mondays_in_the_sites_own_time(cast: Cast) -> None:
     deferred(cast, 1, 0)
     # Sunday noon in Greenwich is Monday in Auckland.
     sunday = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    Decision.objects.update(decided_at=sunday)
+    rewrite(Decision.objects.all(), decided_at=sunday)
     found = look(cast.clinic, sunday + timedelta(hours=1)).over_time
     assert len(found.weeks) == WEEKS
     assert [week.start for week in found.weeks[-2:]] == [date(2026, 11, 16), date(2026, 11, 23)]
@@ -105,7 +105,7 @@ def test_the_accepted_error_is_that_of_the_policies_page(cast: Cast) -> None:
         make_case(cast.clinic, SURE)
     # Some were drawn with another probability: Hajek's weights must show.
     drawn = Decision.objects.filter(audited=True).order_by("pk")
-    Decision.objects.filter(pk__in=[row.pk for row in drawn[::3]]).update(label_probability=0.2)
+    rewrite(Decision.objects.filter(pk__in=[row.pk for row in drawn[::3]]), label_probability=0.2)
     week, whole = this_week(cast.clinic), audit_estimate(site=cast.clinic, domain="wound").error
     assert week.error.n == 22 and week.accepted == 27
     assert week.error.estimate == pytest.approx(whole.estimate)
@@ -118,7 +118,7 @@ def test_the_recent_weeks_are_one(cast: Cast) -> None:
     old = [row.pk for row in Decision.objects.order_by("pk")[:10]]
     for weeks_ago, pks in ((3, old[:5]), (4, old[5:])):
         earlier = timezone.now() - timedelta(weeks=weeks_ago)
-        Decision.objects.filter(pk__in=pks).update(decided_at=earlier)
+        rewrite(Decision.objects.filter(pk__in=pks), decided_at=earlier)
     found = look(cast.clinic).over_time
     assert [week.decided for week in found.weeks[-5:]] == [5, 5, 0, 0, 10]
     assert found.recent.decided == 15 and found.recent.error.n == 15

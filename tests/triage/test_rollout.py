@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.factories import make_case, make_policy, make_user
+from tests.factories import make_case, make_policy, make_user, rewrite
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus, Role
 from triage.errors import Conflict, Forbidden, Refused
@@ -48,7 +48,7 @@ def draft(cast: Cast) -> Policy:
     """A careful version is in force; the draft, by the administrator, would accept splits too."""
     make_policy(cast.clinic, threshold=0.2)
     draft = make_policy(cast.clinic, threshold=5.0, status=PolicyStatus.DRAFT)
-    Policy.objects.filter(pk=draft.pk).update(proposed_by=cast.administrator)
+    rewrite(Policy.objects.filter(pk=draft.pk), proposed_by=cast.administrator)
     return fresh(draft)
 
 

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from tests.factories import make_case, make_policy, make_user
+from tests.factories import make_case, make_policy, make_user, rewrite
 from tests.triage.conftest import Cast
 from triage.choices import PolicyStatus, Role
 from triage.errors import Refused
@@ -40,7 +40,7 @@ def draft(cast: Cast, now: float, then: float, labels: int = 40, **replay: Any) 
         "current": {"deferral": now},
         "proposed": {"deferral": then},
     } | replay
-    Policy.objects.filter(pk=policy.pk).update(replay=stored)
+    rewrite(Policy.objects.filter(pk=policy.pk), replay=stored)
     return fresh(policy)
 
 
@@ -104,7 +104,7 @@ def test_without_past_cases_a_lower_threshold_is_a_step_down(cast: Cast, second:
     policy = draft(cast, now=0, then=0, n=0, labels=0)
     active = active_policy(cast.clinic, "wound")
     assert active is not None
-    Policy.objects.filter(pk=policy.pk).update(threshold=0.1, calibration=active.calibration)
+    rewrite(Policy.objects.filter(pk=policy.pk), threshold=0.1, calibration=active.calibration)
     policies.publish_policy(policy=fresh(policy), actor=second)
 
 
