@@ -156,8 +156,8 @@ def test_the_next_case_costs_few_queries(cast: Cast, signed: Signed) -> None:
 def test_the_help_knows_who_asks(cast: Cast, signed: Signed) -> None:
     assert "choose a label" in signed("clinician").get(reverse("cases")).content.decode()
     assert "choose a label" not in signed("caregiver").get(reverse("cases")).content.decode()
-    german = {"HTTP_ACCEPT_LANGUAGE": "de"}
-    html = signed("clinician").get(reverse("cases"), **german).content.decode()
+    german = {"Accept-Language": "de"}
+    html = signed("clinician").get(reverse("cases"), headers=german).content.decode()
     assert "choose a label" not in html
 
 

@@ -29,7 +29,14 @@ from triage.selectors.words import domain_at, titles_of
 LABELS, REFITS, SHOWN = 10_000, 20, 60
 # The verbs of a site's history by which another policy is in force.
 PUT_IN_FORCE = frozenset(
-    {"policy published", "policy rolled back", "everything deferred", "first policy in force"}
+    {
+        "policy published",
+        "canary widened",
+        "policy rolled back",
+        "policy rolled back by the guard rail",
+        "everything deferred",
+        "first policy in force",
+    }
 )
 
 
@@ -335,6 +342,7 @@ class _Teller:
 
     def _history(self) -> Iterable[AuditEvent]:
         events = AuditEvent.objects.filter(site=self.site, verb__in=PUT_IN_FORCE)
+        events = events.exclude(details__has_key="share")  # a canary that is still one
         return events.select_related("actor").order_by("created_at", "pk")
 
     def _policies(self) -> QuerySet[Policy]:

@@ -61,7 +61,7 @@ class CaseRecord:
 def case_record(case: Case) -> CaseRecord:
     domain = domain_of(case)
     titles = titles_of(domain)
-    run = case.observation.runs.prefetch_related("traces", "scores").last()
+    run = case.observation.runs.filter(trial=False).prefetch_related("traces", "scores").last()
     decision, media = latest_decision(case), case.observation.media
     return CaseRecord(
         case=case,
