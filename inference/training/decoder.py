@@ -17,6 +17,7 @@ from inference.pipeline.domains import Domain
 from inference.pipeline.parsing import Answer
 from inference.pipeline.prompts import answer_prompt, reflection_prompt
 from inference.training import measure, wording
+from inference.training.arithmetic import short_numbers
 from inference.training.finetune import warm_cosine
 from inference.training.lessons import Lessons
 from inference.training.pictures import batches
@@ -192,7 +193,7 @@ class _Pupil(nn.Module):
         chances = torch.from_numpy(lessons.chances[rows])
         levels = torch.from_numpy(lessons.levels[rows])
         targets = _padded([encoded[row] for row in rows])
-        with torch.autocast("cpu", torch.bfloat16):
+        with short_numbers():
             shown = self.model.model.multi_modal_projector(maps).float()
             hidden = self._read(tutor, targets, shown)
             logits = self.model.lm_head(hidden)
@@ -206,7 +207,7 @@ class _Pupil(nn.Module):
     def language_loss(self, tutor: Tutor, answers: Sequence[list[int]]) -> torch.Tensor:
         """Answers without pictures: their wording, and how their parts agree."""
         targets = _padded(answers)
-        with torch.autocast("cpu", torch.bfloat16):
+        with short_numbers():
             logits = self.model.lm_head(self._read(tutor, targets))
         token = functional.cross_entropy(
             logits.float().transpose(1, 2), targets, ignore_index=IGNORED, reduction="none"
@@ -267,7 +268,7 @@ class _Pupil(nn.Module):
             targets[row, : len(prompt) - shared - 1] = IGNORED
         first = min(len(prompt) for prompt, _ in pairs) - shared - 1
         embedded = self.model.model.language_model.embed_tokens(whole[:, :-1].clamp_min(0))
-        with torch.autocast("cpu", torch.bfloat16):
+        with short_numbers():
             hidden = self._after(pairs[0][0][:shared], embedded)
             logits = self.model.lm_head(hidden[:, first:])
         token = functional.cross_entropy(

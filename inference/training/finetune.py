@@ -14,6 +14,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from inference.training import measure
+from inference.training.arithmetic import short_numbers
 from inference.training.pictures import batches
 from inference.training.towers import Carried, TowerTop, channels_last, split_tower
 
@@ -276,7 +277,7 @@ class Eye:
         rows = []
         for start in range(0, len(flat), 96):
             part = torch.from_numpy(flat[start : start + 96].astype(np.float32))
-            with torch.autocast("cpu", torch.bfloat16):
+            with short_numbers():
                 out = self.top(part.to(memory_format=torch.channels_last))
             rows.append(out.flatten(2).transpose(1, 2).float())
         return cast(torch.Tensor, torch.cat(rows).unflatten(0, maps.shape[:2]))
