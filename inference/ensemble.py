@@ -42,9 +42,12 @@ def file_members() -> tuple[MemberSpec, ...]:
 
 def members_of(domain_id: str) -> tuple[MemberSpec, ...]:
     """The members that were trained for, or may be asked about, a domain; some take any."""
-    return tuple(
-        spec for spec in all_members() if domain_id in spec.domains or ANY_DOMAIN in spec.domains
-    )
+    return tuple(spec for spec in all_members() if takes(spec, domain_id))
+
+
+def takes(spec: MemberSpec, domain_id: str) -> bool:
+    """Whether a member may be asked about a domain."""
+    return domain_id in spec.domains or ANY_DOMAIN in spec.domains
 
 
 def member(name: str) -> MemberSpec:

@@ -8,7 +8,7 @@ import numpy as np
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from inference.pipeline.domains import Domain, load_domain
+from inference.pipeline.domains import Domain
 from inference.uq.costs import Costs
 from triage.choices import PolicyMode, RetakeReason, Role, SiteKind
 from triage.errors import Refused
@@ -16,6 +16,7 @@ from triage.models import Case, Membership, Site, Subject
 from triage.selectors.audit_log import Filters
 from triage.selectors.costs import cell_name
 from triage.selectors.what_if import SCORES
+from triage.selectors.words import as_shipped
 from triage.services.erasing import LONGEST_DAYS, MAX_REASON, find_target
 from triage.services.intake import MAX_PSEUDONYM
 from triage.services.reviews import MAX_COMMENT
@@ -291,5 +292,5 @@ class MemberForm(forms.Form):
 
     def __init__(self, data: Any = None, *, domains: list[str], chosen: str = "") -> None:
         super().__init__(data, initial={"domains": [chosen]})
-        titles = [(one, load_domain(one).title) for one in domains]
+        titles = [(one, as_shipped(one).title) for one in domains]
         self.fields["domains"].choices = titles  # type: ignore[attr-defined]

@@ -69,7 +69,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "costs": ("get", {ADMINISTRATOR}),
     "compare-versions": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "readings": ("post", {ADMINISTRATOR}),
-    "leases": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "leases": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "end-lease": ("post", {ADMINISTRATOR}),
     "time-zone": ("post", {CAREGIVER, ADMINISTRATOR}),
     "defer-all": ("post", {ADMINISTRATOR}),
@@ -115,7 +115,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "publish-domain": ("post", {ADMINISTRATOR}),
     "trial": ("post", {ADMINISTRATOR}),
     "new-site": ("get", {ADMINISTRATOR}),
-    "at-work": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "at-work": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     **dict.fromkeys(
         (
             "add-member",
@@ -140,7 +140,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-reviews": ("post", REVIEWERS),
     "api-undo": ("post", REVIEWERS),
     "api-export": ("get", {CLINICIAN}),
-    "api-leases": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-leases": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "api-end-lease": ("post", {ADMINISTRATOR}),
     "api-policies": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "api-what-if": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
@@ -160,7 +160,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-publish-version": ("post", {ADMINISTRATOR}),
     "api-trials": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-sites": ("post", {ADMINISTRATOR}),
-    "api-at-work": ("get", {CLINICIAN, ADMINISTRATOR}),
+    "api-at-work": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
     "api-sources": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}

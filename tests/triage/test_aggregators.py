@@ -28,6 +28,7 @@ TELLS = {"Burns": "blisters that peel", "Cut": "one clean line"}
 def this_ensemble(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     """The members that the factories' runs are of are configured, and audits as good as off."""
     settings.ALARM_AUDIT_SHARE = 0.000001
+    settings.ALARM_STEP_CAP = 1.0  # these few cases are all accepted at once
     monkeypatch.setattr(calibration, "current_signature", lambda _domain: SIGNATURE)
 
 

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from tests.factories import make_case, make_policy, make_user
+from tests.factories import make_case, make_policy, make_user, rewrite
 from tests.triage.conftest import Cast
 from tests.triage.test_monitoring import SPLIT, SURE, audits, deferred
 from triage.choices import AlertKind, News, PolicyMode, Role
@@ -119,7 +119,7 @@ def test_error_rings_when_even_its_lower_bound_is_above_the_target(cast: Cast) -
 
 def test_a_promise_is_the_target_where_there_is_one(cast: Cast) -> None:
     policy = make_policy(cast.clinic, mode=PolicyMode.GUARANTEED)
-    type(policy).objects.filter(pk=policy.pk).update(choice={"value": 0.03})
+    rewrite(type(policy).objects.filter(pk=policy.pk), choice={"value": 0.03})
     assert value_of(cast.clinic, AlertKind.ERROR).limit == pytest.approx(0.03)
 
 
@@ -143,7 +143,7 @@ def test_deferral_is_held_against_what_was_foreseen(
     cast: Cast, replay: dict[str, Any], foreseen: float
 ) -> None:
     policy = make_policy(cast.clinic, threshold=0.2)
-    type(policy).objects.filter(pk=policy.pk).update(choice={"value": 0.3}, replay=replay)
+    rewrite(type(policy).objects.filter(pk=policy.pk), choice={"value": 0.3}, replay=replay)
     for _ in range(25):
         make_case(cast.clinic, SPLIT)
     for _ in range(24):

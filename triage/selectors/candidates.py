@@ -7,7 +7,6 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from inference.models import Member, Probe
-from inference.pipeline.domains import load_domain
 from inference.pipeline.stages import Stage
 from inference.services.probes import Known
 from triage.choices import Purpose
@@ -15,7 +14,7 @@ from triage.models import Decision, Site
 from triage.selectors.consents import is_withdrawn
 from triage.selectors.ensemble import Agreement, Took, took
 from triage.selectors.evidence import LABELLED
-from triage.selectors.words import titles_of
+from triage.selectors.words import as_shipped, titles_of
 
 # Past cases that a trial asks about, and answers that could be read before a candidate counts.
 CASES = 20
@@ -151,7 +150,7 @@ def _agreement(right: list[bool]) -> Agreement | None:
 
 
 def _answer(probe: Probe) -> Answer:
-    titles = titles_of(load_domain(probe.domain))
+    titles = titles_of(as_shipped(probe.domain))
     about = probe.sample.replace("-", " ")
     if probe.observation:
         about = _("case {0}").format(probe.observation.case.number)

@@ -11,7 +11,8 @@ from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
 from inference import ensemble
-from inference.ensemble import members_of
+from inference.backends.registry import MemberSpec
+from inference.ensemble import all_members, members_of, takes
 from inference.pipeline.domains import ID, Domain, content_of, domain_ids, load_domain
 from inference.services.definitions import kept
 from triage.choices import VersionState
@@ -130,7 +131,8 @@ def domains_page(*, site: Site) -> list[DomainRow]:
     written: dict[str, list[DomainVersion]] = {}
     for version in _versions(site):
         written.setdefault(version.domain, []).append(version)
-    rows = [_row(site, name, written.get(name, [])) for name in {*domain_ids(), *written}]
+    specs = all_members()
+    rows = [_row(site, name, written.get(name, []), specs) for name in {*domain_ids(), *written}]
     return sorted(rows, key=lambda row: (not row.here, row.shipped, row.id))
 
 
@@ -139,7 +141,9 @@ def domain_row(*, site: Site, domain_id: str) -> DomainRow | None:
     if not ID.fullmatch(domain_id):
         return None
     versions = list(_versions(site).filter(domain=domain_id))
-    return _row(site, domain_id, versions) if versions or domain_id in domain_ids() else None
+    if not versions and domain_id not in domain_ids():
+        return None
+    return _row(site, domain_id, versions, all_members())
 
 
 def version_page(
@@ -209,7 +213,9 @@ def _versions(site: Site) -> Any:
     return versions.order_by("domain", "-version")
 
 
-def _row(site: Site, name: str, versions: Sequence[DomainVersion]) -> DomainRow:
+def _row(
+    site: Site, name: str, versions: Sequence[DomainVersion], specs: Sequence[MemberSpec]
+) -> DomainRow:
     shipped = name in domain_ids()
     in_force = domain_at(site).digest if name == site.domain else ""
     listed = [
@@ -227,7 +233,7 @@ def _row(site: Site, name: str, versions: Sequence[DomainVersion]) -> DomainRow:
         domain=domain_at(site) if in_force else newest,
         shipped=shipped,
         here=bool(in_force),
-        members=[spec.name for spec in members_of(name)],
+        members=[spec.name for spec in specs if takes(spec, name)],
         versions=listed,
     )
 

@@ -14,13 +14,13 @@ from django.utils.translation import gettext as _
 from inference import ensemble
 from inference.backends.registry import MemberSpec
 from inference.models import MemberJob, Probe, StageTrace
-from inference.pipeline.domains import Domain, load_domain
+from inference.pipeline.domains import Domain
 from inference.pipeline.stages import Stage
 from inference.uq.thresholds import clopper_pearson_lower, clopper_pearson_upper
 from triage.choices import CaseStatus, Outcome
 from triage.models import Site
 from triage.selectors.leaving_out import LeavingOut, leaving_out
-from triage.selectors.words import domain_at, titles_of
+from triage.selectors.words import as_shipped, domain_at, titles_of
 
 # The newest runs that speed and tokens are read from, and the newest answers held to experts'.
 RECENT, COMPARED = 200, 2000
@@ -195,7 +195,7 @@ def _health(domain_id: str, newest: Probe | None, ended: Probe | None) -> Health
 
 
 def _in_words(domain_id: str, probe: Probe) -> str:
-    titles = titles_of(load_domain(domain_id))
+    titles = titles_of(as_shipped(domain_id))
     said = titles.get(probe.label, probe.label)
     if probe.label == probe.expected:
         return _("It answered in {seconds:.1f} s: {said}, as drawn.").format(

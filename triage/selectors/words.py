@@ -19,6 +19,11 @@ def domain_of(case: Case) -> Domain:
     return kept(case.definition_id) if case.definition_id else load_domain(case.domain)
 
 
+def as_shipped(domain_id: str) -> Domain:
+    """A domain as it ships: what members are asked about to see whether they are well."""
+    return load_domain(domain_id)
+
+
 def titles_of(domain: Domain, *, plain: bool = False) -> dict[str, str]:
     """label id -> its title, or caregivers' words for it, in the domain's order."""
     return {label.id: gettext(label.plain if plain else label.title) for label in domain.labels}
