@@ -129,6 +129,8 @@ def start_stack(data: Path, **environment: str) -> Stack:
         # What is drawn at random would make each run another day.
         "ALARM_BLIND_SHARE": "0",
         "ALARM_DOUBLE_SHARE": "0",
+        # A handful of cases moves by more at once than a site's thousands may.
+        "ALARM_STEP_CAP": "1",
         **environment,
     }
     with (data / "console.txt").open("wb") as console:

@@ -466,13 +466,22 @@ def test_axe_finds_nothing_with_the_tools_open(desk: Page, scheme: Any, shoot: S
     desk.keyboard.press("?")
     desk.locator('[data-shortcut="n"] [data-change]').click()
     axe(desk, f"desk-keys-{scheme}", shoot)
-    for _ in range(2):  # the key that was waited for, then the list
-        desk.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_ways_to_leave_a_case(
+    desk: Page, scheme: Any, shoot: Shoot
+) -> None:
+    desk.emulate_media(color_scheme=scheme)
+    desk.keyboard.press("n")
+    expect(desk.locator("[data-submit]")).to_be_visible()
     for key, dialog in (("s", "skip"), ("p", "pass"), ("r", "retake")):
         desk.keyboard.press(key)
         expect(desk.locator(f"dialog#{dialog}")).to_be_visible()
         axe(desk, f"desk-{dialog}-{scheme}", shoot)
         desk.keyboard.press("Escape")
+    desk.get_by_role("button", name="Let go").click()
+    desk.wait_for_url(re.compile("/queue/"))
 
 
 def axe(page: Page, name: str, shoot: Shoot) -> None:
