@@ -101,13 +101,13 @@ class WrittenOut(serializers.ModelSerializer[DomainVersion]):
         return kept(version.definition_id).title
 
 
-class TrialIn(serializers.Serializer[Any]):
+class DomainTrialIn(serializers.Serializer[Any]):
     """On how many of the newest answered cases."""
 
     cases = serializers.IntegerField(min_value=FEWEST, max_value=MOST, default=USUAL)
 
 
-class ShareOut(serializers.Serializer[Any]):
+class DomainShareOut(serializers.Serializer[Any]):
     """`n` of `of` cases, with exact bounds at 95 % confidence."""
 
     n = serializers.IntegerField()
@@ -123,7 +123,7 @@ class ChangedOut(serializers.Serializer[Any]):
     truth = serializers.CharField()
 
 
-class TrialOut(serializers.Serializer[Any]):
+class DomainTrialOut(serializers.Serializer[Any]):
     """How far a trial is and what it has shown; nothing is decided by it."""
 
     id = serializers.IntegerField(source="trial.pk")
@@ -132,10 +132,10 @@ class TrialOut(serializers.Serializer[Any]):
     total = serializers.IntegerField()
     done = serializers.IntegerField()
     failed = serializers.IntegerField()
-    right = ShareOut()
-    was_right = ShareOut()
-    deferred = ShareOut(allow_null=True)
-    was_deferred = ShareOut(allow_null=True)
+    right = DomainShareOut()
+    was_right = DomainShareOut()
+    deferred = DomainShareOut(allow_null=True)
+    was_deferred = DomainShareOut(allow_null=True)
     objected = serializers.IntegerField()
     unknown = serializers.IntegerField()
     changed = ChangedOut(many=True)

@@ -96,14 +96,14 @@ class Trials(APIView):
     permission_classes = (MayAct,)
     parser_classes = (JSONParser,)
 
-    @extend_schema(responses=wire.TrialOut(many=True))
+    @extend_schema(responses=wire.DomainTrialOut(many=True))
     def get(self, request: Request, name: str, number: int) -> Response:
         found = trials_of(site_for(request), _stored(request, name, number))
-        return Response(wire.TrialOut([trial_page(one) for one in found], many=True).data)
+        return Response(wire.DomainTrialOut([trial_page(one) for one in found], many=True).data)
 
-    @extend_schema(request=wire.TrialIn, responses={201: wire.TrialOut})
+    @extend_schema(request=wire.DomainTrialIn, responses={201: wire.DomainTrialOut})
     def post(self, request: Request, name: str, number: int) -> Response:
-        version, form = _stored(request, name, number), wire.TrialIn(data=request.data)
+        version, form = _stored(request, name, number), wire.DomainTrialIn(data=request.data)
         form.is_valid(raise_exception=True)
         trial = trials.start_trial(
             site=site_for(request),
@@ -111,7 +111,7 @@ class Trials(APIView):
             actor=person_for(request),
             **form.validated_data,
         )
-        return Response(wire.TrialOut(trial_page(trial)).data, status=status.HTTP_201_CREATED)
+        return Response(wire.DomainTrialOut(trial_page(trial)).data, status=status.HTTP_201_CREATED)
 
 
 class Sites(APIView):

@@ -101,7 +101,7 @@ class DriftOut(serializers.Serializer[Any]):
     p_value = serializers.FloatField(allow_null=True)
 
 
-class AgreementOut(serializers.Serializer[Any]):
+class ReadersAgreementOut(serializers.Serializer[Any]):
     """Krippendorff's alpha with its 95 % interval, and the share of cases with one label."""
 
     cases = serializers.IntegerField()
@@ -114,7 +114,7 @@ class AgreementOut(serializers.Serializer[Any]):
 class ReadingOut(serializers.Serializer[Any]):
     """Cases that two people read: how far they agree, how many wait for a reading or a third."""
 
-    agreement = AgreementOut(allow_null=True)
+    agreement = ReadersAgreementOut(allow_null=True)
     open = serializers.IntegerField()
     disputed = serializers.IntegerField()
 
