@@ -14,7 +14,7 @@ from triage.choices import PolicyMode, RetakeReason, Role, SiteKind
 from triage.errors import Refused
 from triage.models import Case, Membership, Site, Subject
 from triage.selectors.audit_log import Filters
-from triage.selectors.costs import cell_name
+from triage.selectors.costs import SHORTEST_MINUTES, cell_name
 from triage.selectors.what_if import SCORES
 from triage.selectors.words import as_shipped
 from triage.services.erasing import LONGEST_DAYS, MAX_REASON, find_target
@@ -112,7 +112,7 @@ class CostsForm(forms.Form):
         widget=forms.Select(attrs={"aria-labelledby": "score-title"}),
     )
     review = forms.FloatField(min_value=0.1, max_value=1000, required=False)
-    minutes = forms.FloatField(min_value=0.01, max_value=600, required=False)
+    minutes = forms.FloatField(min_value=SHORTEST_MINUTES, max_value=600, required=False)
     hourly = forms.FloatField(min_value=0.01, max_value=1e6, required=False)
     error_price = forms.FloatField(min_value=0.01, max_value=1e9, required=False)
     expert_error = forms.FloatField(min_value=0, max_value=90, required=False)

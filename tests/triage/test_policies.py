@@ -13,7 +13,7 @@ from triage.models import AuditEvent, Calibration, Case, Decision, Policy
 from triage.selectors.audits import audit_estimate
 from triage.selectors.evidence import gather
 from triage.selectors.fitted import fitted_of
-from triage.selectors.looking_again import DEFAULT_DELTA, spent
+from triage.selectors.promises import DEFAULT_DELTA, spent
 from triage.selectors.policy_state import active_policy
 from triage.services import calibration, policies, queue, reviews
 

@@ -14,7 +14,7 @@ from triage.errors import Refused
 from triage.models import AuditEvent, Case, Decision, Policy
 from triage.selectors import past
 from triage.selectors.evidence import gather
-from triage.selectors.looking_again import next_look
+from triage.selectors.promises import next_look
 from triage.selectors.rules import rule_of
 from triage.selectors.what_if import FEWEST, what_if
 from triage.services import calibration, policies, queue, reviews

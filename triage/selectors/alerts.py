@@ -70,6 +70,11 @@ def measure(site: Site, found: Found) -> list[Measured]:
     ]
 
 
+def untold(site: Site, found: Found) -> list[str]:
+    """Names of what is watched but cannot be told yet: too little is known."""
+    return [str(AlertKind(one.kind).label) for one in measure(site, found) if one.value is None]
+
+
 def deferral_off(policy: Policy | None) -> float | None:
     """How far the share that a policy defers lies from what was foreseen, 0 to 1.
 

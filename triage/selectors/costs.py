@@ -12,6 +12,8 @@ from triage.selectors.modes import FEWEST_FOR_PAIRS, ModeRow, mode_rows, own_lab
 from triage.selectors.what_if import measured_minutes
 from triage.selectors.words import domain_at, titles_of
 
+SHORTEST_MINUTES = 0.01  # what the form takes of a review
+
 
 @dataclass(frozen=True)
 class CostCell:
@@ -58,7 +60,7 @@ def costs_page(*, site: Site, costs: Costs) -> CostsPage:
             (titles[label], _cells(costs, row, list(titles.values())))
             for row, label in enumerate(costs.labels)
         ],
-        minutes=float(np.mean(minutes)) if len(minutes) else 1.0,
+        minutes=max(SHORTEST_MINUTES, float(np.mean(minutes))) if len(minutes) else 1.0,
         measured=bool(len(minutes)),
         reader=reader_error(site),
         missing=max(0, FEWEST_FOR_PAIRS - own_labels(site)),

@@ -8,7 +8,7 @@ from django.utils.translation import ngettext
 from triage.choices import PolicyMode
 from triage.models import Decision, Site
 from triage.selectors.evidence import LABELLED
-from triage.selectors.looking_again import DEFAULT_DELTA, least_labels, next_look
+from triage.selectors.promises import DEFAULT_DELTA, least_labels, next_look
 from triage.selectors.policy_state import calibration_in_force
 
 USUAL_RISK = 0.10

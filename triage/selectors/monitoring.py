@@ -6,7 +6,7 @@ from typing import Any
 from django.utils.formats import date_format
 
 from triage.models import Site
-from triage.selectors.alerts import AlertRow, open_alerts, past_alerts
+from triage.selectors.alerts import AlertRow, open_alerts, past_alerts, untold
 from triage.selectors.checked import Pairs, Reliability
 from triage.selectors.checkup import Found, found_at
 from triage.selectors.reliance import Board, board_of
@@ -45,12 +45,16 @@ class Confusion:
 
 @dataclass(frozen=True)
 class MonitoringPage:
-    """`found` is as old as the last checkup, `levels` are of now."""
+    """`found` is as old as the last checkup, `levels` are of now.
+
+    `untold` names what alerts watch but cannot tell yet.
+    """
 
     found: Found
     levels: ServiceLevels
     alerts: list[AlertRow]
     past_alerts: list[AlertRow]
+    untold: list[str]
     titles: dict[str, str]
     board: Board
     fewest: int = FEWEST_AUDITS
@@ -96,6 +100,7 @@ def monitoring_page(*, site: Site) -> MonitoringPage:
         levels=service_levels(site),
         alerts=open_alerts(site),
         past_alerts=past_alerts(site),
+        untold=untold(site, found),
         titles=titles_of(domain_at(site)),
         board=board_of(site, found.reliance),
     )
