@@ -122,6 +122,14 @@ def test_a_review_is_priced_in_errors() -> None:
     assert price_of_review(minutes=3, hourly=80, error_price=40) == pytest.approx(0.1)
 
 
+def test_the_form_takes_the_time_that_it_suggests(cast: Cast, client: Client) -> None:
+    answered(cast, 1, "Burns")
+    page = costs_page(site=cast.clinic, costs=domain_costs(cast.clinic))
+    form = CostsForm({"minutes": page.minutes}, labels=())
+    form.is_valid()
+    assert page.measured and "minutes" not in form.errors
+
+
 class TestReaders:
     def settled(self, cast: Cast, first: str, second: str, final: str) -> None:
         case = make_case(cast.clinic, SPLIT)
