@@ -11,7 +11,7 @@ from tests.triage.conftest import Cast
 from triage.choices import PolicyStatus
 from triage.models import Case, Policy
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 CLINICIAN, CAREGIVER, ADMINISTRATOR = "clinician", "caregiver", "administrator"
 AUDITOR = "auditor"
