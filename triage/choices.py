@@ -47,6 +47,8 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     CaseStatus.RESOLVED: frozenset({CaseStatus.IN_REVIEW}),
 }
 WAITING = (CaseStatus.DEFERRED, CaseStatus.AUDIT, CaseStatus.DISPUTED)
+# Who has answered these, or nobody is going to: what the machine said is no secret any more.
+SETTLED = (CaseStatus.ACCEPTED, CaseStatus.RESOLVED)
 CLAIMABLE = (*WAITING, CaseStatus.ACCEPTED, CaseStatus.RETAKE)
 
 

@@ -94,10 +94,11 @@ class PublishForm(forms.Form):
 
 
 class ThresholdForm(forms.Form):
-    """A threshold that somebody has found on the dial."""
+    """A threshold that somebody has found on the dial, and the calibration it was found on."""
 
     method = forms.ChoiceField(choices=list(SCORES.items()))
     threshold = forms.FloatField()
+    calibration = forms.IntegerField()
 
 
 class CostsForm(forms.Form):

@@ -76,6 +76,7 @@ function replace(old, fresh) {
   const open = [...old.querySelectorAll("details[open]")].map((element) => pathTo(element, old));
   fresh = document.adoptNode(fresh);
   keepPictures(old, fresh);
+  keepTyped(old, fresh);
   announce(old, fresh);
   old.replaceWith(fresh);
   for (const path of open) follow(path, fresh)?.setAttribute("open", "");
@@ -105,6 +106,26 @@ function keepPictures(old, fresh) {
   for (const img of fresh.querySelectorAll("img[data-photo]")) {
     const same = known.get(img.getAttribute("src"));
     if (same) img.replaceWith(same);
+  }
+}
+
+const FIELDS = "input:not([type=hidden]), select, textarea";
+const ticks = (field) => field.type === "checkbox" || field.type === "radio";
+const nameOf = (field) => [field.form?.getAttribute("action"), field.name, ticks(field) ? field.value : ""].join(" ");
+const changed = (field) => {
+  if (ticks(field)) return field.checked !== field.defaultChecked;
+  if (field.options) return [...field.options].some((option) => option.selected !== option.defaultSelected);
+  return field.value !== field.defaultValue;
+};
+
+// What somebody has chosen or typed, and not sent yet, is theirs: a refresh never puts it back.
+function keepTyped(old, fresh) {
+  const typed = new Map([...old.querySelectorAll(FIELDS)].filter(changed).map((field) => [nameOf(field), field]));
+  for (const field of fresh.querySelectorAll(FIELDS)) {
+    const before = typed.get(nameOf(field));
+    if (!before) continue;
+    if (ticks(field)) field.checked = before.checked;
+    else if (!field.options || [...field.options].some((option) => option.value === before.value)) field.value = before.value;
   }
 }
 

@@ -68,6 +68,9 @@ def test_a_version_goes_from_shadow_to_force_and_back(
     second.goto(url)
     second.get_by_text("Publish…").click()
     second.get_by_label("For", exact=True).select_option("50")
+    with second.expect_response(lambda answer: "/policies/" in answer.url):
+        second.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(second.get_by_label("For", exact=True)).to_have_value("50")
     second.get_by_role("button", name=f"Publish policy {version}").click()
     second.wait_for_url(re.compile(r"/policies/$"))
     expect(second.locator(".panel.draft").first).to_contain_text("canary")

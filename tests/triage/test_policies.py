@@ -3,6 +3,8 @@
 from unittest.mock import patch
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from inference.models import Run
 from tests.factories import SIGNATURE, make_case, make_policy, rewrite
@@ -13,8 +15,10 @@ from triage.models import AuditEvent, Calibration, Case, Decision, Policy
 from triage.selectors.audits import audit_estimate
 from triage.selectors.evidence import gather
 from triage.selectors.fitted import fitted_of
-from triage.selectors.promises import DEFAULT_DELTA, spent
+from triage.selectors.policies import policy_page
 from triage.selectors.policy_state import active_policy
+from triage.selectors.promises import DEFAULT_DELTA, spent
+from triage.selectors.replays import shown_replay
 from triage.services import calibration, policies, queue, reviews
 
 pytestmark = pytest.mark.django_db
@@ -235,14 +239,22 @@ def test_an_audit_that_is_still_open_is_told(cast: Cast) -> None:
     assert (found.open, found.error.audited) == (1, 0)
 
 
-def test_an_open_audits_answer_is_no_secret_of_the_replay(cast: Cast) -> None:
+def test_a_replay_keeps_the_label_of_what_still_waits(cast: Cast, client: Client) -> None:
     make_policy(cast.clinic, audit_share=1.0)
-    audit = make_case(cast.clinic, SURE)
+    audit, blind = make_case(cast.clinic, SURE), make_case(cast.clinic, SURE)
+    rewrite(Case.objects.filter(pk=blind.pk), status=CaseStatus.DEFERRED, blind=True)
     answered(cast, 6)
     rewrite(Policy.objects.filter(status=PolicyStatus.ACTIVE), threshold=-1.0)
     draft = calibration.refit(site=cast.clinic, domain="wound")
-    [flip] = [flip for flip in draft.replay["flips"] if flip["case"] == str(audit.pk)]
-    assert (flip["label"], flip["truth"]) == ("", "")
+    client.force_login(cast.administrator)
+    api = client.get(reverse("api-policy", args=[draft.pk])).json()["policy"]["replay"]
+    page = policy_page(policy=draft, user=cast.administrator)
+    for flips in (api["flips"], page.flips):
+        said = {flip["case"]: flip["label"] for flip in flips}
+        assert said[str(audit.pk)] == said[str(blind.pk)] == ""
+    answer(cast, audit, "Cut")
+    said = {flip["case"]: flip["label"] for flip in shown_replay(draft)["flips"]}
+    assert said[str(audit.pk)] == "Burns"
 
 
 def test_looking_often_spends_the_confidence_only_once() -> None:

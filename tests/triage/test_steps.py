@@ -11,10 +11,10 @@ from tests.factories import make_case, make_policy, make_user, rewrite
 from tests.triage.conftest import Cast
 from triage.choices import PolicyStatus, Role
 from triage.errors import Refused
-from triage.models import Policy
+from triage.models import Case, Policy
 from triage.selectors.policy_state import active_policy
 from triage.selectors.steps import step_of
-from triage.services import policies, rollout
+from triage.services import policies, queue, reviews, rollout
 
 pytestmark = pytest.mark.django_db
 SPLIT = ("Burns", "Burns", "Cut")
@@ -27,6 +27,14 @@ def fresh(policy: Policy) -> Policy:
 @pytest.fixture
 def second(cast: Cast) -> User:
     return make_user(cast.clinic, Role.ADMINISTRATOR, "administrator2")
+
+
+def answer(cast: Cast, case: Case) -> None:
+    lease = queue.claim(case=case, user=cast.clinician)
+    case.refresh_from_db()
+    reviews.submit_review(
+        case=case, token=lease.token, user=cast.clinician, label="Cut", version=case.version
+    )
 
 
 def draft(cast: Cast, now: float, then: float, labels: int = 40, **replay: Any) -> Policy:
@@ -87,6 +95,16 @@ def test_few_labels_carry_no_step_up(cast: Cast, second: User, settings: Any) ->
         rollout.start_canary(policy=policy, share=0.1, actor=second)
     settings.ALARM_PUBLISH_LABELS = 4
     policies.publish_policy(policy=policy, actor=second)
+
+
+def test_answers_since_it_was_proposed_carry_it(cast: Cast, second: User) -> None:
+    policy = draft(cast, now=0.5, then=0.4, labels=4)
+    for _ in range(4):
+        answer(cast, make_case(cast.clinic, SPLIT))
+    with pytest.raises(Refused, match="5 are needed"):
+        policies.publish_policy(policy=policy, actor=second)
+    answer(cast, make_case(cast.clinic, SPLIT))
+    policies.publish_policy(policy=fresh(policy), actor=second)
 
 
 def test_a_more_careful_one_can_always_be_published(cast: Cast, second: User) -> None:

@@ -1,5 +1,6 @@
 """What another threshold would do, before it is proposed; and the draft that the dial becomes."""
 
+import re
 from unittest.mock import patch
 
 import pytest
@@ -11,7 +12,7 @@ from tests.factories import make_camera, make_case, make_policy
 from tests.triage.conftest import Cast
 from triage.choices import Outcome, PolicyMode, PolicyStatus
 from triage.errors import Refused
-from triage.models import AuditEvent, Case, Decision, Policy
+from triage.models import AuditEvent, Calibration, Case, Decision, Policy
 from triage.selectors import past
 from triage.selectors.evidence import gather
 from triage.selectors.promises import next_look
@@ -165,7 +166,9 @@ def test_the_ends_of_time_are_no_error(history: Cast, client: Client, as_of: str
 def test_the_dial_becomes_a_draft_with_its_flips(history: Cast, client: Client) -> None:
     client.force_login(history.administrator)
     threshold = what_if(site=history.clinic, at=0.0).then.outlook.threshold  # type: ignore[union-attr]
-    sent = {"method": "vote_entropy", "threshold": repr(threshold)}
+    page = client.get(reverse("what-if"), {"at": "0"}).content.decode()
+    sent = dict(re.findall(r'name="(method|threshold|calibration)" value="([^"]*)"', page))
+    assert sent["threshold"] == repr(threshold)
     answer = client.post(reverse("propose-at"), sent)
     draft = Policy.objects.get(status=PolicyStatus.DRAFT)
     assert answer.headers["Location"] == reverse("policy", args=[draft.pk])
@@ -183,6 +186,7 @@ def test_what_the_dial_said_is_what_the_policy_does(history: Cast) -> None:
         domain="wound",
         method=asked.method,
         threshold=asked.then.outlook.threshold,
+        calibration=Calibration.objects.get().pk,
         actor=history.administrator,
     )
     evidence = gather(site=history.clinic, domain="wound", ensemble="0" * 64)
@@ -200,12 +204,23 @@ def test_what_the_dial_said_is_what_the_policy_does(history: Cast) -> None:
     assert decided.outcome == (Outcome.ACCEPT if accepts else Outcome.DEFER)
 
 
+def test_a_dial_that_was_set_on_another_calibration_is_set_anew(
+    history: Cast, client: Client
+) -> None:
+    client.force_login(history.administrator)
+    other = Calibration.objects.get().pk + 1
+    sent = {"method": "vote_entropy", "threshold": "0.5", "calibration": str(other)}
+    answer = client.post(reverse("propose-at"), sent, follow=True)
+    assert "set the dial again" in answer.content.decode()
+    assert not Policy.objects.filter(status=PolicyStatus.DRAFT).exists()
+
+
 @pytest.mark.parametrize("threshold", ["", "nan", "inf", "x"])
 def test_a_threshold_that_cannot_be_read_is_refused(
     history: Cast, client: Client, threshold: str
 ) -> None:
     client.force_login(history.administrator)
-    sent = {"method": "vote_entropy", "threshold": threshold}
+    sent = {"method": "vote_entropy", "threshold": threshold, "calibration": "1"}
     answer = client.post(reverse("propose-at"), sent, follow=True)
     assert "cannot be read" in answer.content.decode()
     assert not Policy.objects.filter(status=PolicyStatus.DRAFT).exists()

@@ -12,6 +12,7 @@ from inference.uq.audit import AcceptedError
 from triage.choices import CaseStatus, ExportForm
 from triage.models import Case, Policy
 from triage.reasons import in_words
+from triage.selectors.replays import shown_replay
 from triage.selectors.what_if import SCORES, WhatIf
 from triage.services.intake import MAX_PSEUDONYM
 from triage.services.reviews import MAX_COMMENT
@@ -145,6 +146,8 @@ class ReviewIn(serializers.Serializer[Any]):
 class PolicyOut(serializers.ModelSerializer[Policy]):
     """A version of a policy, with how its threshold was chosen and what a replay showed."""
 
+    replay = serializers.SerializerMethodField()
+
     class Meta:
         model = Policy
         fields = (
@@ -163,6 +166,9 @@ class PolicyOut(serializers.ModelSerializer[Policy]):
             "shadow_at",
             "canary_share",
         )
+
+    def get_replay(self, policy: Policy) -> dict[str, Any]:
+        return shown_replay(policy)
 
 
 class WhatIfIn(serializers.Serializer[Any]):

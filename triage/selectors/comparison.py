@@ -8,7 +8,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from inference.uq.types import Ints
-from triage.choices import CaseStatus, PolicyMode, PolicyStatus
+from triage.choices import SETTLED, PolicyMode, PolicyStatus
 from triage.models import Decision, Policy, Site
 from triage.selectors.evidence import Evidence, gather
 from triage.selectors.live import Live, live_numbers
@@ -163,7 +163,7 @@ def _parted(row: int, evidence: Evidence, one: Applied, other: Applied) -> Parte
         number=case.number,
         left=said(one),
         right=said(other),
-        secret=case.status not in (CaseStatus.ACCEPTED, CaseStatus.RESOLVED),
+        secret=case.status not in SETTLED,
         truth=titles.get(str(evidence.truth[row]), "") if evidence.labelled[row] else "",
     )
 

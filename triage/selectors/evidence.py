@@ -21,6 +21,12 @@ LABELLED = Q(run__status=Run.Status.SCORED, case__status=CaseStatus.RESOLVED) & 
 """Of a Decision: an expert has answered, in a way whose probability is known; see Evidence."""
 
 
+def labels_of(*, site: Site, domain: str, ensemble: str) -> int:
+    """How many of an ensemble's cases experts have answered in that way."""
+    rows = Decision.objects.filter(case__site=site, case__domain=domain, run__ensemble=ensemble)
+    return rows.filter(LABELLED).count()
+
+
 @dataclass(frozen=True)
 class Evidence:
     """n past decisions of one ensemble at one site, newest first.

@@ -6,10 +6,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from triage.choices import PolicyMode
-from triage.models import Decision, Site
-from triage.selectors.evidence import LABELLED
+from triage.models import Site
+from triage.selectors.evidence import labels_of
+from triage.selectors.policy_state import newest_calibration
 from triage.selectors.promises import DEFAULT_DELTA, least_labels, next_look
-from triage.selectors.policy_state import calibration_in_force
 
 USUAL_RISK = 0.10
 # Own labels before costs may differ by the pair of labels: else a few cases would decide.
@@ -29,7 +29,7 @@ class ModeRow:
 def mode_rows(site: Site) -> list[ModeRow]:
     """All ways to choose, with what is missing for each at a site."""
     nothing = ""
-    if calibration_in_force(site, site.domain) is None:
+    if newest_calibration(site, site.domain) is None:
         nothing = _("There is no calibration here yet: every case is deferred.")
     return [
         _row(
@@ -54,14 +54,11 @@ def mode_rows(site: Site) -> list[ModeRow]:
 
 
 def own_labels(site: Site) -> int:
-    """Cases that people have answered, of the ensemble of the calibration in force."""
-    calibration = calibration_in_force(site, site.domain)
+    """Cases that people have answered, of the ensemble of the newest calibration."""
+    calibration = newest_calibration(site, site.domain)
     if calibration is None:
         return 0
-    rows = Decision.objects.filter(
-        case__site=site, case__domain=site.domain, run__ensemble=calibration.ensemble
-    )
-    return rows.filter(LABELLED).count()
+    return labels_of(site=site, domain=site.domain, ensemble=calibration.ensemble)
 
 
 def _row(mode: PolicyMode, sentence: str, why_not: str) -> ModeRow:

@@ -24,6 +24,7 @@ from triage.selectors.modes import ModeRow, mode_rows
 from triage.selectors.neighbours import AuditError, audit_errors
 from triage.selectors.policy_history import PolicyEvent, policy_history
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
+from triage.selectors.replays import shown_replay
 from triage.selectors.rollout import CanaryView, ShadowView, canary_view, shadow_view
 from triage.selectors.words import domain_at, titles_of
 
@@ -167,11 +168,12 @@ def policy_row(policy: Policy, user: AbstractBaseUser) -> PolicyRow:
 def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
     row = policy_row(policy, user)
     titles = titles_of(domain_at(policy.site, policy.domain))
+    replay = shown_replay(policy)
     return PolicyPage(
         row=row,
         policy=policy,
         active=active_policy(policy.site, policy.domain),
-        replay=policy.replay,
+        replay=replay,
         flips=[
             {
                 **flip,
@@ -179,7 +181,7 @@ def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
                 "label": titles.get(flip["label"], flip["label"]),
                 "truth": titles.get(flip["truth"], flip["truth"]),
             }
-            for flip in policy.replay.get("flips", [])
+            for flip in replay.get("flips", [])
         ],
         may_publish=row.may_publish,
         why_not=row.why_not,

@@ -43,10 +43,15 @@ def _lean(site: Site, domain: str) -> QuerySet[Policy]:
 
 
 def calibration_in_force(site: Site, domain: str) -> Calibration | None:
-    """That of the policy in force; the newest where no policy rests on one."""
+    """That of the policy in force, which the dial is set on; the newest where it rests on none."""
     active = active_policy(site, domain)
     if active and active.calibration:
         return active.calibration
+    return newest_calibration(site, domain)
+
+
+def newest_calibration(site: Site, domain: str) -> Calibration | None:
+    """What a threshold is chosen on when somebody asks for one: it knows most answers."""
     return Calibration.objects.filter(site=site, domain=domain).order_by("-pk").first()
 
 

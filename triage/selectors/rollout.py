@@ -7,14 +7,12 @@ import numpy as np
 from django.db.models import Count, F, Q, QuerySet
 
 from inference.uq.audit import AcceptedError, accepted_error
-from triage.choices import CaseStatus, Outcome, PolicyStatus
+from triage.choices import SETTLED, CaseStatus, Outcome, PolicyStatus
 from triage.models import Decision, Policy, ShadowDecision
 from triage.selectors.live import NEWEST, Live, live_numbers
 from triage.selectors.words import domain_at, titles_of
 
 FLIPS_AT_MOST = 50
-# Who has answered these, or nobody is going to: what the machine said is no secret any more.
-SETTLED = (CaseStatus.ACCEPTED, CaseStatus.RESOLVED)
 DIFFERENT = ~Q(outcome=F("decision__outcome")) | (
     Q(outcome=Outcome.ACCEPT) & ~Q(label=F("decision__label"))
 )

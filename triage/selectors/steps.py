@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from triage.choices import PolicyMode
 from triage.models import Policy
-from triage.selectors.evidence import gather
+from triage.selectors.evidence import gather, labels_of
 from triage.selectors.policy_state import active_policy
 from triage.selectors.rules import rule_of
 
@@ -36,7 +36,15 @@ def step_of(policy: Policy) -> Step | None:
     if not replay["n"] or replay.get("against", in_force) != in_force:
         return _measured(policy, active) or _unmeasured(policy, active)
     growth = replay["current"]["deferral"] - replay["proposed"]["deferral"]
-    return Step(float(growth), int(replay["labelled"]))
+    return Step(float(growth), max(int(replay["labelled"]), _labels_by_now(policy)))
+
+
+def _labels_by_now(policy: Policy) -> int:
+    """What people have answered since it was proposed carries it as well."""
+    if policy.calibration is None:
+        return 0
+    ensemble = policy.calibration.ensemble
+    return labels_of(site=policy.site, domain=policy.domain, ensemble=ensemble)
 
 
 def _measured(policy: Policy, active: Policy | None) -> Step | None:

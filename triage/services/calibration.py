@@ -22,13 +22,18 @@ from inference.uq.promotion import choose as choose_aggregator
 from inference.uq.thresholds import ThresholdChoice, by_cost, by_percentile, guaranteed_risk
 from inference.uq.types import Bools, Floats, Objects
 from triage.choices import PolicyMode, PolicyStatus, Purpose
-from triage.errors import Refused
+from triage.errors import Conflict, Refused
 from triage.models import Calibration, Policy, Site
 from triage.selectors.consents import is_withdrawn
 from triage.selectors.evidence import Evidence, gather
 from triage.selectors.fitted import fitted_of, rebuilt
+from triage.selectors.policy_state import (
+    active_policy,
+    calibration_in_force,
+    new_labels,
+    newest_calibration,
+)
 from triage.selectors.promises import DEFAULT_DELTA, GUARANTEE_REFUSED, next_look, spent
-from triage.selectors.policy_state import active_policy, calibration_in_force, new_labels
 from triage.selectors.rules import Rule, rule_with
 from triage.selectors.words import domain_at
 from triage.services.history import record
@@ -180,11 +185,7 @@ def propose_by_hand(
     Raises:
         Refused: there is no calibration, or no threshold qualifies; it says what is missing.
     """
-    calibration = Calibration.objects.filter(site=site, domain=domain).order_by("-pk").first()
-    if calibration is None:
-        raise Refused(
-            _("There is no calibration here yet: every case is deferred."), "no_calibration"
-        )
+    calibration = known(newest_calibration(site, domain))
     evidence = gather(site=site, domain=domain, ensemble=calibration.ensemble)
     rows = rows_of(calibration, method, evidence, next_look(site, domain))
     if mode == PolicyMode.GUARANTEED and not rows.provable:
@@ -215,33 +216,53 @@ def propose_by_hand(
 
 
 def propose_at(
-    *, site: Site, domain: str, method: str, threshold: float, actor: AbstractBaseUser
+    *,
+    site: Site,
+    domain: str,
+    method: str,
+    threshold: float,
+    calibration: int,
+    actor: AbstractBaseUser,
 ) -> Policy:
     """A draft with exactly this threshold, as somebody has chosen it on the what-if's dial.
 
+    Args:
+        calibration: key of the one that the dial was set on: the same number means something else
+            on another.
+
     Raises:
         Refused: there is no such score here.
+        Conflict: another calibration is in force by now.
     """
-    calibration = calibration_in_force(site, domain)
-    if calibration is None:
-        raise Refused(
-            _("There is no calibration here yet: every case is deferred."), "no_calibration"
+    fitted = known(calibration_in_force(site, domain))
+    if fitted.pk != calibration:
+        raise Conflict(
+            _("Another calibration is in force by now: set the dial again."), "calibration"
         )
-    evidence = gather(site=site, domain=domain, ensemble=calibration.ensemble)
-    rows = rows_of(calibration, method, evidence, look=1)
+    evidence = gather(site=site, domain=domain, ensemble=fitted.ensemble)
+    rows = rows_of(fitted, method, evidence, look=1)
     coverage = float((rows.scores <= threshold).mean()) if len(rows.scores) else 0.0
     choice = ThresholdChoice(threshold, "by hand", None, coverage, True, len(rows.scores))
     return propose_policy(
         site=site,
         domain=domain,
-        calibration=calibration,
-        rule=rule_with(calibration, method, threshold),
-        fallback=fallback_of(calibration, method, evidence),
+        calibration=fitted,
+        rule=rule_with(fitted, method, threshold),
+        fallback=fallback_of(fitted, method, evidence),
         evidence=evidence,
         mode=PolicyMode.BY_HAND,
         choice=choice,
         actor=actor,
     )
+
+
+def known(calibration: Calibration | None) -> Calibration:
+    """Raises Refused where there is none yet."""
+    if calibration is None:
+        raise Refused(
+            _("There is no calibration here yet: every case is deferred."), "no_calibration"
+        )
+    return calibration
 
 
 def rows_of(

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from inference.uq.costs import Costs
@@ -14,9 +13,9 @@ from triage.errors import Refused
 from triage.models import Policy, Site
 from triage.selectors.evidence import gather
 from triage.selectors.modes import FEWEST_FOR_PAIRS
-from triage.selectors.policy_state import calibration_in_force
+from triage.selectors.policy_state import newest_calibration
 from triage.selectors.rules import rule_with
-from triage.services.calibration import fallback_of, no_threshold, rows_of
+from triage.services.calibration import fallback_of, known, no_threshold, rows_of
 from triage.services.policies import propose_policy
 
 
@@ -51,11 +50,7 @@ def propose_by_costs(
         Refused: there is no calibration, too few labels for costs by pairs, or nothing pays for
             itself; it says what is missing.
     """
-    calibration = calibration_in_force(site, domain)
-    if calibration is None:
-        raise Refused(
-            _("There is no calibration here yet: every case is deferred."), "no_calibration"
-        )
+    calibration = known(newest_calibration(site, domain))
     evidence = gather(site=site, domain=domain, ensemble=calibration.ensemble)
     rows = rows_of(calibration, method, evidence, look=1)
     if not asked.costs.is_uniform:

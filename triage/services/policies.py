@@ -87,12 +87,19 @@ def publish_policy(*, policy: Policy, actor: AbstractBaseUser) -> Policy:
         Refused: it would accept too much more at once, or too few labels carry it.
     """
     check_may_publish(policy, actor, UNPUBLISHED)
+    with transaction.atomic():
+        fresh = locked(policy, UNPUBLISHED)
+        check_no_canary(fresh)
+        check_step(fresh, 1.0)
+        return put_in_force(fresh, actor, UNPUBLISHED, "policy published")
+
+
+def check_no_canary(policy: Policy) -> None:
+    """Raises Conflict where another version is a canary."""
     if canary := Policy.objects.filter(**of(policy), status=PolicyStatus.CANARY).first():
         raise Conflict(
             _("Version {0} is a canary: widen it or end it first.").format(canary.version), "canary"
         )
-    check_step(policy, 1.0)
-    return put_in_force(policy, actor, UNPUBLISHED, "policy published")
 
 
 def check_step(policy: Policy, share: float) -> None:
@@ -132,13 +139,14 @@ def roll_back(*, policy: Policy, actor: AbstractBaseUser | None, verb: str = "")
 
 def drop_policy(*, policy: Policy, actor: AbstractBaseUser | None) -> None:
     """Take a draft off the table; it stays in the list of versions."""
-    dropped = Policy.objects.filter(pk=policy.pk, status=PolicyStatus.DRAFT).update(
-        status=PolicyStatus.DROPPED, retired_at=timezone.now()
-    )
-    if not dropped:
-        raise Conflict(_("Only a draft can be dropped."), "no_draft")
-    record("policy dropped", site=policy.site, actor=actor, policy=policy.version)
-    events.announce(policy.site_id, "policy")
+    with transaction.atomic():
+        dropped = Policy.objects.filter(pk=policy.pk, status=PolicyStatus.DRAFT).update(
+            status=PolicyStatus.DROPPED, retired_at=timezone.now()
+        )
+        if not dropped:
+            raise Conflict(_("Only a draft can be dropped."), "no_draft")
+        record("policy dropped", site=policy.site, actor=actor, policy=policy.version)
+        transaction.on_commit(lambda: events.announce(policy.site_id, "policy"))
 
 
 def defer_everything(*, site: Site, domain: str, actor: AbstractBaseUser | None) -> Policy:

@@ -7,7 +7,6 @@ import numpy as np
 
 from inference.uq.audit import AcceptedError, accepted_error
 from inference.uq.types import Bools
-from triage.choices import CaseStatus
 from triage.models import Policy
 from triage.selectors.evidence import Evidence
 from triage.selectors.rules import Applied, Rule, rule_of
@@ -71,16 +70,15 @@ def _summary(applied: Applied, evidence: Evidence) -> dict[str, Any]:
 
 
 def _flip(index: int, proposed: Applied, evidence: Evidence) -> dict[str, Any]:
-    """One case that would be decided otherwise; an audit that is still open keeps its secret."""
+    """One case that would be decided otherwise; selectors.replays hides what is still a secret."""
     decision = evidence.decisions[index]
     score, accepted = float(proposed.scores[index]), proposed.accepted[index]
-    secret = decision.audited and decision.case.status != CaseStatus.RESOLVED
     return {
         "case": str(decision.case_id),
         "from": "defer" if accepted else "accept",
         "to": "accept" if accepted else "defer",
         "score": score if np.isfinite(score) else None,
-        "label": "" if secret else str(proposed.labels[index]),
+        "label": str(proposed.labels[index]),
         "truth": decision.case.label if evidence.labelled[index] else "",
     }
 

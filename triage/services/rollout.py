@@ -14,6 +14,7 @@ from triage.services.history import record
 from triage.services.policies import (
     UNPUBLISHED,
     check_may_publish,
+    check_no_canary,
     check_step,
     drop_canary,
     locked,
@@ -72,10 +73,11 @@ def start_canary(*, policy: Policy, share: float, actor: AbstractBaseUser) -> Po
         Refused: no version is in force that could decide the rest, or the step is too large.
     """
     check_may_publish(policy, actor, UNPUBLISHED)
-    check_step(policy, _checked(share))
+    _check_share(share)
     with transaction.atomic():
         fresh = locked(policy, UNPUBLISHED)
         fresh.before = _beside(fresh)
+        check_step(fresh, share)
         fresh.status, fresh.canary_share = PolicyStatus.CANARY, share
         fresh.published_by_id, fresh.published_at = actor.pk, timezone.now()
         changed = ["status", "canary_share", "before", "published_by", "published_at"]
@@ -86,10 +88,7 @@ def start_canary(*, policy: Policy, share: float, actor: AbstractBaseUser) -> Po
 
 def _beside(policy: Policy) -> Policy:
     """The version in force, which decides the rest; raises where a canary cannot begin."""
-    if other := Policy.objects.filter(**of(policy), status=PolicyStatus.CANARY).first():
-        raise Conflict(
-            _("Version {0} is a canary: widen it or end it first.").format(other.version), "canary"
-        )
+    check_no_canary(policy)
     active = active_policy(policy.site, policy.domain)
     if active is None:
         raise Refused(
@@ -99,10 +98,9 @@ def _beside(policy: Policy) -> Policy:
     return active
 
 
-def _checked(share: float) -> float:
+def _check_share(share: float) -> None:
     if not 0 < share < 1:
         raise Refused(_("A canary decides a share above 0 and below 100 %."), "share")
-    return share
 
 
 def widen_canary(*, policy: Policy, actor: AbstractBaseUser, share: float | None = None) -> Policy:
@@ -114,14 +112,16 @@ def widen_canary(*, policy: Policy, actor: AbstractBaseUser, share: float | None
         Refused: the step is too large, or the share is not above its present one.
     """
     check_may_publish(policy, actor, CANARY)
-    now = policy.canary_share or 0.0
-    check_step(policy, (1.0 if share is None else _checked(share)) - now)
-    if share is None:
-        return put_in_force(policy, actor, CANARY, "canary widened")
+    if share is not None:
+        _check_share(share)
     with transaction.atomic():
         fresh = locked(policy, CANARY)
-        if share <= (fresh.canary_share or 0.0):
+        now, wanted = fresh.canary_share or 0.0, 1.0 if share is None else share
+        if wanted <= now:
             raise Refused(_("It decides that share already: end it, or widen it further."), "share")
+        check_step(fresh, wanted - now)
+        if share is None:
+            return put_in_force(fresh, actor, CANARY, "canary widened")
         fresh.canary_share = share
         fresh.save(update_fields=["canary_share"])
         _tell("canary widened", fresh, actor, share=share)

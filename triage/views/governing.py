@@ -15,6 +15,7 @@ from triage.models import DeviceToken, Lease, Policy
 from triage.selectors.learning import Source
 from triage.selectors.leases import held_cases
 from triage.selectors.policies import policies_page, policy_page
+from triage.selectors.policy_state import calibration_in_force
 from triage.selectors.what_if import what_if
 from triage.services import calibration, learning, policies, queue, rollout, sites
 from triage.views.access import back, is_fragment, member_page, person, site_of
@@ -35,7 +36,9 @@ def what_if_view(request: HttpRequest) -> HttpResponse:
     form = WhatIfForm(request.GET)
     page = what_if(site=site_of(request), **form.question())
     template = "_outlook.html" if is_fragment(request) else "what_if.html"
-    return render(request, template, {"page": page, "form": form})
+    in_force = calibration_in_force(site_of(request), site_of(request).domain)
+    context = {"page": page, "form": form, "calibration": in_force}
+    return render(request, template, context)
 
 
 @require_GET
