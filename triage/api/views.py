@@ -95,7 +95,7 @@ class ObservationReceipt(APIView):
 
     @extend_schema(responses=serializers.Receipt)
     def get(self, request: Request, pk: UUID) -> Response:
-        case = get_object_or_404(Case, observation_id=pk, site=site_for(request))
+        case = get_object_or_404(Case.objects.of(site_for(request)), observation_id=pk)
         return Response(serializers.Receipt(case).data)
 
 
@@ -109,7 +109,7 @@ class Cases(generics.ListAPIView[Case]):
     def get_queryset(self) -> QuerySet[Case]:
         cases = Case.objects.none()
         if not getattr(self, "swagger_fake_view", False):
-            cases = Case.objects.filter(site=site_for(self.request)).select_related("subject")
+            cases = Case.objects.of(site_for(self.request)).select_related("subject")
         wanted = self.request.query_params.get("status") if self.request else None
         return cases.filter(status=wanted) if wanted in CaseStatus.values else cases
 
@@ -163,7 +163,7 @@ class EndLease(APIView):
 
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request, pk: int) -> Response:
-        running = Lease.objects.filter(case__site=site_for(request)).select_related("case__site")
+        running = Lease.objects.of(site_for(request)).select_related("case__site")
         queue.take_away(lease=get_object_or_404(running, pk=pk), actor=person_for(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -220,7 +220,7 @@ class Policies(generics.ListAPIView[Policy]):
     def get_queryset(self) -> QuerySet[Policy]:
         if getattr(self, "swagger_fake_view", False):
             return Policy.objects.none()
-        return Policy.objects.filter(site=site_for(self.request))
+        return Policy.objects.of(site_for(self.request))
 
 
 class WhatIf(APIView):
@@ -303,5 +303,5 @@ class CheckMember(APIView):
 
 def case_for(request: Request, pk: UUID) -> Any:
     """A case of the caller's own site; any other is not found."""
-    cases = Case.objects.select_related("site", "subject", "observation__media")
-    return get_object_or_404(cases, pk=pk, site=site_for(request))
+    cases = Case.objects.of(site_for(request))
+    return get_object_or_404(cases.select_related("site", "subject", "observation__media"), pk=pk)

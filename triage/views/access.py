@@ -68,8 +68,8 @@ def site_of(request: HttpRequest) -> Site:
 def case_at(request: HttpRequest, pk: UUID) -> Case:
     """A case of the person's own site; another site's is not found rather than forbidden."""
     site = site_of(request)
-    cases = Case.objects.select_related("subject", "observation__media")
-    case = get_object_or_404(cases, pk=pk, site=site)
+    cases = Case.objects.of(site).select_related("subject", "observation__media")
+    case = get_object_or_404(cases, pk=pk)
     case.site = site
     return case
 

@@ -132,8 +132,8 @@ def _subscription(body: bytes) -> tuple[str, str, str, bool]:
 
 
 def _membership(request: HttpRequest) -> Membership:
-    mine = Membership.objects.select_related("site")
-    return get_object_or_404(mine, user=person(request), site=site_of(request), role="caregiver")
+    here = Membership.objects.of(site_of(request)).select_related("site")
+    return get_object_or_404(here, user=person(request), role="caregiver")
 
 
 def _camera(request: HttpRequest) -> DeviceToken | None:
@@ -142,7 +142,7 @@ def _camera(request: HttpRequest) -> DeviceToken | None:
         return None
     if not wanted.isdecimal() or len(wanted) > 18:
         raise Http404
-    return get_object_or_404(DeviceToken, pk=int(wanted), site=site_of(request))
+    return get_object_or_404(DeviceToken.objects.of(site_of(request)), pk=int(wanted))
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,27 @@
+"""The scoped entry to a site's rows: whoever serves a person begins with `objects.of(site)`."""
+
+from typing import ClassVar, TypeVar
+
+from django.db import models
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class OfSite(models.Manager[Row]):
+    """The rows of all sites; `of` narrows them to those of one before anything else is asked."""
+
+    def of(self, site: models.Model) -> models.QuerySet[Row]:
+        """Only that site's rows: another's are not there, whatever is asked of them next."""
+        way: str = self.model.WAY_TO_SITE  # type: ignore[attr-defined]
+        return self.get_queryset().filter(**{way: site})
+
+
+class SiteRow(models.Model):
+    """A row that belongs to a site, or hangs from one that does; `WAY_TO_SITE` is the lookup."""
+
+    WAY_TO_SITE: ClassVar[str] = "site"
+
+    objects = OfSite()
+
+    class Meta:
+        abstract = True
