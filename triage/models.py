@@ -14,6 +14,7 @@ from triage.choices import (
     WAITING,
     AlertKind,
     CaseStatus,
+    GlassReason,
     GuardAct,
     GuardCause,
     News,
@@ -802,21 +803,74 @@ class Snooze(SiteRow):
 
 
 class Consent(SiteRow, AppendOnly):
-    """Somebody of a household said yes or no to a Purpose; the newest row counts."""
+    """Somebody said yes or no to a Purpose for a household; the newest row of it counts.
+
+    A renewal is a new row, and so is a withdrawal. `until` None ends only by one.
+    """
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="consents")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
     purpose = models.CharField(max_length=10, choices=Purpose)
     given = models.BooleanField()
     said_at = models.DateTimeField(default=timezone.now)
+    until = models.DateTimeField(null=True, help_text="When a yes ends by itself.")
 
     class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(until__isnull=True) | Q(given=True, until__gt=F("said_at")),
+                name="only_a_yes_ends_and_later",
+            ),
+        ]
         indexes: ClassVar = [
             models.Index(fields=["site", "purpose", "-said_at"], name="consent_of")
         ]
 
     def __str__(self) -> str:
         return f"{self.purpose} {'given' if self.given else 'withdrawn'} at {self.site}"
+
+
+class GlassBreak(SiteRow, AppendOnly):
+    """Somebody opened a case that they need not see: with a reason, for a while, to be looked at.
+
+    States:  to be looked at (`reviewed_at` empty) -> looked at, by another administrator
+
+    Only what was found of it is ever written to a row.
+    """
+
+    WAY_TO_SITE = "case__site"
+
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="glass_breaks")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=10, choices=GlassReason)
+    words = models.CharField(max_length=500, blank=True, help_text="Blank once the case is erased.")
+    broken_at = models.DateTimeField(default=timezone.now)
+    until = models.DateTimeField()
+    justified = models.BooleanField(null=True)
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reviewed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-broken_at", "-pk"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(until__gt=F("broken_at")), name="broken_glass_is_mended"
+            ),
+            models.CheckConstraint(
+                condition=Q(reviewed_at=None, reviewed_by=None, justified=None)
+                | Q(reviewed_at__isnull=False, reviewed_by__isnull=False, justified__isnull=False),
+                name="a_look_at_broken_glass_finds_something",
+            ),
+            models.CheckConstraint(
+                condition=Q(reviewed_by=None) | ~Q(reviewed_by=F("person")),
+                name="nobody_looks_at_their_own_broken_glass",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person} opened {self.case}"
 
 
 class Erasure(SiteRow, AppendOnly):

@@ -20,10 +20,12 @@ from triage.api import serializers
 from triage.api.authentication import Device
 from triage.api.permissions import MayAct, person_for, place_for, site_for
 from triage.choices import CaseStatus
+from triage.errors import BehindGlass
 from triage.models import Case, Lease, Policy
 from triage.selectors.at_work import at_work_page
 from triage.selectors.cases import case_page
 from triage.selectors.ensemble import ensemble_page
+from triage.selectors.glass import why_not_look
 from triage.selectors.learning import source_rows
 from triage.selectors.leases import held_cases
 from triage.selectors.what_if import what_if
@@ -115,9 +117,12 @@ class Cases(generics.ListAPIView[Case]):
 
 
 class CaseView(APIView):
-    """One case with what the caller may see of the ensemble's answer."""
+    """One case with what the caller may see of the ensemble's answer.
 
-    acts: ClassVar = {"GET": "see_cases"}
+    An administrator gets it only after `POST /glass`, for as long as that lasts.
+    """
+
+    acts: ClassVar = {"GET": "look"}
     permission_classes = (MayAct,)
 
     @extend_schema(responses=serializers.CaseDetail)
@@ -302,6 +307,18 @@ class CheckMember(APIView):
 
 
 def case_for(request: Request, pk: UUID) -> Any:
-    """A case of the caller's own site; any other is not found."""
+    """A case that the caller may look into; another site's is not found.
+
+    Raises:
+        BehindGlass: they may not but with a reason.
+    """
+    case = record_for(request, pk)
+    if why := why_not_look(case, person_for(request), place_for(request).roles):
+        raise BehindGlass(why)
+    return case
+
+
+def record_for(request: Request, pk: UUID) -> Any:
+    """A case of the caller's own site, for those who see nothing of what it shows."""
     cases = Case.objects.of(site_for(request))
     return get_object_or_404(cases.select_related("site", "subject", "observation__media"), pk=pk)

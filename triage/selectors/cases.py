@@ -12,7 +12,15 @@ from inference.models import Frame, MemberJob, Run, StageTrace
 from inference.pipeline.domains import Domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
-from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, ReviewAction, SiteKind
+from triage.choices import (
+    CLAIMABLE,
+    WAITING,
+    CaseStatus,
+    GlassReason,
+    Outcome,
+    ReviewAction,
+    SiteKind,
+)
 from triage.models import AuditEvent, Case, Decision, Draft, Erasure, Lease, Policy, Review
 from triage.permissions import allows
 from triage.reasons import UNFAMILIAR, in_words, kinds
@@ -202,7 +210,8 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
     labels_by_member = _labels_by_member(run) if run else {}
     answers = standing(case.reviews.all())
     resolved = case.status == CaseStatus.RESOLVED
-    at_home = not detailed and case.site.kind == SiteKind.HOUSEHOLD
+    at_home = allows(roles, "answer_at_home") and not detailed
+    at_home = at_home and case.site.kind == SiteKind.HOUSEHOLD
     disputed = len({one.label for one in answers}) > 1
     read = case.status in WAITING and not may_read(case, user)
     media = case.observation.media
@@ -516,6 +525,8 @@ def _detail(event: AuditEvent, titles: dict[str, str]) -> str:
         version = details.get("policy")
         by = _("policy version {0}").format(version) if version else _("no policy in force")
         return f"{Outcome(details['outcome']).label}, {by}"
+    if event.verb == "broke the glass":
+        return str(GlassReason(details["reason"]).label)
     label = str(details.get("label", ""))
     return titles.get(label, label) or _source(str(details.get("source", "")))
 

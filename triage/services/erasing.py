@@ -232,6 +232,7 @@ def _blank(case: Case) -> None:
     """All words about the picture, and what it looked like as features."""
     case.reviews.exclude(comment="").update(comment="")
     case.drafts.all().delete()
+    case.glass_breaks.exclude(words="").update(words="")
     seen = case.observation_id
     for trace in StageTrace.objects.filter(run__observation=seen).only("pk", "fields"):
         kept = {key: value for key, value in trace.fields.items() if key in KEPT_FIELDS}

@@ -10,27 +10,30 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from triage.choices import SHUT_OUT, SiteKind
 from triage.errors import Refused
 from triage.forms import QuietHoursForm
-from triage.models import DeviceToken, Membership
+from triage.models import DeviceToken, Membership, Site
 from triage.selectors.consents import consent_rows, looks
 from triage.selectors.household import asking_page, household_page
 from triage.services import asking, push, reviews
-from triage.views.access import case_at, is_fragment, member_page, person, site_of
+from triage.views.access import case_at, is_fragment, member_page, person, place, site_of
 
 MOST_BYTES = 4000
+TERMS = (30, 90, 180, 365)
 
 
 @require_GET
-@member_page("review")
+@member_page("see_home")
 def household_view(request: HttpRequest) -> HttpResponse:
-    page = household_page(site=site_of(request), user=person(request))
+    shut_out = SHUT_OUT in place(request).roles
+    page = household_page(site=site_of(request), user=person(request), shut_out=shut_out)
     template = "_household.html" if is_fragment(request) else "household.html"
     return render(request, template, {"page": page})
 
 
 @require_POST
-@member_page("live_here")
+@member_page("answer_at_home")
 def answer_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     case = case_at(request, pk)
     label, comment = (_plain(request.POST.get(name, "")) for name in ("label", "comment"))
@@ -40,7 +43,7 @@ def answer_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-@member_page("live_here")
+@member_page("answer_at_home")
 def not_sure_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     asking.not_sure(
         case=case_at(request, pk),
@@ -87,19 +90,25 @@ def snooze_view(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-@member_page("live_here")
+@member_page("consent")
 def privacy_view(request: HttpRequest) -> HttpResponse:
     """What the household has consented to, and who has looked."""
-    site = site_of(request)
-    return render(request, "privacy.html", {"consents": consent_rows(site), "looks": looks(site)})
+    site = _home(request)
+    context = {"consents": consent_rows(site), "looks": looks(site), "terms": TERMS}
+    return render(request, "privacy.html", context)
 
 
 @require_POST
-@member_page("live_here")
+@member_page("consent")
 def consent_view(request: HttpRequest) -> HttpResponse:
-    given = request.POST.get("given") == "yes"
-    purpose = _plain(request.POST.get("purpose", ""))
-    asking.consent(site=site_of(request), person=person(request), purpose=purpose, given=given)
+    days = request.POST.get("days", str(asking.CONSENT_DAYS))
+    asking.consent(
+        site=_home(request),
+        person=person(request),
+        purpose=_plain(request.POST.get("purpose", "")),
+        given=request.POST.get("given") == "yes",
+        days=int(days) if days.isdecimal() and len(days) < 6 else 0,
+    )
     messages.success(request, _("Stored. It holds from now on."))
     return redirect("privacy")
 
@@ -129,6 +138,14 @@ def _subscription(body: bytes) -> tuple[str, str, str, bool]:
     if not all(isinstance(one, str) and "\x00" not in one for one in found):
         raise Refused(_("The browser's answer cannot be read."), "keys")
     return found[0], found[1], found[2], sent.get("off") is True
+
+
+def _home(request: HttpRequest) -> Site:
+    """The household; at a clinic nobody is asked to consent here."""
+    site = site_of(request)
+    if site.kind != SiteKind.HOUSEHOLD:
+        raise Http404
+    return site
 
 
 def _membership(request: HttpRequest) -> Membership:
