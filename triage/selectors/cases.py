@@ -512,21 +512,23 @@ def _history(case: Case, blind: bool, titles: dict[str, str]) -> list[HistoryLin
             when=event.created_at,
             who=event.actor.get_username() if event.actor else _("the system"),
             what=_(event.verb),
-            detail="" if blind else _detail(event, titles),
+            detail=_detail(event, titles, blind),
         )
         for event in events
         if not (blind and event.verb == "decided")
     ]
 
 
-def _detail(event: AuditEvent, titles: dict[str, str]) -> str:
+def _detail(event: AuditEvent, titles: dict[str, str], blind: bool) -> str:
     details = event.details
+    if event.verb == "broke the glass":
+        return str(GlassReason(details["reason"]).label)
+    if blind:
+        return ""
     if event.verb == "decided":
         version = details.get("policy")
         by = _("policy version {0}").format(version) if version else _("no policy in force")
         return f"{Outcome(details['outcome']).label}, {by}"
-    if event.verb == "broke the glass":
-        return str(GlassReason(details["reason"]).label)
     label = str(details.get("label", ""))
     return titles.get(label, label) or _source(str(details.get("source", "")))
 
