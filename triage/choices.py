@@ -13,6 +13,7 @@ class Role(TextChoices):
 
 # What a caregiver is at a household whose consent has ended: no role that anybody can be given.
 SHUT_OUT = "shut out"
+SHUT_OUT_TITLE = _("shut out")
 
 
 class SiteKind(TextChoices):

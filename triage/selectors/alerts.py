@@ -144,9 +144,9 @@ def sentence_of(alert: Alert) -> str:
             "limit. Refit, or train the ensemble on these cases."
         ),
         AlertKind.READER: _(
-            "Of what one person read and others settled, at least {value:.0%} was answered "
-            "otherwise, {limit:.0%} is the limit. See “Whose answers count” on the policies page, "
-            "and publish nothing that was learned meanwhile."
+            "Of what one person read and others settled, or of one label of it, at least "
+            "{value:.0%} was answered otherwise, {limit:.0%} is the limit. See “Whose answers "
+            "it learns from”, and publish nothing that was learned meanwhile."
         ),
         AlertKind.CONSENT: _(
             "By it the caregivers see pictures. Once it has ended they see none, and what comes in "

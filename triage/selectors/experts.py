@@ -156,25 +156,32 @@ def worst_reader(site: Site) -> float | None:
     """The error rate, at least and with 95 % confidence, of whoever's readings are worst settled.
 
     A case that two read is a gold case that nobody knows of: who reads it is not told, and where
-    the two differ a third person says what it is. Of each person's readings among the newest such
-    cases counts how many were not the final label, where somebody else stands for that label (one
-    is not held against one's own word); Clopper and Pearson's lower bound keeps it silent as long
-    as chance or a few slips explain it. None before the first such case.
+    the two differ a third person says what it is. Each person's readings among the newest such
+    cases are held against the final label, over all and for each label by itself, where somebody
+    else stands for that label: nobody is held against their own word. Clopper and Pearson's lower
+    bound keeps it silent as long as chance or a few slips explain it. None before the first.
     """
     settled = Case.objects.filter(
         site=site, domain=site.domain, readings=READERS, status=CaseStatus.RESOLVED
     ).order_by("-created_at")
-    read: Counter[int] = Counter()
-    wrong: Counter[int] = Counter()
+    read: Counter[tuple[int, str]] = Counter()
+    wrong: Counter[tuple[int, str]] = Counter()
     for case in settled.prefetch_related("reviews")[:NEWEST_SETTLED]:
         said = list(case.reviews.all())
         stand = {one.reviewer_id for one in standing(said) if one.label == case.label}
         for one in independent(said):
             if stand - {one.reviewer_id}:
-                read[one.reviewer_id] += 1
-                wrong[one.reviewer_id] += one.label != case.label
-    each = (1 - SURE) / max(len(read), 1)  # Bonferroni: it is said of all of them at once
-    bounds = (clopper_pearson_lower(wrong[who], n, each) for who, n in read.items())
+                for label in ("", case.label):
+                    read[one.reviewer_id, label] += 1
+                    wrong[one.reviewer_id, label] += one.label != case.label
+    over_all = sum(label == "" for _who, label in read)
+    bounds = (
+        # Bonferroni: half of the doubt for the people, half for people and labels.
+        clopper_pearson_lower(
+            wrong[who, label], n, (1 - SURE) / 2 / (len(read) - over_all if label else over_all)
+        )
+        for (who, label), n in read.items()
+    )
     return max(bounds, default=None)
 
 
