@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from django.contrib.auth.models import User
-from django.utils import timezone
+from django.db.models import QuerySet
 
 from tests.factories import LABELS, SIGNATURE, make_case, make_policy, make_site, make_user
 from triage.choices import AlertKind, CaseStatus, PolicyStatus, Role
@@ -18,8 +18,9 @@ from triage.errors import Forbidden, Refused
 from triage.models import Alert, Case, Policy, Review, Site
 from triage.selectors.evidence import gather
 from triage.selectors.experts import worst_reader
+from triage.selectors.readings import independent
 from triage.selectors.steps import step_of
-from triage.services import calibration, policies, queue, reviews
+from triage.services import calibration, decisions, policies, queue, reviews
 from triage.services.monitoring import check
 
 pytestmark = pytest.mark.django_db
@@ -50,16 +51,17 @@ def other_than(truth: str, rng: random.Random) -> str:
 
 @dataclass
 class Clinic:
-    """Three honest reviewers and one who answers by `answers`; half of the cases are read twice."""
+    """Three honest reviewers and one who answers by `answers`; `double` of the cases are gold."""
 
     answers: Answers
+    double: float = 0.5
     seed: int = 1
     site: Site = field(default_factory=make_site)
     truth: dict[object, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
-        self.site.double_share = 0.5
+        self.site.double_share = self.double
         self.site.save(update_fields=["double_share"])
         make_policy(self.site, threshold=0.2, audit_share=0.3)
         self.suspect = make_user(self.site, Role.CLINICIAN, "suspect")
@@ -74,12 +76,19 @@ class Clinic:
             pass
 
     def answered(self) -> int:
-        return Review.objects.filter(case__site=self.site, reviewer=self.suspect).count()
+        return self._theirs().count()
+
+    def gold(self) -> int:
+        """How many of their answers were about a case that two read."""
+        return self._theirs().filter(case__readings=2).count()
+
+    def _theirs(self) -> QuerySet[Review]:
+        return Review.objects.filter(case__site=self.site, reviewer=self.suspect)
 
     def days_until_alarm(self, most: int) -> int | None:
         """How many days it takes until the alarm about somebody's answers stands; None never."""
         for day in range(1, most + 1):
-            self.day()
+            self.day(turns=2)
             check(site=self.site)
             if Alert.objects.filter(site=self.site, kind=AlertKind.READER, ended_at=None).exists():
                 return day
@@ -113,16 +122,23 @@ def this_ensemble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "current_signature", lambda _domain: SIGNATURE)
 
 
+@pytest.fixture(autouse=True)
+def the_same_chance_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn for audit and for two readings, so that a run can be told of."""
+    rng = random.Random(7)
+    monkeypatch.setattr(decisions, "_drawn", lambda share: rng.random() < share)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("answers", "within"),
-    [(flips_all, 30), (flips_a_third, 150), (flips_one_class, 150)],
+    ("answers", "double", "within"),
+    [(flips_all, 0.5, 30), (flips_a_third, 1.0, 150), (flips_one_class, 0.5, 60)],
     ids=["all", "a third", "one class"],
 )
-def test_the_alarm_rings(answers: Answers, within: int) -> None:
-    clinic = Clinic(answers)
+def test_the_alarm_rings(answers: Answers, double: float, within: int) -> None:
+    clinic = Clinic(answers, double)
     day = clinic.days_until_alarm(most=30)
-    print(f"{answers.__name__}: rang on day {day}, after {clinic.answered()} of their answers")
+    print(f"{answers.__name__}: after {clinic.answered()} answers, {clinic.gold()} of gold cases")
     assert day is not None
     assert clinic.answered() <= within
 
@@ -139,9 +155,7 @@ def test_among_honest_people_it_stays_silent() -> None:
 @pytest.mark.parametrize("answers", [flips_all, flips_a_third, flips_one_class])
 def test_no_more_than_half_of_what_is_learned_is_theirs(answers: Answers) -> None:
     """Whoever answers most of the cases weighs no more than all the others together."""
-    clinic = Clinic(answers)
-    clinic.site.double_share = 0.0
-    clinic.site.save(update_fields=["double_share"])
+    clinic = Clinic(answers, double=0.0)
     clinic.day(cases=40, turns=6)
     found = gather(site=clinic.site, domain="wound", ensemble=SIGNATURE)
     assert found is not None
@@ -214,13 +228,16 @@ def test_who_proposes_does_not_publish() -> None:
         policies.publish_policy(policy=draft, actor=boss)
 
 
-def test_their_word_alone_settles_no_gold_case() -> None:
-    """Of a case that two read no label is theirs but where somebody else said the same."""
-    clinic = Clinic(flips_all)
+def test_as_one_of_two_readers_their_word_alone_settles_nothing() -> None:
+    """What they read first, or second, is settled otherwise by the two others who look at it."""
+    clinic = Clinic(flips_all, double=1.0)
     clinic.day(cases=20)
-    read_twice = Case.objects.filter(
-        site=clinic.site, readings=2, status=CaseStatus.RESOLVED, resolved_at__lte=timezone.now()
-    )
-    assert read_twice.count() >= 5
-    wrong = [case for case in read_twice if case.label != clinic.truth[case.pk]]
-    assert len(wrong) <= 0.3 * read_twice.count()
+    gold = Case.objects.filter(site=clinic.site, readings=2, status=CaseStatus.RESOLVED)
+    read = [case for case in gold if clinic.suspect.pk in readers_of(case)]
+    assert len(read) >= 5
+    theirs = [one.label for case in read for one in case.reviews.filter(reviewer=clinic.suspect)]
+    assert sum(a.label == b for a, b in zip(read, theirs, strict=True)) == 0
+
+
+def readers_of(case: Case) -> set[int]:
+    return {one.reviewer_id for one in independent(case.reviews.all())}
