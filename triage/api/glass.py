@@ -10,10 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from triage.api.permissions import MayAct, person_for, site_for
+from triage.api.permissions import MayAct, person_for, place_for, site_for
 from triage.choices import GlassReason
 from triage.models import GlassBreak
-from triage.selectors.glass import glass_page
+from triage.selectors.glass import glass_page, glass_row
 from triage.services.glass import (
     FEWEST_LETTERS,
     MOST_LETTERS,
@@ -35,26 +35,22 @@ class FoundIn(serializers.Serializer[Any]):
     justified = serializers.BooleanField()
 
 
-class GlassOut(serializers.ModelSerializer[GlassBreak]):
-    """A case that somebody opened; `reviewed_at` is null until another administrator looked."""
+class GlassOut(serializers.Serializer[Any]):
+    """A case that somebody opened; `reviewed_at` is null until another administrator looked.
 
-    person = serializers.CharField(source="person.username")
-    reviewed_by = serializers.CharField(source="reviewed_by.username", default="")
+    `words` are empty for auditors.
+    """
 
-    class Meta:
-        model = GlassBreak
-        fields = (
-            "id",
-            "case",
-            "person",
-            "reason",
-            "words",
-            "broken_at",
-            "until",
-            "reviewed_by",
-            "reviewed_at",
-            "justified",
-        )
+    id = serializers.IntegerField(source="broken.pk")
+    case = serializers.UUIDField(source="broken.case_id")
+    person = serializers.CharField(source="who")
+    reason = serializers.CharField(source="broken.reason")
+    words = serializers.CharField()
+    broken_at = serializers.DateTimeField(source="broken.broken_at")
+    until = serializers.DateTimeField(source="broken.until")
+    reviewed_by = serializers.CharField(source="broken.reviewed_by.username", default="")
+    reviewed_at = serializers.DateTimeField(source="broken.reviewed_at", allow_null=True)
+    justified = serializers.BooleanField(source="broken.justified", allow_null=True)
 
 
 class GlassListOut(serializers.Serializer[Any]):
@@ -71,12 +67,10 @@ class Glass(APIView):
 
     @extend_schema(responses=GlassListOut)
     def get(self, request: Request) -> Response:
-        page = glass_page(site=site_for(request), viewer=person_for(request))
-        found = {
-            "waiting": [row.broken for row in page.waiting],
-            "seen": [row.broken for row in page.seen],
-        }
-        return Response(GlassListOut(found).data)
+        page = glass_page(
+            site=site_for(request), viewer=person_for(request), roles=place_for(request).roles
+        )
+        return Response(GlassListOut(page).data)
 
     @extend_schema(request=GlassIn, responses={201: GlassOut})
     def post(self, request: Request) -> Response:
@@ -89,7 +83,7 @@ class Glass(APIView):
             reason=said["reason"],
             words=said["words"],
         )
-        return Response(GlassOut(broken).data, status=status.HTTP_201_CREATED)
+        return Response(_told(request, broken), status=status.HTTP_201_CREATED)
 
 
 class ReviewGlass(APIView):
@@ -107,4 +101,8 @@ class ReviewGlass(APIView):
         form.is_valid(raise_exception=True)
         review_glass(broken=broken, actor=person_for(request), **form.validated_data)
         broken.refresh_from_db()
-        return Response(GlassOut(broken).data)
+        return Response(_told(request, broken))
+
+
+def _told(request: Request, broken: GlassBreak) -> Any:
+    return GlassOut(glass_row(broken, person_for(request), place_for(request).roles)).data

@@ -15,12 +15,16 @@ GLASS_MINUTES = 30
 
 @dataclass(frozen=True)
 class GlassRow:
-    """A case that somebody opened; `mine` is the viewer's own, which another one looks at."""
+    """A case that somebody opened; `mine` is the viewer's own, which another one looks at.
+
+    `words` are empty for auditors: they may name whom the picture shows.
+    """
 
     broken: GlassBreak
     number: str
     who: str
     why: str
+    words: str
     mine: bool
     open: bool
 
@@ -47,13 +51,13 @@ def why_not_look(case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> s
     ).format(GLASS_MINUTES)
 
 
-def glass_page(*, site: Site, viewer: AbstractBaseUser) -> GlassPage:
+def glass_page(*, site: Site, viewer: AbstractBaseUser, roles: frozenset[str]) -> GlassPage:
     """What was opened at a site: first all that nobody has looked at, then the newest others."""
     broken = GlassBreak.objects.filter(case__site=site)
     broken = broken.select_related("case", "person", "reviewed_by")
     return GlassPage(
-        waiting=[_row(one, viewer) for one in broken.filter(reviewed_at=None)],
-        seen=[_row(one, viewer) for one in broken.exclude(reviewed_at=None)[:SHOWN]],
+        waiting=[glass_row(one, viewer, roles) for one in broken.filter(reviewed_at=None)],
+        seen=[glass_row(one, viewer, roles) for one in broken.exclude(reviewed_at=None)[:SHOWN]],
     )
 
 
@@ -61,12 +65,13 @@ def unseen_glass(site: Site) -> int:
     return GlassBreak.objects.filter(case__site=site, reviewed_at=None).count()
 
 
-def _row(broken: GlassBreak, viewer: AbstractBaseUser) -> GlassRow:
+def glass_row(broken: GlassBreak, viewer: AbstractBaseUser, roles: frozenset[str]) -> GlassRow:
     return GlassRow(
         broken=broken,
         number=broken.case.number,
         who=broken.person.get_username(),
         why=broken.get_reason_display(),
+        words=broken.words if allows(roles, "break_glass") else "",
         mine=broken.person_id == viewer.pk,
         open=broken.until > timezone.now(),
     )

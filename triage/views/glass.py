@@ -9,24 +9,19 @@ from django.views.decorators.http import require_GET, require_POST
 from triage.choices import GlassReason
 from triage.models import GlassBreak
 from triage.selectors.glass import GLASS_MINUTES, glass_page
-from triage.services.glass import (
-    FEWEST_LETTERS,
-    MOST_LETTERS,
-    break_glass,
-    find_case,
-    review_glass,
-)
-from triage.views.access import member_page, person, site_of
+from triage.services.glass import break_glass, find_case, review_glass
+from triage.views.access import member_page, person, place, site_of
 
 
 @require_GET
 @member_page("see_glass")
 def glass_view(request: HttpRequest) -> HttpResponse:
     context = {
-        "page": glass_page(site=site_of(request), viewer=person(request)),
+        "page": glass_page(
+            site=site_of(request), viewer=person(request), roles=place(request).roles
+        ),
         "glass_reasons": GlassReason.choices,
         "minutes": GLASS_MINUTES,
-        "letters": (FEWEST_LETTERS, MOST_LETTERS),
     }
     return render(request, "glass.html", context)
 
