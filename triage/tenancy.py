@@ -1,10 +1,10 @@
 """The scoped entry to a site's rows: whoever serves a person begins with `objects.of(site)`."""
 
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 from django.db import models
 
-Row = TypeVar("Row", bound=models.Model)
+Row = TypeVar("Row", bound="SiteRow")
 
 
 class OfSite(models.Manager[Row]):
@@ -12,8 +12,7 @@ class OfSite(models.Manager[Row]):
 
     def of(self, site: models.Model) -> models.QuerySet[Row]:
         """Only that site's rows: another's are not there, whatever is asked of them next."""
-        way: str = self.model.WAY_TO_SITE  # type: ignore[attr-defined]
-        return self.get_queryset().filter(**{way: site})
+        return self.get_queryset().filter(**{self.model.WAY_TO_SITE: site})
 
 
 class SiteRow(models.Model):
@@ -21,7 +20,7 @@ class SiteRow(models.Model):
 
     WAY_TO_SITE: ClassVar[str] = "site"
 
-    objects = OfSite()
+    objects: ClassVar[OfSite[Self]] = OfSite()
 
     class Meta:
         abstract = True
