@@ -89,6 +89,7 @@ ALARM_ALERT_ERROR = env.number("ALARM_ALERT_ERROR", 0.1, low=0.001, high=1)
 ALARM_ALERT_HOURS = env.number("ALARM_ALERT_HOURS", 48, low=0.1, high=10000)
 ALARM_ALERT_DEFERRAL = env.number("ALARM_ALERT_DEFERRAL", 0.2, low=0.01, high=1)
 ALARM_ALERT_OVERRIDE = env.number("ALARM_ALERT_OVERRIDE", 0.5, low=0.01, high=1)
+ALARM_ALERT_READER = env.number("ALARM_ALERT_READER", 0.15, low=0.01, high=1)
 # Where alerts are told of; nowhere unless it is set.
 ALARM_WEBHOOK_URL = https_or_loopback("ALARM_WEBHOOK_URL", env.text("ALARM_WEBHOOK_URL"))
 ALARM_WEBHOOK_SECRETS = webhook_secrets("ALARM_WEBHOOK_SECRET", env.words("ALARM_WEBHOOK_SECRET"))

@@ -11,6 +11,11 @@ class Role(TextChoices):
     AUDITOR = "auditor", _("auditor")
 
 
+# What a caregiver is at a household whose consent has ended: no role that anybody can be given.
+SHUT_OUT = "shut out"
+SHUT_OUT_TITLE = _("shut out")
+
+
 class SiteKind(TextChoices):
     CLINIC = "clinic", _("clinic")
     HOUSEHOLD = "household", _("household")
@@ -118,6 +123,7 @@ class Purpose(TextChoices):
 
     WATCH = "watch", _("Pictures of this home may be sent here and judged.")
     LEARN = "learn", _("What people answer here may teach the machine that judges here.")
+    SHOW = "show", _("The caregivers here may see the pictures of this home and answer about them.")
 
 
 class AlertKind(TextChoices):
@@ -128,6 +134,8 @@ class AlertKind(TextChoices):
     DEFERRAL = "deferral", _("share deferred")
     DRIFT = "drift", _("drift")
     OVERRIDE = "override", _("overridden by people")
+    READER = "reader", _("somebody's answers")
+    CONSENT = "consent", _("a household's consent")
 
 
 class News(TextChoices):
@@ -135,6 +143,15 @@ class News(TextChoices):
 
     RAISED = "raised", _("raised")
     CLEARED = "cleared", _("cleared")
+
+
+class GlassReason(TextChoices):
+    """Why somebody opens a case that they need not see."""
+
+    EMERGENCY = "emergency", _("Somebody needs help now")
+    COVER = "cover", _("I stand in for those who look after it")
+    QUESTION = "question", _("The person concerned asks about it")
+    FAULT = "fault", _("A fault or an incident is looked into")
 
 
 class SkipReason(TextChoices):

@@ -34,26 +34,24 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
 
 def _entries(site: Site, roles: frozenset[str]) -> list[tuple[str, str, int | None]]:
     home = site.kind == SiteKind.HOUSEHOLD
+    first = ("household", _("Household")) if home else ("queue", _("Queue"))
+    sees_first = allows(roles, "see_home" if home else "review")
     entries: list[tuple[str, str, int | None]] = []
-    if allows(roles, "review"):
-        title = _("Household") if home else _("Queue")
-        entries.append(("household" if home else "queue", title, waiting_count(site)))
-    if allows(roles, "upload"):
-        entries.append(("upload", _("Upload"), None))
-    if allows(roles, "see_cases"):
-        entries.append(("cases", _("Cases"), None))
-    if allows(roles, "see_policies"):
-        entries.append(("policies", _("Policies"), None))
-    if allows(roles, "see_monitoring"):
-        entries.append(("monitoring", _("Monitoring"), None))
-    if allows(roles, "see_domains"):
-        entries.append(("domains", _("Domains"), None))
-    if allows(roles, "see_ensemble"):
-        entries.append(("ensemble", _("Ensemble"), None))
-    if allows(roles, "see_history"):
-        entries.append(("audit", _("History"), None))
-    if allows(roles, "erase"):
-        entries.append(("retention", _("Retention"), None))
+    if sees_first:
+        entries.append((*first, waiting_count(site)))
+    pages = [
+        ("upload", "upload", _("Upload")),
+        ("see_cases", "cases", _("Cases")),
+        ("see_policies", "policies", _("Policies")),
+        ("see_monitoring", "monitoring", _("Monitoring")),
+        ("see_domains", "domains", _("Domains")),
+        ("see_ensemble", "ensemble", _("Ensemble")),
+        ("see_history", "audit", _("History")),
+        ("erase", "retention", _("Retention")),
+    ]
+    entries += [(name, title, None) for act, name, title in pages if allows(roles, act)]
+    if home and not sees_first and allows(roles, "consent"):
+        entries.append(("privacy", _("Consent"), None))
     return entries
 
 

@@ -4,6 +4,7 @@ TriageError
 ├── Refused         the request itself cannot be done (bad label, a photo that is none)
 │   └── Invalid     what was filled in, with a sentence for each field
 ├── Forbidden       this role may not
+│   └── BehindGlass it may with a reason: for a while, and somebody looks at it afterwards
 ├── Conflict        somebody was faster, or the lease ran out; nothing was changed
 └── TooMany         a device sends faster than it may, or than the ensemble follows
 """
@@ -29,6 +30,13 @@ class Forbidden(TriageError):
     """The person's role does not allow it."""
 
     status = 403
+
+
+class BehindGlass(Forbidden):
+    """The person need not see the case, and may with a reason."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "behind_glass")
 
 
 class Conflict(TriageError):

@@ -58,6 +58,11 @@ GUARDS = (
     Guard("triage_trialrun"),
     Guard("triage_guardrail"),
     Guard("triage_consent"),
+    Guard(
+        "triage_glassbreak",
+        changing=("justified", "reviewed_by_id", "reviewed_at"),
+        blanked=("words",),
+    ),
     Guard("triage_ask"),
     Guard("triage_erasure", changing=("files_gone_at",)),
 )

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import HttpRequest, HttpResponse
 
+from triage.choices import SHUT_OUT, Role, SiteKind
 from triage.models import Membership, Site
+from triage.selectors.consents import has_ended
 
 SESSION_KEY = "site"
 
@@ -38,7 +40,17 @@ def place_of(user: AbstractBaseUser | AnonymousUser, wanted: int | None = None) 
         return Place()
     site = here[0].site
     others = tuple(rows[0].site for pk, rows in by_site.items() if pk != site.pk)
-    return Place(site, frozenset(m.role for m in here), others)
+    return Place(site, _roles(site, frozenset(m.role for m in here)), others)
+
+
+def _roles(site: Site, held: frozenset[str]) -> frozenset[str]:
+    """Without the household's consent a caregiver is none: all that is not said to be left is not.
+
+    Pages, API and sockets all find their roles here.
+    """
+    if site.kind != SiteKind.HOUSEHOLD or Role.CAREGIVER not in held or not has_ended(site):
+        return held
+    return held - {Role.CAREGIVER} | {SHUT_OUT}
 
 
 def site_of_member(

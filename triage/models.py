@@ -14,6 +14,7 @@ from triage.choices import (
     WAITING,
     AlertKind,
     CaseStatus,
+    GlassReason,
     GuardAct,
     GuardCause,
     News,
@@ -25,6 +26,7 @@ from triage.choices import (
     Role,
     SiteKind,
 )
+from triage.tenancy import OfSite, SiteRow
 
 
 def default_time_zone() -> str:
@@ -104,7 +106,7 @@ class Site(models.Model):
         return self.name
 
 
-class Membership(models.Model):
+class Membership(SiteRow):
     """One person's role at one site."""
 
     user = models.ForeignKey(
@@ -137,7 +139,7 @@ class Membership(models.Model):
         return f"{self.user} as {self.role} at {self.site}"
 
 
-class DeviceToken(models.Model):
+class DeviceToken(SiteRow):
     """What a camera or another program signs in with: may send observations to its one site."""
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="tokens")
@@ -173,7 +175,7 @@ class IdempotencyKey(models.Model):
         return f"{self.key} of {self.sender}"
 
 
-class Learning(models.Model):
+class Learning(SiteRow):
     """A time in which a site, or one of its cameras, is new: all its cases go to a person.
 
     States:  learning (`ended_at` empty) -> trusted;  starting again is a new row
@@ -221,7 +223,7 @@ class Learning(models.Model):
         return f"{self.camera or self.site} {'has learned' if self.ended_at else 'learns'}"
 
 
-class Subject(models.Model):
+class Subject(SiteRow):
     """The pseudonymous patient or resident; the name behind it is kept elsewhere."""
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="subjects")
@@ -236,7 +238,7 @@ class Subject(models.Model):
         return self.pseudonym
 
 
-class Case(models.Model):
+class Case(SiteRow):
     """One observation's way through triage; its states stand in choices.CaseStatus.
 
     `version` grows with every change: a review that was begun on an older one is refused.
@@ -338,7 +340,7 @@ class Case(models.Model):
         return self.id.hex[:8]
 
 
-class Calibration(AppendOnly):
+class Calibration(SiteRow, AppendOnly):
     """Frozen parameters, fitted on labels: what turns answers into scores and P(error).
 
     `parameters` is inference.uq's Calibration as JSON; `window` says which labels it was fitted on.
@@ -358,7 +360,7 @@ class Calibration(AppendOnly):
         return f"calibration {self.pk} of {self.site}"
 
 
-class Policy(models.Model):
+class Policy(SiteRow):
     """An immutable version: a calibration, a score, a threshold, and how it was chosen.
 
     States:  draft -> active -> retired;  draft -> dropped;  retired -> active (rolled back to)
@@ -460,11 +462,13 @@ class Policy(models.Model):
         super().save(*args, **kwargs)  # type: ignore[arg-type]
 
 
-class DomainVersion(AppendOnly):
+class DomainVersion(SiteRow, AppendOnly):
     """What somebody of an organisation has written of a domain: labels, words, prompts, rules.
 
     Its organisation's sites may put it in force, each for itself; nobody else ever sees it.
     """
+
+    WAY_TO_SITE = "organisation__sites"
 
     organisation = models.ForeignKey(
         Organisation, on_delete=models.CASCADE, related_name="domain_versions"
@@ -494,7 +498,7 @@ class DomainVersion(AppendOnly):
         return f"{self.domain} {self.version}"
 
 
-class DomainPublication(AppendOnly):
+class DomainPublication(SiteRow, AppendOnly):
     """A version was put in force at a site; the newest row is what the site's `definition` says."""
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="domain_publications")
@@ -510,7 +514,7 @@ class DomainPublication(AppendOnly):
         return f"{self.version} at {self.site}"
 
 
-class Trial(models.Model):
+class Trial(SiteRow):
     """A version of a domain is tried on past cases of a site. Only its end is ever written to it.
 
     `cases` are the ids of the cases in the order in which they are asked about, newest first.
@@ -538,8 +542,10 @@ class Trial(models.Model):
         return f"trial of {self.version} at {self.site}"
 
 
-class TrialRun(AppendOnly):
+class TrialRun(SiteRow, AppendOnly):
     """What the members said of one past case when they were asked by the version on trial."""
+
+    WAY_TO_SITE = "case__site"
 
     trial = models.ForeignKey(Trial, on_delete=models.CASCADE, related_name="runs")
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="trial_runs")
@@ -554,8 +560,10 @@ class TrialRun(AppendOnly):
         return f"{self.case} in {self.trial}"
 
 
-class Withdrawal(AppendOnly):
+class Withdrawal(SiteRow, AppendOnly):
     """A learned aggregator stopped beating the vote: from here on the vote decides, by fallback."""
+
+    WAY_TO_SITE = "policy__site"
 
     policy = models.OneToOneField(Policy, on_delete=models.CASCADE, related_name="withdrawal")
     reason = models.TextField()
@@ -566,8 +574,10 @@ class Withdrawal(AppendOnly):
         return f"withdrawal from {self.policy}"
 
 
-class GuardRail(AppendOnly):
+class GuardRail(SiteRow, AppendOnly):
     """What the guard rail found of a published version, and what it did about it."""
+
+    WAY_TO_SITE = "policy__site"
 
     policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="guard_rails")
     cause = models.CharField(max_length=5, choices=GuardCause)
@@ -585,13 +595,15 @@ class GuardRail(AppendOnly):
         return f"guard rail: {self.act} {self.policy}"
 
 
-class Decision(AppendOnly):
+class Decision(SiteRow, AppendOnly):
     """A policy applied to a run.
 
     `label_probability` is the probability with which an expert was going to label this case: 1
     for a deferred one, the audit share for an accepted one. Audit estimates are weighted by it. It
     is that of the policy that decided, also where a canary's draw chose which one did.
     """
+
+    WAY_TO_SITE = "case__site"
 
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="decisions")
     run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="decision")
@@ -640,8 +652,10 @@ class Decision(AppendOnly):
         return f"{self.outcome} {self.case}"
 
 
-class ShadowDecision(AppendOnly):
+class ShadowDecision(SiteRow, AppendOnly):
     """What a version in shadow would have said beside a Decision; it decides nothing."""
+
+    WAY_TO_SITE = "policy__site"
 
     decision = models.OneToOneField(Decision, on_delete=models.CASCADE, related_name="shadow")
     policy = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="shadow_decisions")
@@ -660,8 +674,13 @@ class LeaseQuerySet(models.QuerySet["Lease"]):
         return self.filter(ended_at=None, expires_at__gt=timezone.now())
 
 
-class Lease(models.Model):
+LeaseManager = OfSite.from_queryset(LeaseQuerySet)
+
+
+class Lease(SiteRow):
     """A reviewer's expiring hold on a case."""
+
+    WAY_TO_SITE = "case__site"
 
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="leases")
     holder = models.ForeignKey(
@@ -672,7 +691,7 @@ class Lease(models.Model):
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
 
-    objects = LeaseQuerySet.as_manager()
+    objects = LeaseManager()
 
     class Meta:
         constraints: ClassVar = [
@@ -695,8 +714,10 @@ class Lease(models.Model):
         return f"{self.holder} holds {self.case}"
 
 
-class Draft(models.Model):
+class Draft(SiteRow):
     """An answer that somebody has begun: seen by its writer alone, and gone with the answer."""
+
+    WAY_TO_SITE = "case__site"
 
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="drafts")
     writer = models.ForeignKey(
@@ -715,8 +736,10 @@ class Draft(models.Model):
         return f"draft of {self.writer}"
 
 
-class Review(AppendOnly):
+class Review(SiteRow, AppendOnly):
     """What somebody did with a case that they held; an answer counts until it is taken back."""
+
+    WAY_TO_SITE = "case__site"
 
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="reviews", db_index=False)
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
@@ -748,8 +771,10 @@ class Review(AppendOnly):
         return f"{self.reviewer} {self.action} {self.label}"
 
 
-class Ask(AppendOnly):
+class Ask(SiteRow, AppendOnly):
     """Somebody of a household is asked about a case; the newest row is whose turn it is."""
+
+    WAY_TO_SITE = "case__site"
 
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="asks")
     person = models.ForeignKey(
@@ -764,8 +789,10 @@ class Ask(AppendOnly):
         return f"{self.person} is asked about {self.case}"
 
 
-class Snooze(models.Model):
+class Snooze(SiteRow):
     """Somebody does not want to be asked about a camera for a while; None is what people send."""
+
+    WAY_TO_SITE = "membership__site"
 
     membership = models.ForeignKey(Membership, on_delete=models.CASCADE, related_name="snoozes")
     camera = models.ForeignKey(DeviceToken, null=True, on_delete=models.CASCADE, related_name="+")
@@ -775,16 +802,26 @@ class Snooze(models.Model):
         return f"{self.membership} is not asked about {self.camera or 'photos'} until {self.until}"
 
 
-class Consent(AppendOnly):
-    """Somebody of a household said yes or no to a Purpose; the newest row counts."""
+class Consent(SiteRow, AppendOnly):
+    """Somebody said yes or no to a Purpose for a household; the newest row of it counts.
+
+    A renewal is a new row, and so is a withdrawal. `until` None ends only by one.
+    """
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="consents")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
     purpose = models.CharField(max_length=10, choices=Purpose)
     given = models.BooleanField()
     said_at = models.DateTimeField(default=timezone.now)
+    until = models.DateTimeField(null=True, help_text="When a yes ends by itself.")
 
     class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(until__isnull=True) | Q(given=True, until__gt=F("said_at")),
+                name="only_a_yes_ends_and_later",
+            ),
+        ]
         indexes: ClassVar = [
             models.Index(fields=["site", "purpose", "-said_at"], name="consent_of")
         ]
@@ -793,12 +830,57 @@ class Consent(AppendOnly):
         return f"{self.purpose} {'given' if self.given else 'withdrawn'} at {self.site}"
 
 
-class Erasure(AppendOnly):
+class GlassBreak(SiteRow, AppendOnly):
+    """Somebody opened a case that they need not see: with a reason, for a while, to be looked at.
+
+    States:  to be looked at (`reviewed_at` empty) -> looked at, by another administrator
+
+    Only what was found of it is ever written to a row.
+    """
+
+    WAY_TO_SITE = "case__site"
+
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="glass_breaks")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=10, choices=GlassReason)
+    words = models.CharField(max_length=500, blank=True, help_text="Blank once the case is erased.")
+    broken_at = models.DateTimeField(default=timezone.now)
+    until = models.DateTimeField()
+    justified = models.BooleanField(null=True)
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reviewed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-broken_at", "-pk"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(until__gt=F("broken_at")), name="broken_glass_is_mended"
+            ),
+            models.CheckConstraint(
+                condition=Q(reviewed_at=None, reviewed_by=None, justified=None)
+                | Q(reviewed_at__isnull=False, reviewed_by__isnull=False, justified__isnull=False),
+                name="a_look_at_broken_glass_finds_something",
+            ),
+            models.CheckConstraint(
+                condition=Q(reviewed_by=None) | ~Q(reviewed_by=F("person")),
+                name="nobody_looks_at_their_own_broken_glass",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person} opened {self.case}"
+
+
+class Erasure(SiteRow, AppendOnly):
     """A case's tombstone: its media and all words about them are gone; their hash stays.
 
     `by` is None where retention erased it. Only `files_gone_at` is ever written to it: a file that
     cannot be deleted is tried again by the sweep, while nobody is served it any more.
     """
+
+    WAY_TO_SITE = "case__site"
 
     case = models.OneToOneField(Case, on_delete=models.PROTECT, related_name="erasure")
     by = models.ForeignKey(
@@ -815,7 +897,7 @@ class Erasure(AppendOnly):
         return f"erasure of {self.case}"
 
 
-class LegalHold(models.Model):
+class LegalHold(SiteRow):
     """Nothing of a case, or of a subject's cases, is erased until the hold is lifted."""
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="holds")
@@ -863,7 +945,7 @@ class PushSubscription(models.Model):
         return f"a browser of {self.user}"
 
 
-class Checkup(models.Model):
+class Checkup(SiteRow):
     """What was found at the last look at a site; one row a site, written over each time."""
 
     site = models.OneToOneField(Site, on_delete=models.CASCADE, related_name="checkup")
@@ -874,7 +956,7 @@ class Checkup(models.Model):
         return f"checkup of {self.site}"
 
 
-class Alert(models.Model):
+class Alert(SiteRow):
     """Something is no longer going well at a site; only its end is ever written to a row.
 
     States:  standing (`ended_at` empty) -> cleared;  raised again is a new row
@@ -907,11 +989,13 @@ class Alert(models.Model):
         return f"{self.kind} at {self.site} since {self.raised_at:%Y-%m-%d %H:%M}"
 
 
-class Delivery(models.Model):
+class Delivery(SiteRow):
     """One message about an alert: by mail to `recipient`, or (None) to the webhook.
 
     States:  due (`due_at` set) -> delivered;  due -> due, later, after a failure;  due -> given up
     """
+
+    WAY_TO_SITE = "alert__site"
 
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="deliveries")
     news = models.CharField(max_length=10, choices=News)
@@ -948,7 +1032,7 @@ class Delivery(models.Model):
         return f"{self.news} of {self.alert}"
 
 
-class AuditEvent(AppendOnly):
+class AuditEvent(SiteRow, AppendOnly):
     """Who did what, when: one line of a site's history. `case` is set where it concerns one.
 
     Lines of one case, and those of a site that concern none, are a chain (triage.chain): each
@@ -985,7 +1069,7 @@ class AuditEvent(AppendOnly):
         return f"{self.verb} {self.created_at:%Y-%m-%d %H:%M}"
 
 
-class ChainHead(models.Model):
+class ChainHead(SiteRow):
     """How long a chain of AuditEvents is and how it ends, signed with ALARM_AUDIT_KEY."""
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="chains")

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 # Codes that object whatever the score says.
 LEARNING = frozenset({"learning", "learning_site"})
+CONSENT = frozenset({"no_consent"})
 UNFAMILIAR = frozenset({"unfamiliar", "novelty_unknown"})
 
 
@@ -48,6 +49,10 @@ def in_words(code: str) -> str:
         "learning_site": _(
             "This site is learning: until at least {0} of the cases that people send have been "
             "checked and the ensemble was right often enough, all of them go to a person."
+        ),
+        "no_consent": _(
+            "The consent by which the caregivers here see pictures has ended: "
+            "the site's staff is asked."
         ),
         "failed": _("Member {0} could not answer."),
         "late": _("Member {0} did not answer in time."),

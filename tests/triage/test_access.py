@@ -30,10 +30,16 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "quiet-hours": ("post", {CAREGIVER}),
     "snooze": ("post", {CAREGIVER}),
     "subscribe": ("post", {CAREGIVER}),
-    "privacy": ("get", {CAREGIVER}),
-    "consent": ("post", {CAREGIVER}),
+    "privacy": ("get", {CAREGIVER, ADMINISTRATOR}),
+    "consent": ("post", {CAREGIVER, ADMINISTRATOR}),
     "answer": ("post", {CAREGIVER}),
     "not-sure": ("post", {CAREGIVER}),
+    "glass": ("get", {ADMINISTRATOR, AUDITOR}),
+    "break-glass": ("post", {ADMINISTRATOR}),
+    "review-glass": ("post", {ADMINISTRATOR}),
+    "api-glass": ("get", {ADMINISTRATOR, AUDITOR}),
+    "api-review-glass": ("post", {ADMINISTRATOR}),
+    "api-consents": ("get", {CAREGIVER, ADMINISTRATOR}),
     "cases": ("get", REVIEWERS),
     "case": ("get", REVIEWERS),
     "case-panel": ("get", REVIEWERS),
@@ -204,6 +210,8 @@ ABOUT_A_POLICY |= {"api-roll-back"}
 
 
 ABOUT_A_NUMBER = {
+    "review-glass",
+    "api-review-glass",
     "end-lease",
     "api-end-lease",
     "lift",

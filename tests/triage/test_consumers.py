@@ -12,6 +12,7 @@ from tests.factories import make_site, make_user
 from triage import events
 from triage.consumers import NOT_ALLOWED, ChangesConsumer
 from triage.models import Membership
+from triage.services.asking import consent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,3 +87,20 @@ def test_the_product_has_that_door() -> None:
     from alarm_site.asgi import application
 
     assert type(application.application_mapping["websocket"]).__name__ == "OriginValidator"
+
+
+async def test_a_household_is_told_when_its_consent_is_renewed() -> None:
+    """Who is shut out hears that something changed, never what; and so of the renewal."""
+    site = await sync_to_async(make_site)(kind="household", domain="home")
+    user = await sync_to_async(make_user)(site, "caregiver")
+
+    def say(given: bool) -> None:
+        consent(site=site, person=user, purpose="show", given=given)
+
+    await sync_to_async(say)(False)
+    member = socket(user)
+    connected, _ = await member.connect()
+    assert connected
+    await sync_to_async(say)(True)
+    assert await member.receive_json_from() == {"kind": "queue", "id": ""}
+    await member.disconnect()

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from triage.api.permissions import MayAct, person_for, site_for
-from triage.api.views import case_for
+from triage.api.views import record_for
 from triage.forms import AuditForm
 from triage.models import AuditEvent
 from triage.selectors.audit_log import found_events
@@ -160,4 +160,4 @@ class AuditCase(APIView):
 
     @extend_schema(responses=RecordOut)
     def get(self, request: Request, pk: UUID) -> Response:
-        return Response(RecordOut(case_record(case_for(request, pk))).data)
+        return Response(RecordOut(case_record(record_for(request, pk))).data)

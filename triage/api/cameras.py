@@ -87,5 +87,5 @@ def _shown(token: str, code: int) -> Response:
 
 
 def _camera(request: Request, pk: int) -> DeviceToken:
-    cameras = DeviceToken.objects.select_related("site")
-    return get_object_or_404(cameras, pk=pk, site=site_for(request))
+    cameras = DeviceToken.objects.of(site_for(request)).select_related("site")
+    return get_object_or_404(cameras, pk=pk)

@@ -163,5 +163,5 @@ def _row(request: Request, name: str) -> DomainRow:
 
 def _stored(request: Request, name: str, number: int) -> DomainVersion:
     """A version of the caller's own organisation; any other is not found."""
-    organisation = site_for(request).organisation_id
-    return get_object_or_404(DomainVersion, organisation=organisation, domain=name, version=number)
+    versions = DomainVersion.objects.of(site_for(request))
+    return get_object_or_404(versions, domain=name, version=number)

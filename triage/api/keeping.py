@@ -129,8 +129,8 @@ class Lift(APIView):
 
     @extend_schema(request=ReasonIn, responses=HoldOut)
     def post(self, request: Request, pk: int) -> Response:
-        holds = LegalHold.objects.select_related("site", "case")
-        held = get_object_or_404(holds, pk=pk, site=site_for(request))
+        holds = LegalHold.objects.of(site_for(request)).select_related("site", "case")
+        held = get_object_or_404(holds, pk=pk)
         form = ReasonIn(data=request.data)
         form.is_valid(raise_exception=True)
         erasing.lift(held=held, actor=person_for(request), reason=form.validated_data["reason"])

@@ -208,7 +208,7 @@ class Alerts(generics.ListAPIView[Alert]):
     def get_queryset(self) -> QuerySet[Alert]:
         if getattr(self, "swagger_fake_view", False):
             return Alert.objects.none()
-        alerts = Alert.objects.filter(site=site_for(self.request))
+        alerts = Alert.objects.of(site_for(self.request))
         standing = self.request.query_params.get("standing") == "1"
         return alerts.filter(ended_at=None) if standing else alerts
 

@@ -123,8 +123,8 @@ class PolicyDetail(serializers.Serializer[Any]):
 
 def policy_for(request: Request, pk: int) -> Policy:
     """A version of the caller's own site; any other is not found."""
-    versions = Policy.objects.select_related("site", "calibration", "before")
-    return get_object_or_404(versions, pk=pk, site=site_for(request))
+    versions = Policy.objects.of(site_for(request))
+    return get_object_or_404(versions.select_related("site", "calibration", "before"), pk=pk)
 
 
 class PolicyView(APIView):

@@ -20,10 +20,12 @@ from triage.api import serializers
 from triage.api.authentication import Device
 from triage.api.permissions import MayAct, person_for, place_for, site_for
 from triage.choices import CaseStatus
+from triage.errors import BehindGlass
 from triage.models import Case, Lease, Policy
 from triage.selectors.at_work import at_work_page
 from triage.selectors.cases import case_page
 from triage.selectors.ensemble import ensemble_page
+from triage.selectors.glass import why_not_look
 from triage.selectors.learning import source_rows
 from triage.selectors.leases import held_cases
 from triage.selectors.what_if import what_if
@@ -95,7 +97,7 @@ class ObservationReceipt(APIView):
 
     @extend_schema(responses=serializers.Receipt)
     def get(self, request: Request, pk: UUID) -> Response:
-        case = get_object_or_404(Case, observation_id=pk, site=site_for(request))
+        case = get_object_or_404(Case.objects.of(site_for(request)), observation_id=pk)
         return Response(serializers.Receipt(case).data)
 
 
@@ -109,15 +111,18 @@ class Cases(generics.ListAPIView[Case]):
     def get_queryset(self) -> QuerySet[Case]:
         cases = Case.objects.none()
         if not getattr(self, "swagger_fake_view", False):
-            cases = Case.objects.filter(site=site_for(self.request)).select_related("subject")
+            cases = Case.objects.of(site_for(self.request)).select_related("subject")
         wanted = self.request.query_params.get("status") if self.request else None
         return cases.filter(status=wanted) if wanted in CaseStatus.values else cases
 
 
 class CaseView(APIView):
-    """One case with what the caller may see of the ensemble's answer."""
+    """One case with what the caller may see of the ensemble's answer.
 
-    acts: ClassVar = {"GET": "see_cases"}
+    An administrator gets it only after `POST /glass`, for as long as that lasts.
+    """
+
+    acts: ClassVar = {"GET": "look"}
     permission_classes = (MayAct,)
 
     @extend_schema(responses=serializers.CaseDetail)
@@ -163,7 +168,7 @@ class EndLease(APIView):
 
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request, pk: int) -> Response:
-        running = Lease.objects.filter(case__site=site_for(request)).select_related("case__site")
+        running = Lease.objects.of(site_for(request)).select_related("case__site")
         queue.take_away(lease=get_object_or_404(running, pk=pk), actor=person_for(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -220,7 +225,7 @@ class Policies(generics.ListAPIView[Policy]):
     def get_queryset(self) -> QuerySet[Policy]:
         if getattr(self, "swagger_fake_view", False):
             return Policy.objects.none()
-        return Policy.objects.filter(site=site_for(self.request))
+        return Policy.objects.of(site_for(self.request))
 
 
 class WhatIf(APIView):
@@ -302,6 +307,18 @@ class CheckMember(APIView):
 
 
 def case_for(request: Request, pk: UUID) -> Any:
-    """A case of the caller's own site; any other is not found."""
-    cases = Case.objects.select_related("site", "subject", "observation__media")
-    return get_object_or_404(cases, pk=pk, site=site_for(request))
+    """A case that the caller may look into; another site's is not found.
+
+    Raises:
+        BehindGlass: they may not but with a reason.
+    """
+    case = record_for(request, pk)
+    if why := why_not_look(case, person_for(request), place_for(request).roles):
+        raise BehindGlass(why)
+    return case
+
+
+def record_for(request: Request, pk: UUID) -> Any:
+    """A case of the caller's own site, for those who see nothing of what it shows."""
+    cases = Case.objects.of(site_for(request))
+    return get_object_or_404(cases.select_related("site", "subject", "observation__media"), pk=pk)

@@ -9,8 +9,10 @@ from django.utils.translation import gettext as _
 
 from triage.choices import AlertKind, Outcome, PolicyMode
 from triage.models import Alert, Decision, Policy, Site
-from triage.reasons import LEARNING, kinds
+from triage.reasons import CONSENT, LEARNING, kinds
 from triage.selectors.checkup import Found
+from triage.selectors.consents import days_left
+from triage.selectors.experts import worst_reader
 from triage.selectors.policy_state import active_policy
 from triage.selectors.service_levels import oldest_deferred
 
@@ -18,6 +20,7 @@ CLEARS = 0.75
 FEWEST_OVERRIDES = 30
 FEWEST_DECISIONS, NEWEST_DECISIONS = 50, 200
 NEWEST = 20
+CONSENT_DAYS = 14
 # Drift is measured as -log10 of its p-value: raised below 0.01, cleared above 0.05.
 DRIFT_RAISES, DRIFT_CLEARS = 2.0, -math.log10(0.05)
 
@@ -67,6 +70,8 @@ def measure(site: Site, found: Found) -> list[Measured]:
         _measured(
             AlertKind.OVERRIDE, recent.override if enough else None, settings.ALARM_ALERT_OVERRIDE
         ),
+        _measured(AlertKind.READER, worst_reader(site), settings.ALARM_ALERT_READER),
+        _consent(site, found),
     ]
 
 
@@ -85,7 +90,7 @@ def deferral_off(policy: Policy | None) -> float | None:
     if policy is None or foreseen is None:
         return None
     rows = Decision.objects.filter(policy=policy).order_by("-pk").values_list("outcome", "reasons")
-    told = [out for out, why in rows[:NEWEST_DECISIONS] if not kinds(why) & LEARNING]
+    told = [out for out, why in rows[:NEWEST_DECISIONS] if not kinds(why) & (LEARNING | CONSENT)]
     if len(told) < FEWEST_DECISIONS:
         return None
     return abs(sum(out == Outcome.DEFER for out in told) / len(told) - foreseen)
@@ -115,6 +120,8 @@ def title_of(alert: Alert) -> str:
         AlertKind.DEFERRAL: _("Another share is deferred than foreseen"),
         AlertKind.DRIFT: _("Recent cases are unlike those of the calibration"),
         AlertKind.OVERRIDE: _("People override most of what is deferred"),
+        AlertKind.READER: _("Somebody's answers are often not what the case turned out to be"),
+        AlertKind.CONSENT: _("The household's consent comes to its end"),
     }
     return titles[AlertKind(alert.kind)]
 
@@ -141,8 +148,24 @@ def sentence_of(alert: Alert) -> str:
             "Of the deferred cases people gave {value:.0%} another label, {limit:.0%} is the "
             "limit. Refit, or train the ensemble on these cases."
         ),
+        AlertKind.READER: _(
+            "Of what one person read and others settled, or of one label of it, at least "
+            "{value:.0%} was answered otherwise, {limit:.0%} is the limit. See “Whose answers "
+            "it learns from”, and publish nothing that was learned meanwhile."
+        ),
+        AlertKind.CONSENT: _(
+            "By it the caregivers see pictures. Once it has ended they see none, and what comes in "
+            "waits for the site's staff: have it renewed, or withdrawn."
+        ),
     }
     return sentences[AlertKind(alert.kind)].format(value=alert.value, limit=alert.limit)
+
+
+def _consent(site: Site, found: Found) -> Measured:
+    """In days after its end, before it below 0: raised CONSENT_DAYS ahead, cleared by a renewal."""
+    left = days_left(site, found.as_of)
+    value = -math.inf if left is None else -left
+    return Measured(AlertKind.CONSENT, value, -CONSENT_DAYS, -CONSENT_DAYS)
 
 
 def _measured(kind: AlertKind, value: float | None, limit: float) -> Measured:

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 
 from triage.choices import WAITING, ReviewAction, Role, SiteKind
 from triage.models import Case, Membership, Review
+from triage.selectors.consents import has_ended
 from triage.selectors.rows import latest_decision
 from triage.selectors.words import domain_of
 
@@ -28,9 +29,11 @@ def is_critical(case: Case) -> bool:
 def next_person(case: Case, now: datetime) -> Membership | None:
     """Who is to be asked now; None where everybody has quiet hours or snoozes the camera.
 
+    Nor is anybody while the household's consent has ended: its case waits for the site's staff.
+
     Each in turn; whoever passed it on not again, unless all did; after the last one the first.
     """
-    people = list(_caregivers(case))
+    people = [] if has_ended(case.site) else list(_caregivers(case))
     if not is_critical(case):
         people = [one for one in people if not (is_quiet(one, now) or _snoozes(one, case, now))]
     passed = set(_passed(case))

@@ -73,7 +73,7 @@ class LogPage:
 
 def log_page(*, site: Site, filters: Filters, after: int | None = None) -> LogPage:
     """The newest SHOWN events that are wanted, or those that follow the event `after`."""
-    events = _from(found_events(site, filters), after)
+    events = _from(site, found_events(site, filters), after)
     found = list(events.select_related("actor")[: SHOWN + 1])
     rows, more = found[:SHOWN], len(found) > SHOWN
     verbs = AuditEvent.objects.filter(site=site).order_by().values_list("verb", flat=True)
@@ -157,8 +157,8 @@ def harmless(cell: object) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
-def _from(events: QuerySet[AuditEvent], after: int | None) -> QuerySet[AuditEvent]:
-    last = AuditEvent.objects.filter(pk=after).first() if after else None
+def _from(site: Site, events: QuerySet[AuditEvent], after: int | None) -> QuerySet[AuditEvent]:
+    last = AuditEvent.objects.filter(site=site, pk=after).first() if after else None
     if last is None:
         return events
     older = Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk)

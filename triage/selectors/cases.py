@@ -12,7 +12,15 @@ from inference.models import Frame, MemberJob, Run, StageTrace
 from inference.pipeline.domains import Domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
-from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, ReviewAction, SiteKind
+from triage.choices import (
+    CLAIMABLE,
+    WAITING,
+    CaseStatus,
+    GlassReason,
+    Outcome,
+    ReviewAction,
+    SiteKind,
+)
 from triage.models import AuditEvent, Case, Decision, Draft, Erasure, Lease, Policy, Review
 from triage.permissions import allows
 from triage.reasons import UNFAMILIAR, in_words, kinds
@@ -202,7 +210,8 @@ def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> C
     labels_by_member = _labels_by_member(run) if run else {}
     answers = standing(case.reviews.all())
     resolved = case.status == CaseStatus.RESOLVED
-    at_home = not detailed and case.site.kind == SiteKind.HOUSEHOLD
+    at_home = allows(roles, "answer_at_home") and not detailed
+    at_home = at_home and case.site.kind == SiteKind.HOUSEHOLD
     disputed = len({one.label for one in answers}) > 1
     read = case.status in WAITING and not may_read(case, user)
     media = case.observation.media
@@ -503,15 +512,19 @@ def _history(case: Case, blind: bool, titles: dict[str, str]) -> list[HistoryLin
             when=event.created_at,
             who=event.actor.get_username() if event.actor else _("the system"),
             what=_(event.verb),
-            detail="" if blind else _detail(event, titles),
+            detail=_detail(event, titles, blind),
         )
         for event in events
         if not (blind and event.verb == "decided")
     ]
 
 
-def _detail(event: AuditEvent, titles: dict[str, str]) -> str:
+def _detail(event: AuditEvent, titles: dict[str, str], blind: bool) -> str:
     details = event.details
+    if event.verb == "broke the glass":
+        return str(GlassReason(details["reason"]).label)
+    if blind:
+        return ""
     if event.verb == "decided":
         version = details.get("policy")
         by = _("policy version {0}").format(version) if version else _("no policy in force")

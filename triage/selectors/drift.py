@@ -16,7 +16,7 @@ from inference.uq.drift import (
 from inference.uq.types import Bools, Floats
 from triage.choices import Outcome
 from triage.models import Decision, Policy, Site
-from triage.reasons import LEARNING, kinds
+from triage.reasons import CONSENT, LEARNING, kinds
 from triage.selectors.descriptions import newest_descriptions
 from triage.selectors.fitted import fitted_of
 from triage.selectors.policy_state import active_policy
@@ -90,6 +90,10 @@ def _deferred_now(policy: Policy, rows: QuerySet[Decision], since: datetime) -> 
     """What this policy deferred since, whatever the reason, but for cameras that were learning."""
     found = rows.filter(policy=policy, decided_at__gt=since).values_list("outcome", "reasons")
     return np.array(
-        [outcome == Outcome.DEFER for outcome, why in found[:RECENT] if not kinds(why) & LEARNING],
+        [
+            outcome == Outcome.DEFER
+            for outcome, why in found[:RECENT]
+            if not kinds(why) & (LEARNING | CONSENT)
+        ],
         dtype=bool,
     )

@@ -14,6 +14,7 @@ from inference.uq.experts import (
     judge_experts,
     kappa,
 )
+from inference.uq.thresholds import clopper_pearson_lower
 from triage.choices import CaseStatus, ReviewAction
 from triage.models import Case, Review, Site
 from triage.selectors.readings import READERS, independent, standing
@@ -21,6 +22,9 @@ from triage.selectors.readings import READERS, independent, standing
 NEWEST = 2000
 # Cases read by two before their readers' error rate is taken for measured.
 FEWEST_READ = 30
+# Cases read by two among which a reader's answers are held against how they were settled.
+NEWEST_SETTLED = 300
+SURE = 0.95
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,39 @@ def reader_error(site: Site) -> ReaderError | None:
             readings += READERS
             wrong += sum(one.label != case.label for one in first_two)
     return ReaderError(wrong / readings, readings) if cases >= FEWEST_READ else None
+
+
+def worst_reader(site: Site) -> float | None:
+    """The error rate, at least and with 95 % confidence, of whoever's readings are worst settled.
+
+    A case that two read is a gold case that nobody knows of: who reads it is not told, and where
+    the two differ a third person says what it is. Each person's readings among the newest such
+    cases are held against the final label, over all and for each label by itself, where somebody
+    else stands for that label: nobody is held against their own word. Clopper and Pearson's lower
+    bound keeps it silent as long as chance or a few slips explain it. None before the first.
+    """
+    settled = Case.objects.filter(
+        site=site, domain=site.domain, readings=READERS, status=CaseStatus.RESOLVED
+    ).order_by("-created_at")
+    read: Counter[tuple[int, str]] = Counter()
+    wrong: Counter[tuple[int, str]] = Counter()
+    for case in settled.prefetch_related("reviews")[:NEWEST_SETTLED]:
+        said = list(case.reviews.all())
+        stand = {one.reviewer_id for one in standing(said) if one.label == case.label}
+        for one in independent(said):
+            if stand - {one.reviewer_id}:
+                for label in ("", case.label):
+                    read[one.reviewer_id, label] += 1
+                    wrong[one.reviewer_id, label] += one.label != case.label
+    over_all = sum(label == "" for _who, label in read)
+    bounds = (
+        # Bonferroni: half of the doubt for the people, half for people and labels.
+        clopper_pearson_lower(
+            wrong[who, label], n, (1 - SURE) / 2 / (len(read) - over_all if label else over_all)
+        )
+        for (who, label), n in read.items()
+    )
+    return max(bounds, default=None)
 
 
 def readings_of(site: Site, user: AbstractBaseUser) -> list[tuple[Review, Review]]:

@@ -77,9 +77,8 @@ def _cases(site: Site, status: str) -> QuerySet[Case]:
     cases = Case.objects.filter(site=site).order_by("created_at", "pk")
     if status in CaseStatus.values:
         cases = cases.filter(status=status)
-    decisions = Decision.objects.select_related("policy").order_by("-pk")
     return cases.select_related("subject", "camera").prefetch_related(
-        Prefetch("decisions", decisions), "reviews"
+        Prefetch("decisions", Decision.objects.select_related("policy").order_by("-pk")), "reviews"
     )
 
 

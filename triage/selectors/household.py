@@ -23,6 +23,7 @@ from triage.models import (
     Site,
     Snooze,
 )
+from triage.selectors.consents import ConsentRow, show_row
 from triage.selectors.readings import standing
 from triage.selectors.retakes import Retake, retakes
 from triage.selectors.rows import QueueRow, is_blind, latest_decision, rows, with_details
@@ -62,6 +63,14 @@ class HouseholdPage:
     retakes: list[Retake]
     changes: list["Change"]
     answers: int
+    consent: ConsentRow
+    shut_out: bool
+
+    @property
+    def staff_alone(self) -> bool:
+        """Whether the caregivers are shut out, and whoever looks is not."""
+        withdrawn = self.consent.given is False
+        return (withdrawn or self.consent.ended) and not self.shut_out
 
 
 @dataclass(frozen=True)
@@ -99,23 +108,26 @@ class AskingPage:
     browsers: int
 
 
-def household_page(*, site: Site, user: AbstractBaseUser) -> HouseholdPage:
+def household_page(*, site: Site, user: AbstractBaseUser, shut_out: bool = False) -> HouseholdPage:
+    """The household's page; who is `shut_out` learns how much waits, and nothing of what."""
     cases = Case.objects.filter(site=site)
     open_ones = cases.filter(status__in=(*WAITING, CaseStatus.IN_REVIEW)).order_by("due_at")
     answered = cases.filter(status=CaseStatus.RESOLVED).order_by("-resolved_at")
     given = Review.objects.filter(case__site=site, reviewer_id=user.pk, action=ReviewAction.ANSWER)
-    waiting = sorted(_home_rows(open_ones, user), key=lambda home: not home.me)
+    shown = [] if shut_out else _home_rows(open_ones, user)
     return HouseholdPage(
         site=site,
         trained=bool(ensemble.members_of(site.domain)),
         domain=domain_at(site),
         waiting=open_ones.count(),
-        rows=waiting,
-        answered=_home_rows(answered, user),
+        rows=sorted(shown, key=lambda home: not home.me),
+        answered=[] if shut_out else _home_rows(answered, user),
         processing=cases.filter(status=CaseStatus.OPEN).count(),
-        retakes=retakes(site, user),
+        retakes=[] if shut_out else retakes(site, user),
         changes=changes_by(site, user),
         answers=given.count(),
+        consent=show_row(site),
+        shut_out=shut_out,
     )
 
 

@@ -30,7 +30,7 @@ class AuditError:
 
 def audit_errors(site: Site) -> list[AuditError]:
     """The newest errors that audits found at a site, newest first."""
-    wrong = _audit_errors().filter(case__site=site, case__domain=site.domain)
+    wrong = _audit_errors(site).filter(case__domain=site.domain)
     return _with_neighbours(site, list(wrong.order_by("-case__resolved_at")[:ERRORS]))
 
 
@@ -38,12 +38,12 @@ def neighbours_of(case: Case) -> list[Case]:
     """Of a case whose audit found an error, those that resemble it; of any other none."""
     if case.status != CaseStatus.RESOLVED:
         return []
-    found = _with_neighbours(case.site, list(_audit_errors().filter(case=case)[:1]))
+    found = _with_neighbours(case.site, list(_audit_errors(case.site).filter(case=case)[:1]))
     return found[0].neighbours if found else []
 
 
-def _audit_errors() -> QuerySet[Decision]:
-    drawn = Decision.objects.filter(outcome=Outcome.ACCEPT, audited=True)
+def _audit_errors(site: Site) -> QuerySet[Decision]:
+    drawn = Decision.objects.filter(case__site=site, outcome=Outcome.ACCEPT, audited=True)
     resolved = drawn.filter(case__status=CaseStatus.RESOLVED).exclude(case__label=F("label"))
     return resolved.select_related("case")
 

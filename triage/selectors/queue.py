@@ -62,14 +62,15 @@ def queue_page(*, site: Site, user: AbstractBaseUser) -> QueuePage:
     in_state = counts(site)
     waiting = Case.objects.filter(site=site, waiting_due_at__isnull=False)
     waiting = waiting.order_by("waiting_due_at", "created_at")
-    mine = Case.objects.filter(site=site, leases__in=Lease.objects.running().filter(holder=user.pk))
-    held = rows(with_details(mine)[:1], user)
+    held = Lease.objects.running().filter(case__site=site, holder=user.pk)
+    mine = Case.objects.filter(site=site, leases__in=held)
+    own = rows(with_details(mine)[:1], user)
     return QueuePage(
         rows=rows(with_details(waiting)[:SHOWN], user),
         waiting=sum(in_state[status] for status in WAITING),
         held=in_state[CaseStatus.IN_REVIEW],
         processing=in_state[CaseStatus.OPEN],
-        mine=held[0] if held else None,
+        mine=own[0] if own else None,
         pace=pace_of(site=site, user=user, waiting=sum(in_state[status] for status in WAITING)),
         retakes=retakes(site, user),
         domain_title=_(domain_at(site).title),

@@ -102,7 +102,8 @@ def counted_at(site: Site) -> list[Counted]:
 
 
 def own_reliance(*, site: Site, user: AbstractBaseUser) -> OwnReliance:
-    mine = _telling(site).filter(pk__in=Review.objects.filter(reviewer_id=user.pk).values("case"))
+    said = Review.objects.filter(case__site=site, reviewer_id=user.pk)
+    mine = _telling(site).filter(pk__in=said.values("case"))
     parts = (one for case in mine[:NEWEST] for person, one in _of_case(case) if person == user.pk)
     return OwnReliance(sum(parts, Reliance()), _sharing(site).filter(user_id=user.pk).exists())
 
@@ -125,12 +126,16 @@ def _sharing(site: Site) -> QuerySet[Membership]:
 def _telling(site: Site) -> QuerySet[Case]:
     """Resolved cases that two people read, or that somebody read blind first; newest first."""
     cases = Case.objects.filter(site=site, domain=site.domain, status=CaseStatus.RESOLVED)
-    seen = Decision.objects.only("case_id", "label")
-    said = Review.objects.filter(action__in=(ReviewAction.ANSWER, ReviewAction.UNDO))
     return (
         cases.filter(Q(readings=READERS) | Q(blind=True))
         .order_by("-created_at")
-        .prefetch_related(Prefetch("decisions", seen), Prefetch("reviews", said))
+        .prefetch_related(
+            Prefetch("decisions", Decision.objects.only("case_id", "label")),
+            Prefetch(
+                "reviews",
+                Review.objects.filter(action__in=(ReviewAction.ANSWER, ReviewAction.UNDO)),
+            ),
+        )
     )
 
 

@@ -94,7 +94,7 @@ def erasure_of(case: Case) -> Erasure | None:
 
 def _held() -> Exists:
     on = Q(case=OuterRef("pk")) | Q(subject__isnull=False, subject=OuterRef("subject"))
-    return Exists(LegalHold.objects.filter(on, lifted_at=None))
+    return Exists(LegalHold.objects.filter(on, site=OuterRef("site"), lifted_at=None))
 
 
 def _classes(site: Site) -> list[ClassRow]:

@@ -14,10 +14,12 @@ from triage.choices import WAITING, Purpose, ReviewAction
 from triage.errors import Conflict, Refused
 from triage.models import Ask, Case, Consent, DeviceToken, Membership, Review, Site, Snooze
 from triage.selectors.asking import is_due, next_person, overdue
+from triage.selectors.consents import ENDING
 from triage.services.history import record
 
 PUSH_ASK = "triage.tasks.push_ask"
 TRIAGE_QUEUE = "triage"
+CONSENT_DAYS, LONGEST_CONSENT = 365, 730
 LONGEST_SNOOZE = timedelta(days=7)
 
 
@@ -93,19 +95,41 @@ def set_quiet_hours(*, membership: Membership, begin: time | None, end: time | N
     membership.save(update_fields=["quiet_from", "quiet_until"])
 
 
-def consent(*, site: Site, person: AbstractBaseUser, purpose: str, given: bool) -> Consent:
-    """Say yes or no to a Purpose from now on.
+def consent(
+    *,
+    site: Site,
+    person: AbstractBaseUser,
+    purpose: str,
+    given: bool,
+    days: int = CONSENT_DAYS,
+) -> Consent:
+    """Say yes or no to a Purpose from now on; a new yes renews what was said before.
+
+    Args:
+        days: after which a yes to being shown ends by itself, 1 to LONGEST_CONSENT.
 
     Raises:
-        Refused: there is no such purpose.
+        Refused: there is no such purpose, or the time is none.
     """
     if purpose not in Purpose.values:
         raise Refused(_("There is nothing of that name to consent to."), "purpose")
+    if not 1 <= days <= LONGEST_CONSENT:
+        raise Refused(_("Consent lasts 1 to {0} days.").format(LONGEST_CONSENT), "days")
+    now = timezone.now()
+    until = now + timedelta(days=days) if given and purpose in ENDING else None
     with transaction.atomic():
-        said = Consent.objects.create(site=site, person_id=person.pk, purpose=purpose, given=given)
-        record(
-            "consented" if given else "withdrew consent", site=site, actor=person, purpose=purpose
+        said = Consent.objects.create(
+            site=site, person_id=person.pk, purpose=purpose, given=given, said_at=now, until=until
         )
+        told = {"until": until.date().isoformat()} if until else {}
+        record(
+            "consented" if given else "withdrew consent",
+            site=site,
+            actor=person,
+            purpose=purpose,
+            **told,
+        )
+        transaction.on_commit(lambda: events.announce(site.pk, "queue"), robust=True)
     return said
 
 

@@ -20,6 +20,7 @@ from inference.uq.promotion import LEARNED
 from triage.choices import CaseStatus, Outcome, PolicyMode, SiteKind
 from triage.models import Case, Decision, Policy, ShadowDecision, Site
 from triage.reasons import UNFAMILIAR, kinds
+from triage.selectors.consents import consent_objections
 from triage.selectors.familiarity import familiarity
 from triage.selectors.fitted import fitted_of, learned_of
 from triage.selectors.learning import source_of
@@ -155,6 +156,7 @@ def judge(run: Run, policy: Policy | None) -> Verdict:
         *_objections(run, policy, score, threshold),
         *(found.objections if found else []),
         *learning.objections(source_of(case)),
+        *consent_objections(case.site),
     ]
     explanation = explain(policy, method, scores, score)
     return Verdict(

@@ -138,7 +138,7 @@ def hold(*, target: Case | Subject, actor: AbstractBaseUser, reason: str) -> Leg
     on: dict[str, Any] = {"case" if isinstance(target, Case) else "subject": target}
     with transaction.atomic():
         _lock(target)
-        if LegalHold.objects.filter(lifted_at=None, **on).exists():
+        if LegalHold.objects.filter(site=target.site, lifted_at=None, **on).exists():
             raise Conflict(_("A legal hold is on it already."), "held")
         if isinstance(target, Case) and Erasure.objects.filter(case=target).exists():
             raise Conflict(_("It has been erased already."), "erased")
@@ -199,8 +199,8 @@ def _locked(case: Case) -> Case:
     """The case, and its subject, so that no hold comes in between."""
     if case.subject_id:
         Subject.objects.select_for_update(no_key=True).filter(pk=case.subject_id).first()
-    cases = Case.objects.select_for_update(of=("self",))
-    return cases.select_related("site", "observation__media").get(pk=case.pk)
+    locked = Case.objects.select_for_update(of=("self",)).filter(pk=case.pk)
+    return locked.select_related("site", "observation__media").get()
 
 
 def _check_erasable(case: Case) -> None:
@@ -232,12 +232,13 @@ def _blank(case: Case) -> None:
     """All words about the picture, and what it looked like as features."""
     case.reviews.exclude(comment="").update(comment="")
     case.drafts.all().delete()
-    of = {"run__observation": case.observation_id}
-    for trace in StageTrace.objects.filter(**of).only("pk", "fields"):
+    case.glass_breaks.exclude(words="").update(words="")
+    seen = case.observation_id
+    for trace in StageTrace.objects.filter(run__observation=seen).only("pk", "fields"):
         kept = {key: value for key, value in trace.fields.items() if key in KEPT_FIELDS}
         StageTrace.objects.filter(pk=trace.pk).update(raw_text="", error="", fields=kept)
-    Hypothesis.objects.filter(**of).update(reasoning="")
-    MemberJob.objects.filter(**of).update(error="")
+    Hypothesis.objects.filter(run__observation=seen).update(reasoning="")
+    MemberJob.objects.filter(run__observation=seen).update(error="")
     Observation.objects.filter(pk=case.observation_id).update(visual=None)
     media = case.observation.media
     media.frames.all().delete()

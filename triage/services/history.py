@@ -61,8 +61,8 @@ def _locked_head(site: Site, case: Case | None) -> ChainHead:
     """
     if case and connection.features.has_select_for_update:
         Case.objects.select_for_update(no_key=True).only("pk").get(pk=case.pk)
-    heads = ChainHead.objects.select_for_update(no_key=True)
-    return heads.get_or_create(site=site, case=case)[0]
+    head = ChainHead.objects.select_for_update(no_key=True).get_or_create(site=site, case=case)
+    return head[0]
 
 
 def _move_head(head: ChainHead, event: AuditEvent) -> None:

@@ -17,6 +17,7 @@ from triage.choices import CaseStatus
 from triage.errors import Refused
 from triage.models import Ask, Case, PushSubscription
 from triage.selectors.asking import is_critical
+from triage.selectors.consents import has_ended
 from triage.selectors.household import asks_of, in_plain_words
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def unsubscribe(*, user: AbstractBaseUser, endpoint: str) -> None:
 def push_ask(*, ask: Ask) -> int:
     """Tell the browsers of whoever is asked, unless it is settled; returns how many were told."""
     case = ask.case
-    if case.status == CaseStatus.RESOLVED:
+    if case.status == CaseStatus.RESOLVED or has_ended(case.site):
         return 0
     text = asks_of(case, ask.person)
     return _push(ask.person, case, text, urgency="high" if is_critical(case) else "normal")
@@ -81,7 +82,7 @@ def push_ask(*, ask: Ask) -> int:
 def push_settled(*, case: Case) -> int:
     """Replace the question on the phones of all who were asked by who has answered what."""
     last = case.reviews.last()
-    if case.status != CaseStatus.RESOLVED or last is None:
+    if case.status != CaseStatus.RESOLVED or last is None or has_ended(case.site):
         return 0
     text = f"{last.reviewer.get_username()}: {in_plain_words(case)}"
     asked = {ask.person for ask in case.asks.select_related("person")} - {last.reviewer}

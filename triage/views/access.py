@@ -13,10 +13,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from triage.errors import Forbidden, TriageError
+from triage.choices import GlassReason
+from triage.errors import BehindGlass, Forbidden, TriageError
 from triage.middleware import Place
 from triage.models import Case, Site
 from triage.permissions import require
+from triage.selectors.glass import why_not_look
 
 View = Callable[..., HttpResponse]
 
@@ -35,7 +37,7 @@ def member_page(act: str) -> Callable[[View], View]:
                 require(place(request).roles, act)
                 return view(request, *args, **kwargs)
             except Forbidden as error:
-                return render(request, "403.html", {"reason": str(error)}, status=403)
+                return _refused(request, error, kwargs.get("pk"))
             except TriageError as error:
                 messages.error(request, str(error))
                 return back(request)
@@ -43,6 +45,18 @@ def member_page(act: str) -> Callable[[View], View]:
         return wrapper
 
     return decorate
+
+
+def _refused(request: HttpRequest, error: Forbidden, pk: object) -> HttpResponse:
+    """The 403 page, with the way in where there is one."""
+    asks = isinstance(error, BehindGlass)
+    context = {
+        "reason": str(error),
+        "renews": error.code == "consent",
+        "behind": str(pk) if asks else "",
+        "glass_reasons": GlassReason.choices,
+    }
+    return render(request, "403.html", context, status=403)
 
 
 def place(request: HttpRequest) -> Place:
@@ -66,10 +80,22 @@ def site_of(request: HttpRequest) -> Site:
 
 
 def case_at(request: HttpRequest, pk: UUID) -> Case:
-    """A case of the person's own site; another site's is not found rather than forbidden."""
+    """A case that the person may look into; another site's is not found rather than forbidden.
+
+    Raises:
+        BehindGlass: they may not but with a reason.
+    """
+    case = record_at(request, pk)
+    if why := why_not_look(case, person(request), place(request).roles):
+        raise BehindGlass(why)
+    return case
+
+
+def record_at(request: HttpRequest, pk: UUID) -> Case:
+    """A case of the person's own site, for those who see nothing of what it shows."""
     site = site_of(request)
-    cases = Case.objects.select_related("subject", "observation__media")
-    case = get_object_or_404(cases, pk=pk, site=site)
+    cases = Case.objects.of(site).select_related("subject", "observation__media")
+    case = get_object_or_404(cases, pk=pk)
     case.site = site
     return case
 

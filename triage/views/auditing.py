@@ -12,8 +12,9 @@ from triage.forms import AuditForm
 from triage.models import Site
 from triage.selectors.audit_log import log_page
 from triage.selectors.case_record import case_record
+from triage.selectors.glass import unseen_glass
 from triage.services.auditing import export_history, verify_history
-from triage.views.access import case_at, member_page, person, site_of
+from triage.views.access import member_page, person, record_at, site_of
 
 
 @require_GET
@@ -21,7 +22,8 @@ from triage.views.access import case_at, member_page, person, site_of
 def audit_view(request: HttpRequest) -> HttpResponse:
     form = AuditForm(request.GET)
     page = log_page(site=site_of(request), filters=form.filters(), after=form.after_event())
-    return render(request, "audit.html", {"page": page})
+    unseen = unseen_glass(site_of(request))
+    return render(request, "audit.html", {"page": page, "unseen": unseen})
 
 
 @require_POST
@@ -55,4 +57,4 @@ def download(*, site: Site, actor: User, form: AuditForm) -> StreamingHttpRespon
 @require_GET
 @member_page("see_records")
 def audit_case_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return render(request, "audit_case.html", {"page": case_record(case_at(request, pk))})
+    return render(request, "audit_case.html", {"page": case_record(record_at(request, pk))})

@@ -50,5 +50,5 @@ def _page(request: HttpRequest, **shown: str) -> HttpResponse:
 
 
 def _camera(request: HttpRequest, pk: int) -> DeviceToken:
-    cameras = DeviceToken.objects.select_related("site")
-    return get_object_or_404(cameras, pk=pk, site=site_of(request))
+    cameras = DeviceToken.objects.of(site_of(request)).select_related("site")
+    return get_object_or_404(cameras, pk=pk)

@@ -191,11 +191,10 @@ def _version(request: HttpRequest, name: str, number: int) -> DomainVersion | No
         return _stored(request, name, number)
     if name not in domain_ids():
         raise Http404
-    versions = DomainVersion.objects.filter(organisation=site_of(request).organisation_id)
+    versions = DomainVersion.objects.of(site_of(request))
     return versions.filter(domain=name, definition=load_domain(name).digest).first()
 
 
 def _stored(request: HttpRequest, name: str, number: int) -> DomainVersion:
-    versions = DomainVersion.objects.select_related("author")
-    organisation = site_of(request).organisation_id
-    return get_object_or_404(versions, organisation=organisation, domain=name, version=number)
+    versions = DomainVersion.objects.of(site_of(request)).select_related("author")
+    return get_object_or_404(versions, domain=name, version=number)

@@ -50,7 +50,7 @@ def leases_view(request: HttpRequest) -> HttpResponse:
 @require_POST
 @member_page("end_leases")
 def end_lease_view(request: HttpRequest, pk: int) -> HttpResponse:
-    running = Lease.objects.filter(case__site=site_of(request)).select_related("case__site")
+    running = Lease.objects.of(site_of(request)).select_related("case__site")
     lease = get_object_or_404(running, pk=pk)
     queue.take_away(lease=lease, actor=person(request))
     done = _("The hold is ended: case {0} waits again.").format(lease.case.number)
@@ -197,11 +197,12 @@ def _source(request: HttpRequest) -> Source:
         return Source(site, site.domain)
     if not camera.isdecimal() or len(camera) > 18:
         raise Http404
-    return Source(site, site.domain, get_object_or_404(DeviceToken, pk=int(camera), site=site))
+    return Source(
+        site, site.domain, get_object_or_404(DeviceToken.objects.of(site), pk=int(camera))
+    )
 
 
 def policy_of(request: HttpRequest, pk: int) -> Policy:
     """A version of the own site; any other is not found."""
-    return get_object_or_404(
-        Policy.objects.select_related("site", "calibration", "before"), pk=pk, site=site_of(request)
-    )
+    versions = Policy.objects.of(site_of(request))
+    return get_object_or_404(versions.select_related("site", "calibration", "before"), pk=pk)

@@ -10,27 +10,30 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from triage.choices import SHUT_OUT, SiteKind
 from triage.errors import Refused
 from triage.forms import QuietHoursForm
-from triage.models import DeviceToken, Membership
+from triage.models import DeviceToken, Membership, Site
 from triage.selectors.consents import consent_rows, looks
 from triage.selectors.household import asking_page, household_page
 from triage.services import asking, push, reviews
-from triage.views.access import case_at, is_fragment, member_page, person, site_of
+from triage.views.access import case_at, is_fragment, member_page, person, place, site_of
 
 MOST_BYTES = 4000
+TERMS = (30, 90, 180, 365)
 
 
 @require_GET
-@member_page("review")
+@member_page("see_home")
 def household_view(request: HttpRequest) -> HttpResponse:
-    page = household_page(site=site_of(request), user=person(request))
+    shut_out = SHUT_OUT in place(request).roles
+    page = household_page(site=site_of(request), user=person(request), shut_out=shut_out)
     template = "_household.html" if is_fragment(request) else "household.html"
     return render(request, template, {"page": page})
 
 
 @require_POST
-@member_page("live_here")
+@member_page("answer_at_home")
 def answer_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     case = case_at(request, pk)
     label, comment = (_plain(request.POST.get(name, "")) for name in ("label", "comment"))
@@ -40,7 +43,7 @@ def answer_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-@member_page("live_here")
+@member_page("answer_at_home")
 def not_sure_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     asking.not_sure(
         case=case_at(request, pk),
@@ -87,19 +90,25 @@ def snooze_view(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-@member_page("live_here")
+@member_page("consent")
 def privacy_view(request: HttpRequest) -> HttpResponse:
     """What the household has consented to, and who has looked."""
-    site = site_of(request)
-    return render(request, "privacy.html", {"consents": consent_rows(site), "looks": looks(site)})
+    site = _home(request)
+    context = {"consents": consent_rows(site), "looks": looks(site), "terms": TERMS}
+    return render(request, "privacy.html", context)
 
 
 @require_POST
-@member_page("live_here")
+@member_page("consent")
 def consent_view(request: HttpRequest) -> HttpResponse:
-    given = request.POST.get("given") == "yes"
-    purpose = _plain(request.POST.get("purpose", ""))
-    asking.consent(site=site_of(request), person=person(request), purpose=purpose, given=given)
+    days = request.POST.get("days", str(asking.CONSENT_DAYS))
+    asking.consent(
+        site=_home(request),
+        person=person(request),
+        purpose=_plain(request.POST.get("purpose", "")),
+        given=request.POST.get("given") == "yes",
+        days=int(days) if days.isdecimal() and len(days) < 6 else 0,
+    )
     messages.success(request, _("Stored. It holds from now on."))
     return redirect("privacy")
 
@@ -131,9 +140,17 @@ def _subscription(body: bytes) -> tuple[str, str, str, bool]:
     return found[0], found[1], found[2], sent.get("off") is True
 
 
+def _home(request: HttpRequest) -> Site:
+    """The household; at a clinic nobody is asked to consent here."""
+    site = site_of(request)
+    if site.kind != SiteKind.HOUSEHOLD:
+        raise Http404
+    return site
+
+
 def _membership(request: HttpRequest) -> Membership:
-    mine = Membership.objects.select_related("site")
-    return get_object_or_404(mine, user=person(request), site=site_of(request), role="caregiver")
+    here = Membership.objects.of(site_of(request)).select_related("site")
+    return get_object_or_404(here, user=person(request), role="caregiver")
 
 
 def _camera(request: HttpRequest) -> DeviceToken | None:
@@ -142,7 +159,7 @@ def _camera(request: HttpRequest) -> DeviceToken | None:
         return None
     if not wanted.isdecimal() or len(wanted) > 18:
         raise Http404
-    return get_object_or_404(DeviceToken, pk=int(wanted), site=site_of(request))
+    return get_object_or_404(DeviceToken.objects.of(site_of(request)), pk=int(wanted))
 
 
 def _plain(text: str) -> str:

@@ -59,8 +59,8 @@ def hold_view(request: HttpRequest) -> HttpResponse:
 @require_POST
 @member_page("erase")
 def lift_view(request: HttpRequest, pk: int) -> HttpResponse:
-    holds = LegalHold.objects.select_related("site", "case")
-    held = get_object_or_404(holds, pk=pk, site=site_of(request))
+    holds = LegalHold.objects.of(site_of(request)).select_related("site", "case")
+    held = get_object_or_404(holds, pk=pk)
     form = ReasonForm.checked(request.POST)
     erasing.lift(held=held, actor=person(request), reason=form.cleaned_data["reason"])
     messages.success(request, _("The hold is lifted."))

@@ -16,7 +16,7 @@ RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 @require_GET
-@member_page("see_cases")
+@member_page("look")
 def photo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     case = _case(request, pk)
     record("photo seen", site=case.site, actor=person(request), case=case)
@@ -24,14 +24,14 @@ def photo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_GET
-@member_page("see_cases")
+@member_page("look")
 def thumbnail_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     case = _case(request, pk)
     return _small(request, case, case.observation.media.thumbnail)
 
 
 @require_GET
-@member_page("see_cases")
+@member_page("look")
 def clip_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The playback copy. A browser asks for it piece by piece; the first piece counts as a look.
 
@@ -51,7 +51,7 @@ def clip_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_GET
-@member_page("see_cases")
+@member_page("look")
 def frame_view(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
     case = _case(request, pk)
     frame = get_object_or_404(case.observation.media.frames, position=position)
@@ -60,7 +60,7 @@ def frame_view(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
 
 
 @require_GET
-@member_page("see_cases")
+@member_page("look")
 def frame_thumbnail_view(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
     case = _case(request, pk)
     frame = get_object_or_404(case.observation.media.frames, position=position)

@@ -57,13 +57,13 @@ def cases_view(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-@member_page("see_cases")
+@member_page("look")
 def case_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     return render(request, "case.html", _case_context(request, pk))
 
 
 @require_GET
-@member_page("see_cases")
+@member_page("look")
 def case_panel_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     return render(request, "_case.html", _case_context(request, pk))
 

@@ -13,12 +13,13 @@ from django.views.decorators.http import require_http_methods
 from inference.drawings import samples
 from inference.media import Limits
 from inference.pipeline.domains import Domain
+from triage.choices import SHUT_OUT
 from triage.errors import Refused, TriageError
 from triage.models import Case
 from triage.selectors.retakes import Retake, asked_of, retake_of, retakes
 from triage.selectors.words import domain_at
 from triage.services.intake import open_case
-from triage.views.access import member_page, person, site_of
+from triage.views.access import member_page, person, place, site_of
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def upload_view(request: HttpRequest) -> HttpResponse:
         max_s=Limits.max_s,
         results=results,
         subject=request.POST.get("subject", ""),
-        retakes=[] if again else retakes(site, person(request)),
+        retakes=[] if again or SHUT_OUT in place(request).roles else retakes(site, person(request)),
         again=again,
     )
     alone = request.headers.get("X-Requested-With") == "fetch"
