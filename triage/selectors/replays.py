@@ -11,7 +11,9 @@ def shown_replay(policy: Policy) -> dict[str, Any]:
     flips = policy.replay.get("flips")
     if not flips:
         return dict(policy.replay)
-    told = Case.objects.filter(pk__in=[one["case"] for one in flips], status__in=SETTLED)
+    told = Case.objects.of(policy.site_id).filter(
+        pk__in=[one["case"] for one in flips], status__in=SETTLED
+    )
     settled = {str(pk) for pk in told.values_list("pk", flat=True)}
     hidden = [one if one["case"] in settled else {**one, "label": ""} for one in flips]
     return {**policy.replay, "flips": hidden}
