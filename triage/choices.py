@@ -11,6 +11,9 @@ class Role(TextChoices):
     AUDITOR = "auditor", _("auditor")
 
 
+STAFF = frozenset({Role.CLINICIAN, Role.ADMINISTRATOR, Role.AUDITOR})
+
+
 class SiteKind(TextChoices):
     CLINIC = "clinic", _("clinic")
     HOUSEHOLD = "household", _("household")

@@ -12,6 +12,7 @@ from triage.models import Site
 from triage.permissions import allows
 from triage.selectors.alerts import open_count
 from triage.selectors.queue import waiting_count
+from triage.sessions import seconds_left
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         "member_roles": place.roles,
         "open_alerts": open_count(place.site) if allows(place.roles, "see_monitoring") else 0,
         "sites": place.others,
+        "session_left": round(seconds_left(request.session, staff=place.staff)),
     }
 
 
@@ -54,6 +56,8 @@ def _entries(site: Site, roles: frozenset[str]) -> list[tuple[str, str, int | No
         entries.append(("audit", _("History"), None))
     if allows(roles, "erase"):
         entries.append(("retention", _("Retention"), None))
+    if allows(roles, "manage_people"):
+        entries.append(("people", _("People"), None))
     return entries
 
 
