@@ -130,7 +130,9 @@ ALARM_SECOND_FACTOR = env.flag("ALARM_SECOND_FACTOR", not ALARM_DEMO)
 ALARM_IDLE_MINUTES = env.integer("ALARM_IDLE_MINUTES", 30, low=3, high=720)
 ALARM_IDLE_HOME_MINUTES = env.integer("ALARM_IDLE_HOME_MINUTES", 480, low=3, high=720)
 # Minutes for which a sign-in is good enough to publish, export and erase.
-ALARM_REAUTH_MINUTES = env.integer("ALARM_REAUTH_MINUTES", 720 if ALARM_DEMO else 10, low=1, high=720)
+ALARM_REAUTH_MINUTES = env.integer(
+    "ALARM_REAUTH_MINUTES", 720 if ALARM_DEMO else 10, low=1, high=720
+)
 # A provider at which people sign in, and what its groups may do; none unless it is set.
 ALARM_OIDC_URL = https_or_loopback("ALARM_OIDC_URL", env.text("ALARM_OIDC_URL"))
 ALARM_OIDC_CLIENT = env.text("ALARM_OIDC_CLIENT")
@@ -362,6 +364,6 @@ LOGGING: dict[str, Any] = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     # It would write whole addresses down, and a webhook's may hold a secret.
-    "loggers": {"httpx": {"level": "WARNING"}},
+    "loggers": {"httpx": {"level": "WARNING"}, "axes": {"level": "WARNING"}},
     "root": {"handlers": ["console"], "level": "INFO"},
 }

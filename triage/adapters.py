@@ -90,9 +90,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
             people.follow_groups(user=sociallogin.user, roles=roles)
         if not roles:
             words = _("You are known there, but none of your groups may work here.")
-            raise ImmediateHttpResponse(
-                refused(request, f"{words} {_('Ask your administrator.')}")
-            )
+            raise ImmediateHttpResponse(refused(request, f"{words} {_('Ask your administrator.')}"))
 
     def is_auto_signup_allowed(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         return True

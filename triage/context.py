@@ -40,24 +40,18 @@ def _entries(site: Site, roles: frozenset[str]) -> list[tuple[str, str, int | No
     if allows(roles, "review"):
         title = _("Household") if home else _("Queue")
         entries.append(("household" if home else "queue", title, waiting_count(site)))
-    if allows(roles, "upload"):
-        entries.append(("upload", _("Upload"), None))
-    if allows(roles, "see_cases"):
-        entries.append(("cases", _("Cases"), None))
-    if allows(roles, "see_policies"):
-        entries.append(("policies", _("Policies"), None))
-    if allows(roles, "see_monitoring"):
-        entries.append(("monitoring", _("Monitoring"), None))
-    if allows(roles, "see_domains"):
-        entries.append(("domains", _("Domains"), None))
-    if allows(roles, "see_ensemble"):
-        entries.append(("ensemble", _("Ensemble"), None))
-    if allows(roles, "see_history"):
-        entries.append(("audit", _("History"), None))
-    if allows(roles, "erase"):
-        entries.append(("retention", _("Retention"), None))
-    if allows(roles, "manage_people"):
-        entries.append(("people", _("People"), None))
+    others = (
+        ("upload", "upload", _("Upload")),
+        ("see_cases", "cases", _("Cases")),
+        ("see_policies", "policies", _("Policies")),
+        ("see_monitoring", "monitoring", _("Monitoring")),
+        ("see_domains", "domains", _("Domains")),
+        ("see_ensemble", "ensemble", _("Ensemble")),
+        ("see_history", "audit", _("History")),
+        ("erase", "retention", _("Retention")),
+        ("manage_people", "people", _("People")),
+    )
+    entries += [(name, title, None) for act, name, title in others if allows(roles, act)]
     return entries
 
 

@@ -4,7 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from allauth.account.signals import authentication_step_completed
-from allauth.mfa.signals import authenticator_added, authenticator_removed
+from allauth.mfa.models import Authenticator
+from allauth.mfa.signals import authenticator_removed
 from axes.signals import user_locked_out
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -61,9 +62,11 @@ def note_lock(request: HttpRequest, username: str, **_: Any) -> None:
         people.note_lock(username)
 
 
-@receiver(authenticator_added)
-def note_factor_added(user: User, authenticator: Any, **_: Any) -> None:
-    people.note_factor(user, added=True, kind=authenticator.type)
+@receiver(post_save, sender=Authenticator)
+def note_factor_added(instance: Authenticator, created: bool, **_: Any) -> None:
+    """allauth's own signal comes after the transaction."""
+    if created and instance.type != Authenticator.Type.RECOVERY_CODES:
+        people.note_factor(instance.user, added=True, kind=instance.type)
 
 
 @receiver(authenticator_removed)

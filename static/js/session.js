@@ -39,7 +39,7 @@ async function look() {
   const soon = left() <= WARNING_S;
   if (soon && !dialog.open) dialog.showModal();
   if (!soon && dialog.open) dialog.close();
-  if (left() <= 0) location.reload();
+  if (left() < -5) location.reload(); // not even an answer
   plan();
 }
 

@@ -91,7 +91,7 @@ def roles_of_groups(groups: list[str]) -> Roles:
 
 
 def sites_by_slug() -> dict[str, int]:
-    """A site's name as an address would have it -> the site; names that two sites share left out."""
+    """A site's name as an address would have it -> the site; a name that two share is no name."""
     found: dict[str, list[int]] = {}
     for pk, name in Site.objects.values_list("pk", "name"):
         found.setdefault(slugify(name), []).append(pk)

@@ -42,9 +42,13 @@ def unlock_view(request: HttpRequest, pk: int) -> HttpResponse:
 def disable_view(request: HttpRequest, pk: int) -> HttpResponse:
     user = _member(request, pk)
     people.disable(user=user, site=site_of(request), actor=person(request))
-    messages.success(request, _("{0} is signed out and cannot sign in.").format(user.get_username()))
+    messages.success(
+        request, _("{0} is signed out and cannot sign in.").format(user.get_username())
+    )
     return redirect("people")
 
 
 def _member(request: HttpRequest, pk: int) -> User:
-    return get_object_or_404(User.objects.filter(memberships__site=site_of(request)).distinct(), pk=pk)
+    return get_object_or_404(
+        User.objects.filter(memberships__site=site_of(request)).distinct(), pk=pk
+    )

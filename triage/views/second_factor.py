@@ -23,7 +23,7 @@ from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
 INDEX = reverse_lazy("mfa_index")
 unseen = method_decorator(never_cache, name="dispatch")
@@ -116,10 +116,12 @@ class ProviderWay(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         return found
 
 
+@require_POST
 def to_provider_view(request: HttpRequest, provider_id: str) -> HttpResponse:
     return _provider(OAuth2LoginView, request, provider_id)
 
 
+@require_GET
 def from_provider_view(request: HttpRequest, provider_id: str) -> HttpResponse:
     return _provider(OAuth2CallbackView, request, provider_id)
 
