@@ -9,6 +9,7 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.base.forms import AuthenticateForm
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from axes.handlers.proxy import AxesProxyHandler
 from django.conf import settings
 from django.contrib import messages
@@ -84,6 +85,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
         Raises:
             ImmediateHttpResponse: with the page that says so.
         """
+        _same_person(sociallogin)
         sociallogin.email_addresses = []  # signs nobody in here, and nobody is asked for one
         roles = roles_of_groups(groups_of(sociallogin))
         if sociallogin.is_existing:
@@ -116,6 +118,14 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
         log.warning("sign-in at the provider failed: %s %s", error, exception)
         messages.error(request, _("The sign-in at your organisation did not succeed. Try again."))
         raise ImmediateHttpResponse(redirect("sign-in"))
+
+
+def _same_person(sociallogin: SocialLogin) -> None:
+    """The userinfo must be about whom the signed token is (OpenID Connect Core 1.0, 5.3.2)."""
+    said = sociallogin.account.extra_data
+    info, token = said.get("userinfo"), said.get("id_token")
+    if not token or (info and info.get("sub") != token.get("sub")):
+        raise OAuth2Error("the userinfo is not about whom the ID token is")
 
 
 def groups_of(sociallogin: SocialLogin) -> list[str]:
