@@ -58,7 +58,7 @@ class AccountAdapter(DefaultAccountAdapter):
         """The pages say themselves what has become of it."""
 
 
-class SecondFactorForm(AuthenticateForm):  # type: ignore[misc]
+class SecondFactorForm(AuthenticateForm):
     """Codes are guessed at as slowly as passwords: the same tries, the same wait."""
 
     def clean_code(self) -> str:

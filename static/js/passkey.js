@@ -1,5 +1,11 @@
-// Says in words what allauth's scripts tell the console alone.
+// Has allauth's scripts ask for a passkey, and says in words what they tell the console alone.
 
-document.addEventListener("allauth.error", () => {
+const button = document.getElementById("passkey");
+if (button) {
+  const ids = { [button.dataset.as]: "passkey", credential: "credential", data: "passkey-data" };
+  window.allauth.webauthn.forms[button.dataset.call]({ ids });
+}
+document.addEventListener("allauth.error", (event) => {
+  event.preventDefault();
   document.getElementById("passkey-failed").hidden = false;
 });

@@ -358,6 +358,8 @@ def test_a_role_that_is_taken_away_counts_at_once(cast: Cast, own: tuple[Case, P
     client.force_login(cast.clinician)
     assert client.get(reverse("queue")).status_code == 200
     cast.clinician.memberships.all().delete()
+    assert client.get(reverse("queue")).status_code == 302, "the session has ended"
+    client.force_login(cast.clinician)
     assert client.get(reverse("queue")).status_code == 403
 
 

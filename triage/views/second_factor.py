@@ -29,60 +29,60 @@ INDEX = reverse_lazy("mfa_index")
 unseen = method_decorator(never_cache, name="dispatch")
 
 
-class FactorsView(IndexView):  # type: ignore[misc]
+class FactorsView(IndexView):
     """One's own second factors, and how to set one up."""
 
     template_name = "second_factor.html"
 
 
 @unseen
-class CheckView(AuthenticateView):  # type: ignore[misc]
+class CheckView(AuthenticateView):
     """The second step of a sign-in."""
 
     template_name = "second_factor_check.html"
 
 
 @unseen
-class AddTotpView(ActivateTOTPView):  # type: ignore[misc]
+class AddTotpView(ActivateTOTPView):
     template_name = "second_factor_app.html"
 
 
-class RemoveTotpView(DeactivateTOTPView):  # type: ignore[misc]
+class RemoveTotpView(DeactivateTOTPView):
     template_name = "second_factor_remove.html"
     success_url = INDEX
 
 
 @unseen
-class CodesView(ViewRecoveryCodesView):  # type: ignore[misc]
+class CodesView(ViewRecoveryCodesView):
     template_name = "second_factor_codes.html"
 
 
-class NewCodesView(GenerateRecoveryCodesView):  # type: ignore[misc]
+class NewCodesView(GenerateRecoveryCodesView):
     template_name = "second_factor_new_codes.html"
 
 
-class AddKeyView(AddWebAuthnView):  # type: ignore[misc]
+class AddKeyView(AddWebAuthnView):
     template_name = "second_factor_key.html"
 
 
-class RemoveKeyView(RemoveWebAuthnView):  # type: ignore[misc]
+class RemoveKeyView(RemoveWebAuthnView):
     template_name = "second_factor_remove.html"
     success_url = INDEX
 
 
-class AgainView(ReauthenticateView):  # type: ignore[misc]
+class AgainView(ReauthenticateView):
     """Signing in again before something that matters: by password."""
 
     template_name = "sign_in_again.html"
     extra_context = {"by": "password"}  # noqa: RUF012 (as Django's views have it)
 
 
-class AgainByCodeView(CodeView):  # type: ignore[misc]
+class AgainByCodeView(CodeView):
     template_name = "sign_in_again.html"
     extra_context = {"by": "code"}  # noqa: RUF012
 
 
-class AgainByKeyView(ReauthenticateWebAuthnView):  # type: ignore[misc]
+class AgainByKeyView(ReauthenticateWebAuthnView):
     template_name = "sign_in_again.html"
     extra_context = {"by": "key"}  # noqa: RUF012
 
@@ -102,7 +102,7 @@ def again_by_provider_view(request: HttpRequest) -> HttpResponse:
     return render(request, "sign_in_again.html", {"by": "provider", "next": to if safe else "/"})
 
 
-class ProviderWay(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
+class ProviderWay(OpenIDConnectOAuth2Adapter):
     """allauth's, but the signature of an ID token is always checked, and whose it is."""
 
     def _decode_id_token(self, app: SocialApp, id_token: str) -> dict[str, Any]:
