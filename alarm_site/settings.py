@@ -231,6 +231,7 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_REAUTHENTICATION_TIMEOUT = ALARM_REAUTH_MINUTES * 60
+MFA_ADAPTER = "triage.adapters.FactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "ALARM Triage"
 MFA_TOTP_TOLERANCE = 1  # clocks of phones differ
