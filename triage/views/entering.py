@@ -1,7 +1,5 @@
 """Signing in, choosing a site, and where one lands."""
 
-from typing import Any, ClassVar
-
 from allauth.account.internal.flows.login import perform_password_login
 from allauth.account.models import Login
 from django.conf import settings
@@ -24,7 +22,7 @@ from triage.views.access import person, place
 class SignInForm(AuthenticationForm):
     """One sentence for a wrong name, a wrong password, a disabled account and too many tries."""
 
-    error_messages: ClassVar[Any] = {
+    error_messages = {  # noqa: RUF012 (as Django's forms have it)
         "invalid_login": _lazy(
             "This name and password do not belong together. After several tries, wait a quarter "
             "of an hour or ask your administrator."

@@ -87,10 +87,12 @@ class AgainByKeyView(ReauthenticateWebAuthnView):
     extra_context = {"by": "key"}  # noqa: RUF012
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | self.extra_context
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        return context | self.extra_context
 
     def form_invalid(self, form: Any) -> HttpResponse:
-        return self.render_to_response(self.get_context_data(form=form))
+        page: HttpResponse = self.render_to_response(self.get_context_data(form=form))
+        return page
 
 
 @require_GET
