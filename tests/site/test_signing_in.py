@@ -107,6 +107,14 @@ def test_unknown_wrong_disabled_and_locked_look_the_same(person: User) -> None:
     assert len(set(tries.values())) == 1
 
 
+def test_a_name_that_nobody_can_have_is_refused_alike(person: User) -> None:
+    """PostgreSQL would not take it into the table of tries."""
+    from axes.models import AccessAttempt
+
+    assert shown(sign_in(Client(), "x" * 300)) == shown(sign_in(Client(), "nobody"))
+    assert list(AccessAttempt.objects.values_list("username", flat=True)) == ["nobody"]
+
+
 def test_five_tries_from_one_address_are_enough(person: User) -> None:
     for _ in range(5):
         sign_in(Client(), password="wrong")

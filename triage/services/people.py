@@ -70,9 +70,9 @@ def disable(*, user: User, site: Site, actor: AbstractBaseUser | None) -> None:
 
 def note_lock(username: str) -> None:
     """Somebody failed too often to sign in under this name; nobody's if nobody has it."""
-    user = User.objects.filter(username=username).first()
-    for site in sites_of(user) if user else []:
-        record("sign-in locked", site=site, person=user.pk if user else None)
+    if user := User.objects.filter(username=username).first():
+        for site in sites_of(user):
+            record("sign-in locked", site=site, person=user.pk)
 
 
 def note_factor(user: AbstractBaseUser, *, added: bool, kind: str) -> None:
@@ -98,8 +98,9 @@ def follow_groups(*, user: AbstractBaseUser, roles: Roles) -> None:
     had = {(one.site_id, one.role) for one in mine.all()}
     for site in Site.objects.filter(pk__in={pk for pk, _role in roles}):
         for role in sorted(role for pk, role in roles - had if pk == site.pk):
-            Membership.objects.create(user_id=user.pk, site=site, role=role)
-            record("role given by the provider", site=site, actor=user, role=role)
+            _one, new = Membership.objects.get_or_create(user_id=user.pk, site=site, role=role)
+            if new:  # else two browsers came at once
+                record("role given by the provider", site=site, actor=user, role=role)
 
 
 def send_away(user: AbstractBaseUser) -> None:

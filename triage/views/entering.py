@@ -1,5 +1,7 @@
 """Signing in, choosing a site, and where one lands."""
 
+from typing import Any
+
 from allauth.account.internal.flows.login import perform_password_login
 from allauth.account.models import Login
 from django.conf import settings
@@ -18,6 +20,8 @@ from triage.models import Membership
 from triage.services.demo import demo_accounts
 from triage.views.access import person, place
 
+MAX_NAME = 150  # of a User's name
+
 
 class SignInForm(AuthenticationForm):
     """One sentence for a wrong name, a wrong password, a disabled account and too many tries."""
@@ -28,6 +32,12 @@ class SignInForm(AuthenticationForm):
             "of an hour or ask your administrator."
         ),
     }
+
+    def clean(self) -> dict[str, Any]:
+        """A name that nobody can have is not kept as a try: it would not fit."""
+        if len(self.cleaned_data.get("username", "")) > MAX_NAME:
+            raise self.get_invalid_login_error()
+        return super().clean()
 
 
 class SignInView(LoginView):
