@@ -235,7 +235,10 @@ MFA_ADAPTER = "triage.adapters.FactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "ALARM Triage"
 MFA_TOTP_TOLERANCE = 1  # clocks of phones differ
-MFA_FORMS = {"authenticate": "triage.adapters.SecondFactorForm"}
+MFA_FORMS = {
+    "authenticate": "triage.adapters.SecondFactorForm",
+    "reauthenticate": "triage.adapters.AgainByCodeForm",
+}
 SOCIALACCOUNT_ADAPTER = "triage.adapters.ProviderAdapter"
 SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {
     "openid_connect": {

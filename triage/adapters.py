@@ -7,7 +7,7 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
-from allauth.mfa.base.forms import AuthenticateForm
+from allauth.mfa.base.forms import AuthenticateForm, BaseAuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
@@ -18,6 +18,7 @@ from django.contrib import messages
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -68,22 +69,49 @@ class FactorAdapter(DefaultMFAAdapter):
         return _("Passkey {0}").format(count + 1)
 
 
-class SecondFactorForm(AuthenticateForm):
-    """Codes are guessed at as slowly as passwords: the same tries, the same wait."""
+class _Guarded(BaseAuthenticateForm):
+    """Codes are guessed at as slowly as passwords (same tries, same wait), and count once."""
 
     def clean_code(self) -> str:
         words = _("This code is not right. After several tries, wait a quarter of an hour.")
         if not AxesProxyHandler.is_allowed(context.request, self.who):
             raise ValidationError(words)
         try:
-            return str(super().clean_code())
+            code = str(super().clean_code())
+            _use_up(self.authenticator, code)
         except ValidationError:
             user_login_failed.send(__name__, credentials=self.who, request=context.request)
             raise ValidationError(words) from None
+        return code
 
     @property
     def who(self) -> dict[str, str]:
         return {"username": self.user.get_username()}
+
+
+class SecondFactorForm(_Guarded, AuthenticateForm):
+    """The second step of a sign-in."""
+
+
+class AgainByCodeForm(_Guarded, ReauthenticateForm):
+    """Signing in again by a code."""
+
+
+@transaction.atomic
+def _use_up(authenticator: Authenticator, code: str) -> None:
+    """allauth remembers used codes in each process; the row is the same for all of them.
+
+    Raises:
+        ValidationError: it is one of the last three, of which none is valid for longer.
+    """
+    kept = Authenticator.objects.select_for_update().get(pk=authenticator.pk)
+    used = kept.data.get("used", [])
+    if kept.type != Authenticator.Type.TOTP:
+        return
+    if code in used:
+        raise ValidationError("used")
+    kept.data["used"] = [code, *used][:3]
+    kept.save(update_fields=["data"])
 
 
 class ProviderAdapter(DefaultSocialAccountAdapter):

@@ -133,6 +133,16 @@ def test_a_code_is_as_good_as_the_password(cast: Cast) -> None:
     assert client.get(export).status_code == 200
 
 
+def test_whoever_guesses_at_the_code_waits(cast: Cast, settings: Any) -> None:
+    settings.ACCOUNT_RATE_LIMITS = False
+    secret = with_app(cast.auditor)
+    client = client_of(cast.auditor)
+    for _ in range(5):
+        client.post(reverse("mfa_reauthenticate"), {"code": "000000"})
+    client.post(reverse("mfa_reauthenticate"), {"code": code_of(secret)})
+    assert client.get(reverse("audit-export")).status_code == 302
+
+
 def test_whoever_guesses_at_the_password_waits(cast: Cast) -> None:
     client = client_of(cast.auditor)
     for _ in range(5):
