@@ -6,7 +6,9 @@ alarm.E003  any name of this server is believed, or none but the loopback names
 alarm.E004  a demonstration would be made
 alarm.E005  accounts with the password of the demonstration exist
 alarm.E006  a domain's reference cannot be used: all of its cases go to people
+alarm.E007  members of staff would need no second factor
 alarm.W001  a domain has no reference: pictures unlike all that is known are not noticed
+alarm.W002  a provider's groups are given roles at a site that is not there, or not there once
 """
 
 from collections.abc import Sequence
@@ -44,6 +46,10 @@ def server_is_fit_for_others(
             "*" in names or names <= LOOPBACK_NAMES,
             "Set ALLOWED_HOSTS to the names under which this server is reached.",
         ),
+        "E007": (
+            not settings.ALARM_SECOND_FACTOR,
+            "Leave ALARM_SECOND_FACTOR unset: staff sign in with a second factor.",
+        ),
         "E004": (settings.ALARM_DEMO, "Set ALARM_DEMO=0: everybody knows its passwords."),
     }
     return [Error(words, id=f"alarm.{code}") for code, (bad, words) in unfit.items() if bad]
@@ -77,6 +83,25 @@ def the_unknown_is_recognised(
         except (OSError, ValueError) as error:
             found.append(Error(str(error), hint=hint, id="alarm.E006"))
     return found
+
+
+@register(TAG, Tags.database, deploy=True)
+def provider_fits(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None, **kwargs: object
+) -> list[CheckMessage]:
+    """Names the sites of ALARM_OIDC_ROLES that give nobody a role."""
+    from triage.selectors.people import sites_by_slug
+
+    if not databases or not settings.ALARM_OIDC_ROLES:
+        return []
+    try:
+        known = set(sites_by_slug())
+    except DatabaseError:  # not migrated yet
+        return []
+    missing = sorted({site for _group, _role, site in settings.ALARM_OIDC_ROLES} - known)
+    words = f"ALARM_OIDC_ROLES: no site, or more than one, is called {', '.join(missing)}."
+    hint = f"There are: {', '.join(sorted(known)) or 'none yet'}."
+    return [Warning(words, hint=hint, id="alarm.W002")] if missing else []
 
 
 def open_accounts() -> str:

@@ -12,6 +12,7 @@ TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+ROLES = ("clinician", "caregiver", "administrator", "auditor")
 KEY_PREFIX = "whsec_"  # of Standard Webhooks: base64 follows
 KEY_BYTES = 24
 
@@ -50,6 +51,24 @@ def webhook_secrets(name: str, words: list[str]) -> list[bytes]:
             )
         keys.append(key)
     return keys
+
+
+def group_roles(name: str, words: list[str]) -> list[tuple[str, str, str]]:
+    """What the groups of a provider may do: "group=role@site", as (group, role, site).
+
+    Raises:
+        ImproperlyConfigured: one is written otherwise, or there is no such role.
+    """
+    found = []
+    for word in words:
+        group, _, rest = word.rpartition("=")
+        role, _, site = rest.partition("@")
+        if not group or not site or role not in ROLES:
+            raise ImproperlyConfigured(
+                f"{name}: {word!r} is not GROUP=ROLE@SITE with one of {', '.join(ROLES)}."
+            )
+        found.append((group, role, site))
+    return found
 
 
 class Environment:

@@ -1,13 +1,14 @@
 """All settings, in one file. Each variable of the environment is described in docs/settings.md."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from alarm_site.environment import Environment, https_or_loopback, webhook_secrets
+from alarm_site.environment import Environment, group_roles, https_or_loopback, webhook_secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -122,6 +123,29 @@ ALARM_TOKEN_CALLS = env.integer("ALARM_TOKEN_CALLS", 120, low=1, high=100000)
 ALARM_BACKLOG = env.integer("ALARM_BACKLOG", 1000, low=1, high=10000000)
 ALARM_DECODERS = env.integer("ALARM_DECODERS", 4, low=1, high=64)
 
+# Signing in -------------------------------------------------------------------------------------
+
+# Whether clinicians, administrators and auditors need a second factor.
+ALARM_SECOND_FACTOR = env.flag("ALARM_SECOND_FACTOR", not ALARM_DEMO)
+# Minutes in which nobody does anything before staff, or whoever is at home, is signed out.
+ALARM_IDLE_MINUTES = env.integer("ALARM_IDLE_MINUTES", 30, low=3, high=720)
+ALARM_IDLE_HOME_MINUTES = env.integer("ALARM_IDLE_HOME_MINUTES", 480, low=3, high=720)
+# Minutes for which a sign-in is good enough to publish, export and erase.
+ALARM_REAUTH_MINUTES = env.integer(
+    "ALARM_REAUTH_MINUTES", 720 if ALARM_DEMO else 10, low=1, high=720
+)
+# A provider at which people sign in, and what its groups may do; none unless it is set.
+ALARM_OIDC_URL = https_or_loopback("ALARM_OIDC_URL", env.text("ALARM_OIDC_URL"))
+ALARM_OIDC_CLIENT = env.text("ALARM_OIDC_CLIENT")
+ALARM_OIDC_SECRET = env.text("ALARM_OIDC_SECRET")
+ALARM_OIDC_NAME = env.text("ALARM_OIDC_NAME", "OpenID Connect")
+ALARM_OIDC_GROUPS = env.text("ALARM_OIDC_GROUPS", "groups")
+ALARM_OIDC_ROLES = group_roles("ALARM_OIDC_ROLES", env.words("ALARM_OIDC_ROLES"))
+if ALARM_OIDC_URL and not (ALARM_OIDC_CLIENT and ALARM_OIDC_SECRET and ALARM_OIDC_ROLES):
+    raise ImproperlyConfigured(
+        "Set ALARM_OIDC_CLIENT, ALARM_OIDC_SECRET and ALARM_OIDC_ROLES beside ALARM_OIDC_URL."
+    )
+
 # Django -----------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
@@ -133,6 +157,12 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "channels",
+    "axes",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "alarm_site",
     "inference",
     "triage",
@@ -149,6 +179,7 @@ MIDDLEWARE = [
     "triage.middleware.site_of_member",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
 ]
 ROOT_URLCONF = "alarm_site.urls"
 WSGI_APPLICATION = "alarm_site.wsgi.application"
@@ -192,6 +223,50 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "start"
 LOGOUT_REDIRECT_URL = "sign-in"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # refuses who has tried too often
+    "django.contrib.auth.backends.ModelBackend",
+]
+ACCOUNT_ADAPTER = "triage.adapters.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_REAUTHENTICATION_TIMEOUT = ALARM_REAUTH_MINUTES * 60
+MFA_ADAPTER = "triage.adapters.FactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "ALARM Triage"
+MFA_TOTP_TOLERANCE = 1  # clocks of phones differ
+MFA_FORMS = {
+    "authenticate": "triage.adapters.SecondFactorForm",
+    "reauthenticate": "triage.adapters.AgainByCodeForm",
+}
+SOCIALACCOUNT_ADAPTER = "triage.adapters.ProviderAdapter"
+SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "oidc",
+                "name": ALARM_OIDC_NAME,
+                "client_id": ALARM_OIDC_CLIENT,
+                "secret": ALARM_OIDC_SECRET,
+                "settings": {"server_url": ALARM_OIDC_URL},
+            }
+        ]
+        if ALARM_OIDC_URL
+        else [],
+    }
+}
+# Whoever fails five times from one address waits, also if there is nobody of that name.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "code", "credential", "csrfmiddlewaretoken"]
+SILENCED_SYSTEM_CHECKS = ["axes.W002"]  # its middleware would answer otherwise where one is locked
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
@@ -226,7 +301,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_NAME = "__Host-sessionid" if HTTPS else "sessionid"
 CSRF_COOKIE_NAME = "__Host-csrftoken" if HTTPS else "csrftoken"
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_AGE = 12 * 3600  # from the sign-in on, whatever is done: triage.sessions
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
@@ -294,6 +369,6 @@ LOGGING: dict[str, Any] = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     # It would write whole addresses down, and a webhook's may hold a secret.
-    "loggers": {"httpx": {"level": "WARNING"}},
+    "loggers": {"httpx": {"level": "WARNING"}, "axes": {"level": "WARNING"}},
     "root": {"handlers": ["console"], "level": "INFO"},
 }

@@ -530,6 +530,7 @@ def main() -> int:
             "DJANGO_SETTINGS_MODULE": "alarm_site.settings",
             "ALARM_DATA": str(folder),
             "ALARM_DEMO": "0",
+            "ALARM_SECOND_FACTOR": "0",
             "REDIS_URL": stack.enter_context(valkey()),
         }
         os.environ.pop("DATABASE_URL", None)

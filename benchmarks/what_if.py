@@ -110,6 +110,7 @@ def main() -> int:
             "DJANGO_SETTINGS_MODULE": "alarm_site.settings",
             "ALARM_DATA": str(folder),
             "ALARM_DEMO": "0",
+            "ALARM_SECOND_FACTOR": "0",
         }
         os.environ.pop("DATABASE_URL", None)
         if options.database == "postgresql":

@@ -11,6 +11,7 @@ class Role(TextChoices):
     AUDITOR = "auditor", _("auditor")
 
 
+STAFF = frozenset({Role.CLINICIAN, Role.ADMINISTRATOR, Role.AUDITOR})
 # What a caregiver is at a household whose consent has ended: no role that anybody can be given.
 SHUT_OUT = "shut out"
 SHUT_OUT_TITLE = _("shut out")

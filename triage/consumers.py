@@ -4,10 +4,13 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
 
-from triage.events import Changed, site_group
-from triage.middleware import SESSION_KEY, Place, place_of
+from triage.events import Changed, Left, person_group, site_group
+from triage.middleware import Place, place_of
 from triage.permissions import allows
+from triage.sessions import seconds_left
 
 NOT_ALLOWED = 4403
 
@@ -23,12 +26,12 @@ class ChangesConsumer(AsyncJsonWebsocketConsumer):
         if self.place.site is None or not allows(self.place.roles, "watch"):
             await self.close(code=NOT_ALLOWED)
             return
-        await self.channel_layer.group_add(site_group(self.place.site.pk), self.channel_name)
+        for group in self._groups():
+            await self.channel_layer.group_add(group, self.channel_name)
         await self.accept()
 
     async def disconnect(self, code: int) -> None:
-        if self.place.site is not None:
-            group = site_group(self.place.site.pk)
+        for group in self._groups():
             await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive_json(self, content: Any, **_: Any) -> None:
@@ -36,11 +39,31 @@ class ChangesConsumer(AsyncJsonWebsocketConsumer):
 
     async def changed(self, event: Changed) -> None:
         """Forward one change, as long as the person still belongs here."""
-        if (await self._place()).site != self.place.site:
+        if await self._still_here():
+            await self.send_json({"kind": event["kind"], "id": event["id"]})
+
+    async def left(self, event: Left) -> None:
+        """The person was sent away, from everywhere or from one of their sites."""
+        await self._still_here()
+
+    async def _still_here(self) -> bool:
+        here = (await self._place()).site == self.place.site
+        if not here:
             await self.close(code=NOT_ALLOWED)
-            return
-        await self.send_json({"kind": event["kind"], "id": event["id"]})
+        return here
+
+    def _groups(self) -> list[str]:
+        if self.place.site is None:
+            return []
+        return [site_group(self.place.site.pk), person_group(self.scope["user"].pk)]
 
     @database_sync_to_async
     def _place(self) -> Place:
-        return place_of(self.scope["user"], self.scope["session"].get(SESSION_KEY))
+        """Where the person is by now: a socket has its session from when it was opened."""
+        user, session = self.scope["user"], self.scope["session"]
+        if key := getattr(session, "session_key", None):
+            session = SessionStore(key)
+            if session.get(SESSION_KEY) != str(user.pk):
+                return Place()
+        place = place_of(user, session)
+        return place if seconds_left(session, staff=place.staff) > 0 else Place()

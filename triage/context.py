@@ -12,6 +12,7 @@ from triage.models import Site
 from triage.permissions import allows
 from triage.selectors.alerts import open_count
 from triage.selectors.queue import waiting_count
+from triage.sessions import seconds_left
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         "member_roles": place.roles,
         "open_alerts": open_count(place.site) if allows(place.roles, "see_monitoring") else 0,
         "sites": place.others,
+        "session_left": round(seconds_left(request.session, staff=place.staff)),
     }
 
 
@@ -48,6 +50,7 @@ def _entries(site: Site, roles: frozenset[str]) -> list[tuple[str, str, int | No
         ("see_ensemble", "ensemble", _("Ensemble")),
         ("see_history", "audit", _("History")),
         ("erase", "retention", _("Retention")),
+        ("manage_people", "people", _("People")),
     ]
     entries += [(name, title, None) for act, name, title in pages if allows(roles, act)]
     if home and not sees_first and allows(roles, "consent"):

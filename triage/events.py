@@ -25,6 +25,16 @@ class Changed(TypedDict):
     id: str
 
 
+class Left(TypedDict):
+    """To the sockets of one person, who may have to go."""
+
+    type: Literal["left"]
+
+
+def person_group(user_id: int) -> str:
+    return f"person.{user_id}"
+
+
 def site_group(site_id: int) -> str:
     return f"site.{site_id}"
 
@@ -34,11 +44,19 @@ def announce(site_id: int, kind: Kind, case_id: UUID | None = None) -> None:
 
     A channel layer that is down is logged and survived: pages also refresh by themselves.
     """
-    message = Changed(type="changed", kind=kind, id=str(case_id or ""))
+    _tell(site_group(site_id), Changed(type="changed", kind=kind, id=str(case_id or "")))
+
+
+def send_away(user_id: int) -> None:
+    """Have a person's sockets look whether that person may still listen."""
+    _tell(person_group(user_id), Left(type="left"))
+
+
+def _tell(group: str, message: Changed | Left) -> None:
     if _loop is not None and _loop.is_running():
-        asyncio.run_coroutine_threadsafe(_send(site_group(site_id), message), _loop)
+        asyncio.run_coroutine_threadsafe(_send(group, message), _loop)
     else:
-        async_to_sync(_send)(site_group(site_id), message)
+        async_to_sync(_send)(group, message)
 
 
 def tell_on(loop: asyncio.AbstractEventLoop) -> None:
@@ -47,11 +65,11 @@ def tell_on(loop: asyncio.AbstractEventLoop) -> None:
     _loop = loop
 
 
-async def _send(group: str, message: Changed) -> None:
+async def _send(group: str, message: Changed | Left) -> None:
     layer = get_channel_layer()
     if layer is None:
         return
     try:
         await layer.group_send(group, message)
     except Exception as error:  # redis raises its own family, asyncio another
-        log.warning("pages not told of %s: %s", message["kind"], error)
+        log.warning("pages not told of %s: %s", message.get("kind", "leaving"), error)

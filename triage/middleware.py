@@ -1,32 +1,46 @@
-"""At which site, and in which roles, the signed-in person is working."""
+"""At which site, and in which roles, the signed-in person is working, and for how long."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from allauth.mfa.models import Authenticator
+from django.conf import settings
+from django.contrib.auth import logout
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.urls import Resolver404, resolve
+from django.utils.translation import gettext as _
 
-from triage.choices import SHUT_OUT, Role, SiteKind
+from triage import sessions
+from triage.choices import SHUT_OUT, STAFF, Role, SiteKind
 from triage.models import Membership, Site
 from triage.selectors.consents import has_ended
 
 SESSION_KEY = "site"
+FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+# What somebody reaches who has yet to set up a second factor, beside allauth's own pages of it.
+WITHOUT_FACTOR = {"sign-in", "sign-out", "set-language", "manifest", "worker"}
+FACTOR_PAGES = ("mfa_", "account_", "openid_connect_")
 
 
 @dataclass(frozen=True)
 class Place:
     """A person's place: one site and the roles held there; nowhere means no site and no roles.
 
-    `others` are the person's other sites, which they can go to.
+    `others` are the person's other sites, which they can go to; `staff` says whether they work at
+    any. Who is `barred` is nowhere until they have set up a second factor.
     """
 
     site: Site | None = None
     roles: frozenset[str] = frozenset()
     others: tuple[Site, ...] = ()
+    staff: bool = False
+    barred: bool = False
 
 
-def place_of(user: AbstractBaseUser | AnonymousUser, wanted: int | None = None) -> Place:
-    """The person's place: the wanted site if it is theirs, else the first of theirs."""
+def place_of(user: AbstractBaseUser | AnonymousUser, session: sessions.Session) -> Place:
+    """The person's place: the site that the session names if it is theirs, else their first."""
     if not user.is_authenticated:
         return Place()
     # A socket knows its user from when it was opened: whether they are disabled is read anew.
@@ -35,12 +49,15 @@ def place_of(user: AbstractBaseUser | AnonymousUser, wanted: int | None = None) 
     by_site: dict[int, list[Membership]] = {}
     for membership in mine:
         by_site.setdefault(membership.site_id, []).append(membership)
-    here = by_site.get(wanted or 0) or next(iter(by_site.values()), [])
+    here = by_site.get(session.get(SESSION_KEY) or 0) or next(iter(by_site.values()), [])
     if not here:
         return Place()
+    staff = any(one.role in STAFF for rows in by_site.values() for one in rows)
+    if staff and lacks_factor(user, session):
+        return Place(staff=True, barred=True)
     site = here[0].site
     others = tuple(rows[0].site for pk, rows in by_site.items() if pk != site.pk)
-    return Place(site, _roles(site, frozenset(m.role for m in here)), others)
+    return Place(site, _roles(site, frozenset(m.role for m in here)), others, staff)
 
 
 def _roles(site: Site, held: frozenset[str]) -> frozenset[str]:
@@ -53,13 +70,47 @@ def _roles(site: Site, held: frozenset[str]) -> frozenset[str]:
     return held - {Role.CAREGIVER} | {SHUT_OUT}
 
 
+def lacks_factor(user: AbstractBaseUser | AnonymousUser, session: sessions.Session) -> bool:
+    """Whether a member of staff has yet to set up the second factor that is asked of them."""
+    if not settings.ALARM_SECOND_FACTOR or sessions.by_provider(session):
+        return False
+    return not Authenticator.objects.filter(user_id=user.pk, type__in=FACTORS).exists()
+
+
 def site_of_member(
     get_response: Callable[[HttpRequest], HttpResponse],
 ) -> Callable[[HttpRequest], HttpResponse]:
-    """Attach `request.place`; roles are read anew on each request, so a change counts at once."""
+    """Attach `request.place`; roles are read anew on each request, so a change counts at once.
+
+    A session whose time is over ends here, and whoever lacks a second factor gets no further.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        request.place = place_of(request.user, request.session.get(SESSION_KEY))  # type: ignore[attr-defined]
+        place = place_of(request.user, request.session)
+        if request.user.is_authenticated:
+            if sessions.seconds_left(request.session, staff=place.staff) <= 0:
+                logout(request)
+                place = Place()
+            elif sessions.is_activity(request):
+                sessions.touch(request.session)
+        request.place = place  # type: ignore[attr-defined]
+        if place.barred and not _without_factor(request):
+            return _to_set_up(request)
         return get_response(request)
 
     return middleware
+
+
+def _without_factor(request: HttpRequest) -> bool:
+    try:
+        name = resolve(request.path_info).url_name or ""
+    except Resolver404:
+        return True  # whoever asks for what is not there learns that it is not
+    return name in WITHOUT_FACTOR or name.startswith(FACTOR_PAGES)
+
+
+def _to_set_up(request: HttpRequest) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        words = _("Set up a second factor on the page /second-factor/ first.")
+        return JsonResponse({"code": "second_factor_missing", "detail": words}, status=403)
+    return redirect("mfa_index")

@@ -29,6 +29,7 @@ MAY: dict[str, frozenset[str]] = {
     "see_history": frozenset({Role.AUDITOR, Role.ADMINISTRATOR}),
     "see_records": frozenset({Role.AUDITOR}),
     "erase": frozenset({Role.ADMINISTRATOR}),
+    "manage_people": frozenset({Role.ADMINISTRATOR}),
     "manage_tokens": frozenset({Role.ADMINISTRATOR}),
     "see_own_reliance": frozenset({Role.CLINICIAN}),
     "see_monitoring": frozenset({Role.ADMINISTRATOR}),

@@ -29,6 +29,7 @@ def reachable(settings: Settings) -> Settings:
     settings.SECRET_KEY = secrets.token_urlsafe(50)
     settings.ALLOWED_HOSTS = ["triage.example.org"]
     settings.DEBUG = settings.ALARM_DEMO = False
+    settings.ALARM_SECOND_FACTOR = True
     return settings
 
 
@@ -50,6 +51,7 @@ def test_fit_settings_pass(reachable: Settings) -> None:
         ("ALLOWED_HOSTS", [], "E003"),
         ("ALLOWED_HOSTS", ["localhost", "127.0.0.1"], "E003"),
         ("ALARM_DEMO", True, "E004"),
+        ("ALARM_SECOND_FACTOR", False, "E007"),
     ],
 )
 def test_each_unfit_setting_is_refused_unless_on_loopback(

@@ -106,6 +106,26 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-erase": ("post", {ADMINISTRATOR}),
     "api-holds": ("post", {ADMINISTRATOR}),
     "api-lift": ("post", {ADMINISTRATOR}),
+    "people": ("get", {ADMINISTRATOR}),
+    "reset-factor": ("post", {ADMINISTRATOR}),
+    "unlock": ("post", {ADMINISTRATOR}),
+    "disable": ("post", {ADMINISTRATOR}),
+    "api-people": ("get", {ADMINISTRATOR}),
+    "api-reset-factor": ("post", {ADMINISTRATOR}),
+    "api-unlock": ("post", {ADMINISTRATOR}),
+    "api-disable": ("post", {ADMINISTRATOR}),
+    "api-session": ("get", EVERYBODY),
+    "sign-in-again-provider": ("get", EVERYBODY),
+    "account_reauthenticate": ("get", EVERYBODY),
+    "mfa_reauthenticate": ("get", EVERYBODY),
+    "mfa_reauthenticate_webauthn": ("get", EVERYBODY),
+    "mfa_index": ("get", EVERYBODY),
+    "mfa_activate_totp": ("get", EVERYBODY),
+    "mfa_deactivate_totp": ("post", EVERYBODY),
+    "mfa_view_recovery_codes": ("get", EVERYBODY),
+    "mfa_generate_recovery_codes": ("get", EVERYBODY),
+    "mfa_add_webauthn": ("get", EVERYBODY),
+    "mfa_remove_webauthn": ("post", EVERYBODY),
     "reliance": ("get", {CLINICIAN}),
     "share-reliance": ("post", {CLINICIAN}),
     "api-reliance": ("get", {CLINICIAN}),
@@ -170,6 +190,12 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-sources": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}
+# Steps of signing in; there is a provider only where one is configured: tests/site/test_oidc.py.
+OPEN_TO_ALL |= {"account_login", "mfa_authenticate"}
+OPEN_TO_ALL |= {"openid_connect_login", "openid_connect_callback"}
+# About one's own account, wherever one belongs.
+OWN_ACCOUNT = {"sign-out", "switch-site", "account_reauthenticate", "sign-in-again-provider"}
+OWN_ACCOUNT |= {route for route in ROUTES if route.startswith("mfa_")}
 ABOUT_A_CASE = {
     "case",
     "case-panel",
@@ -220,6 +246,13 @@ ABOUT_A_NUMBER = {
     "camera-revoke",
     "api-camera-renew",
     "api-camera-revoke",
+    "mfa_remove_webauthn",
+    "reset-factor",
+    "unlock",
+    "disable",
+    "api-reset-factor",
+    "api-unlock",
+    "api-disable",
 }  # of something that is not made here: not found
 ABOUT_A_DOMAIN = {"domain", "edit-domain", "api-versions"}
 ABOUT_A_VERSION = {"domain-version", "publish-domain", "trial"}
@@ -321,7 +354,7 @@ def test_nobody_gets_in_without_signing_in(own: tuple[Case, Policy], route: str)
         assert status == 302, "to the sign-in page"
 
 
-@pytest.mark.parametrize("route", sorted(set(ROUTES) - {"sign-out", "switch-site"}))
+@pytest.mark.parametrize("route", sorted(set(ROUTES) - OWN_ACCOUNT))
 def test_somebody_who_belongs_nowhere_gets_nothing(
     cast: Cast, own: tuple[Case, Policy], route: str
 ) -> None:
@@ -333,6 +366,8 @@ def test_a_role_that_is_taken_away_counts_at_once(cast: Cast, own: tuple[Case, P
     client.force_login(cast.clinician)
     assert client.get(reverse("queue")).status_code == 200
     cast.clinician.memberships.all().delete()
+    assert client.get(reverse("queue")).status_code == 302, "the session has ended"
+    client.force_login(cast.clinician)
     assert client.get(reverse("queue")).status_code == 403
 
 

@@ -1,5 +1,6 @@
 """Sockets say that something changed, to members of the site and to nobody else."""
 
+import time
 from typing import Any
 
 import pytest
@@ -7,11 +8,13 @@ from asgiref.sync import sync_to_async
 from channels.security.websocket import AllowedHostsOriginValidator
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser, User
+from django.test import Client
 
 from tests.factories import make_site, make_user
-from triage import events
+from triage import events, sessions
+from triage.choices import Role
 from triage.consumers import NOT_ALLOWED, ChangesConsumer
-from triage.models import Membership
+from triage.models import Membership, Site
 from triage.services.asking import consent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,6 +66,95 @@ async def test_who_is_disabled_hears_nothing_more() -> None:
     await sync_to_async(User.objects.filter(pk=user.pk).update)(is_active=False)
     await sync_to_async(events.announce)(site.pk, "queue")
     assert (await member.receive_output())["type"] == "websocket.close"
+
+
+# Through the whole application: the cookie says who it is, as in a browser.
+
+
+@sync_to_async
+def signed_in(role: str = Role.CLINICIAN) -> tuple[User, Site, Client]:
+    site = make_site()
+    user = make_user(site, role)
+    client = Client()
+    client.force_login(user)
+    return user, site, client
+
+
+def real_socket(client: Client) -> WebsocketCommunicator:
+    from alarm_site.asgi import application
+
+    cookie = f"sessionid={client.session.session_key}".encode()
+    headers = [(b"origin", b"http://testserver"), (b"cookie", cookie)]
+    return WebsocketCommunicator(application, "/ws/", headers=headers)
+
+
+async def is_closed(member: WebsocketCommunicator) -> bool:
+    output = await member.receive_output()
+    return bool(output["type"] == "websocket.close" and output["code"] == NOT_ALLOWED)
+
+
+@sync_to_async
+def disable(user: User) -> None:
+    user.is_active = False
+    user.save()
+
+
+async def test_a_socket_of_whoever_is_disabled_closes_at_once(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    user, _site, client = await signed_in()
+    member = await sync_to_async(real_socket)(client)
+    assert (await member.connect())[0]
+    await disable(user)
+    assert await is_closed(member), "without a message that it would wait for"
+
+
+async def test_a_socket_of_whoever_loses_a_role_closes_at_once(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    user, _site, client = await signed_in()
+    member = await sync_to_async(real_socket)(client)
+    await member.connect()
+    await sync_to_async(user.memberships.all().delete)()
+    assert await is_closed(member)
+
+
+async def test_nobody_elses_socket_closes_with_it(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    _user, site, client = await signed_in()
+    member = await sync_to_async(real_socket)(client)
+    await member.connect()
+    await disable(await sync_to_async(make_user)(site))
+    assert await member.receive_nothing()
+    await member.disconnect()
+
+
+@pytest.mark.parametrize("ending", ["signed out", "idle", "over"])
+async def test_a_session_that_ended_hears_nothing_more(ending: str, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    _user, site, client = await signed_in()
+    member = await sync_to_async(real_socket)(client)
+    await member.connect()
+    await sync_to_async(end)(client, ending)
+    await sync_to_async(events.announce)(site.pk, "queue")
+    assert await is_closed(member)
+
+
+def end(client: Client, how: str) -> None:
+    if how == "signed out":
+        client.post("/sign-out/")
+        return
+    session = client.session
+    session[sessions.ACTIVE if how == "idle" else sessions.BEGAN] = time.time() - 13 * 3600
+    session.save()
+
+
+async def test_staff_without_a_second_factor_hear_nothing(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    settings.ALARM_SECOND_FACTOR = True
+    for role, connects in ((Role.CLINICIAN, False), (Role.CAREGIVER, True)):
+        _user, _site, client = await signed_in(role)
+        member = await sync_to_async(real_socket)(client)
+        assert (await member.connect())[0] == connects
+        await member.disconnect()
 
 
 @pytest.mark.parametrize(

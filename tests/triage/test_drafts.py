@@ -48,6 +48,17 @@ def test_a_draft_comes_back_with_the_page(cast: Cast, case: Case, held: Lease) -
     assert Draft.objects.count() == 1
 
 
+def test_a_draft_outlives_the_session(cast: Cast, case: Case, held: Lease) -> None:
+    client, address = client_of(cast.clinician), f"/cases/{case.pk}/"
+    client.post(f"{address}draft/", {"label": "Cut", "comment": "half a thought"})
+    session = client.session
+    session["active_at"] -= 31 * 60
+    session.save()
+    assert client.get(address).status_code == 302
+    client.post("/sign-in/", {"username": "clinician", "password": "secret"})
+    assert ">half a thought</textarea>" in client.get(address).content.decode()
+
+
 def test_a_draft_is_its_writers_alone(cast: Cast, case: Case, held: Lease) -> None:
     reviews.keep_draft(case=case, user=cast.clinician, label="", comment="my doubts")
     queue.release(lease=held)

@@ -141,6 +141,7 @@ class AuditExport(APIView):
     """The history as JSON lines, or with `?form=csv` as CSV that no spreadsheet computes."""
 
     acts: ClassVar = {"GET": "see_history"}
+    proved: ClassVar = {"GET"}
     permission_classes = (MayAct,)
 
     @extend_schema(

@@ -74,6 +74,7 @@ class Retention(APIView):
     """How long media are kept, what is on hold, and what was erased."""
 
     acts: ClassVar = {"GET": "erase", "PATCH": "erase"}
+    proved: ClassVar = {"PATCH"}
     permission_classes = (MayAct,)
 
     @extend_schema(responses=RetentionOut)
@@ -94,6 +95,7 @@ class Erase(APIView):
     """Erase the media of a case, or of all cases of a subject, for good."""
 
     acts: ClassVar = {"POST": "erase"}
+    proved: ClassVar = {"POST"}
     permission_classes = (MayAct,)
 
     @extend_schema(request=TargetIn, responses=ErasedOut)
@@ -112,6 +114,7 @@ class Holds(APIView):
     """Keep a case, or all cases of a subject, from being erased."""
 
     acts: ClassVar = {"POST": "erase"}
+    proved: ClassVar = {"POST"}
     permission_classes = (MayAct,)
 
     @extend_schema(request=TargetIn, responses={201: HoldOut})
@@ -125,6 +128,7 @@ class Lift(APIView):
     """End a legal hold."""
 
     acts: ClassVar = {"POST": "erase"}
+    proved: ClassVar = {"POST"}
     permission_classes = (MayAct,)
 
     @extend_schema(request=ReasonIn, responses=HoldOut)

@@ -13,10 +13,14 @@ from triage.errors import Forbidden
 from triage.middleware import place_of
 from triage.models import Site
 from triage.permissions import allows
+from triage.sessions import is_proved
 
 
 class MayAct(BasePermission):
-    """The view names what is done in `acts`: method -> act; a device may only send observations."""
+    """The view names what is done in `acts`: method -> act; a device may only send observations.
+
+    For methods that it names in `proved`, the sign-in must be of the last few minutes.
+    """
 
     message = "Your role does not allow this."
 
@@ -31,7 +35,13 @@ class MayAct(BasePermission):
             return act in {"upload", "own_receipt"}
         if not request.user.is_authenticated:
             return False
-        return allows(place_for(request).roles, "upload" if act == "own_receipt" else act)
+        may = allows(place_for(request).roles, "upload" if act == "own_receipt" else act)
+        if may and method in getattr(view, "proved", ()) and not is_proved(request.session):
+            raise Forbidden(
+                _("Sign in again first: open /sign-in/again/ in this session, then repeat this."),
+                "reauthenticate",
+            )
+        return may
 
 
 def place_for(request: Request) -> Any:
@@ -39,8 +49,7 @@ def place_for(request: Request) -> Any:
     page = request._request
     if getattr(page, "user", None) == request.user and hasattr(page, "place"):
         return page.place
-    wanted = request.session.get("site") if hasattr(request, "session") else None
-    return place_of(request.user, wanted)
+    return place_of(request.user, getattr(request, "session", {}))
 
 
 def person_for(request: Request) -> User:

@@ -226,6 +226,8 @@ class PolicyAct(APIView):
 class Publish(PolicyAct):
     """Put a draft in force, for all cases or for a share of them at first."""
 
+    proved: ClassVar = {"POST"}
+
     @extend_schema(request=PublishIn, responses=PolicyOut)
     def post(self, request: Request, pk: int) -> Response:
         asked = PublishIn(data=request.data)
@@ -254,6 +256,8 @@ class EndShadow(PolicyAct):
 
 class WidenCanary(PolicyAct):
     """Let a canary decide all cases, or a larger share."""
+
+    proved: ClassVar = {"POST"}
 
     @extend_schema(request=PublishIn, responses=PolicyOut)
     def post(self, request: Request, pk: int) -> Response:

@@ -137,6 +137,7 @@ class Export(APIView):
     """All cases of the site, as one may know them, as a file."""
 
     acts: ClassVar = {"GET": "export"}
+    proved: ClassVar = {"GET"}
     permission_classes = (MayAct,)
 
     @extend_schema(

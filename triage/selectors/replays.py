@@ -11,7 +11,7 @@ def shown_replay(policy: Policy) -> dict[str, Any]:
     flips = policy.replay.get("flips")
     if not flips:
         return dict(policy.replay)
-    told = Case.objects.of(policy.site_id).filter(
+    told = Case.objects.of(policy.site).filter(
         pk__in=[one["case"] for one in flips], status__in=SETTLED
     )
     settled = {str(pk) for pk in told.values_list("pk", flat=True)}

@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
+from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
@@ -19,14 +20,16 @@ from triage.middleware import Place
 from triage.models import Case, Site
 from triage.permissions import require
 from triage.selectors.glass import why_not_look
+from triage.sessions import is_proved
 
 View = Callable[..., HttpResponse]
 
 
-def member_page(act: str) -> Callable[[View], View]:
+def member_page(act: str, *, proved: bool = False) -> Callable[[View], View]:
     """Only for signed-in people whose role at their site allows `act`; others get a 403 page.
 
-    A TriageError of the page becomes a message and a way back; nothing was changed then.
+    A TriageError of the page becomes a message and a way back; nothing was changed then. With
+    `proved`, whoever signed in some time ago does so again, and what they sent goes on from there.
     """
 
     def decorate(view: View) -> View:
@@ -35,6 +38,8 @@ def member_page(act: str) -> Callable[[View], View]:
         def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             try:
                 require(place(request).roles, act)
+                if proved and not is_proved(request.session):
+                    raise ReauthenticationRequired
                 return view(request, *args, **kwargs)
             except Forbidden as error:
                 return _refused(request, error, kwargs.get("pk"))

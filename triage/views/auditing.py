@@ -35,7 +35,7 @@ def audit_verify_view(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-@member_page("see_history")
+@member_page("see_history", proved=True)
 def audit_export_view(request: HttpRequest) -> HttpResponse:
     form = AuditForm(request.GET)
     file = download(site=site_of(request), actor=person(request), form=form)

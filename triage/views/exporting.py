@@ -20,7 +20,7 @@ TYPES = {
 
 
 @require_GET
-@member_page("export")
+@member_page("export", proved=True)
 def export_view(request: HttpRequest) -> HttpResponse:
     return export_file(  # type: ignore[return-value]
         site=site_of(request),

@@ -87,7 +87,7 @@ def policy_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@member_page("change_policies")
+@member_page("change_policies", proved=True)
 def publish_view(request: HttpRequest, pk: int) -> HttpResponse:
     form, wanted = PublishForm(request.POST), policy_of(request, pk)
     if not form.is_valid():

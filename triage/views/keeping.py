@@ -22,7 +22,7 @@ def retention_view(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@member_page("erase")
+@member_page("erase", proved=True)
 def retention_set_view(request: HttpRequest) -> HttpResponse:
     form = RetentionForm(request.POST)
     if not form.is_valid():
@@ -33,7 +33,7 @@ def retention_set_view(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@member_page("erase")
+@member_page("erase", proved=True)
 def erase_view(request: HttpRequest) -> HttpResponse:
     form = TargetForm.checked(request.POST)
     target, reason = form.target(site_of(request)), form.cleaned_data["reason"]
@@ -47,7 +47,7 @@ def erase_view(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@member_page("erase")
+@member_page("erase", proved=True)
 def hold_view(request: HttpRequest) -> HttpResponse:
     form = TargetForm.checked(request.POST)
     target = form.target(site_of(request))
@@ -57,7 +57,7 @@ def hold_view(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@member_page("erase")
+@member_page("erase", proved=True)
 def lift_view(request: HttpRequest, pk: int) -> HttpResponse:
     holds = LegalHold.objects.of(site_of(request)).select_related("site", "case")
     held = get_object_or_404(holds, pk=pk)

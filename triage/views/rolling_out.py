@@ -31,7 +31,7 @@ def end_shadow_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@member_page("change_policies")
+@member_page("change_policies", proved=True)
 def widen_canary_view(request: HttpRequest, pk: int) -> HttpResponse:
     form = PublishForm(request.POST)
     if not form.is_valid():

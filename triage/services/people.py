@@ -1,0 +1,116 @@
+"""What is done about people who sign in: help them back in, send them away, follow their groups."""
+
+import logging
+
+from allauth.mfa.models import Authenticator
+from axes.models import AccessAttempt
+from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.models import AbstractBaseUser, User
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from triage import events
+from triage.errors import Forbidden, Refused
+from triage.models import Membership, Site
+from triage.selectors.people import Roles
+from triage.services.history import record
+
+log = logging.getLogger(__name__)
+
+
+@transaction.atomic
+def reset_second_factor(*, user: User, site: Site, actor: AbstractBaseUser | None) -> None:
+    """Forget a person's second factors: they sign in by password and set up new ones.
+
+    Their sessions end. `actor` is None for who has the server itself.
+
+    Raises:
+        Forbidden: it is one's own, or that of somebody who also works at another organisation.
+        Refused: there is none.
+    """
+    if actor is not None:
+        _may_change(user, site, actor)
+    gone, _rows = Authenticator.objects.filter(user=user).delete()
+    if not gone:
+        raise Refused(_("This person has no second factor."), "no_factor")
+    record("second factor reset", site=site, actor=actor, person=user.pk)
+    send_away(user)
+
+
+def _may_change(user: User, site: Site, actor: AbstractBaseUser) -> None:
+    if user.pk == actor.pk:
+        raise Forbidden(_("Not for yourself: ask another administrator."), "oneself")
+    if user.memberships.exclude(site__organisation_id=site.organisation_id).exists():
+        words = _("This person also works at another organisation. Whoever runs the server may.")
+        raise Forbidden(words, "another_organisation")
+
+
+@transaction.atomic
+def lift_lock(*, user: User, site: Site, actor: AbstractBaseUser | None) -> None:
+    """Let somebody try to sign in again who has failed too often."""
+    AccessAttempt.objects.filter(username=user.get_username()).delete()
+    record("sign-in unlocked", site=site, actor=actor, person=user.pk)
+
+
+@transaction.atomic
+def disable(*, user: User, site: Site, actor: AbstractBaseUser | None) -> None:
+    """Nobody signs in by this account any more; what is open is closed at once.
+
+    Raises:
+        Forbidden: it is one's own, or that of somebody who also works at another organisation.
+    """
+    if actor is not None:
+        _may_change(user, site, actor)
+    user.is_active = False
+    user.save(update_fields=["is_active"])
+    record("account disabled", site=site, actor=actor, person=user.pk)
+
+
+def note_lock(username: str) -> None:
+    """Somebody failed too often to sign in under this name; nobody's if nobody has it."""
+    if user := User.objects.filter(username=username).first():
+        for site in sites_of(user):
+            record("sign-in locked", site=site, person=user.pk)
+
+
+def note_factor(user: AbstractBaseUser, *, added: bool, kind: str) -> None:
+    """A person has set up a second factor, or taken one away."""
+    for site in sites_of(user):
+        record(
+            "second factor added" if added else "second factor removed",
+            site=site,
+            actor=user,
+            kind=kind,
+        )
+
+
+@transaction.atomic
+def follow_groups(*, user: AbstractBaseUser, roles: Roles) -> None:
+    """Give a person exactly these roles, and write down what changed."""
+    mine = Membership.objects.filter(user_id=user.pk).select_related("site")
+    for one in mine:
+        if (one.site_id, one.role) not in roles:
+            site, role = one.site, one.role
+            one.delete()
+            record("role taken by the provider", site=site, actor=user, role=role)
+    had = {(one.site_id, one.role) for one in mine.all()}
+    for site in Site.objects.filter(pk__in={pk for pk, _role in roles}):
+        for role in sorted(role for pk, role in roles - had if pk == site.pk):
+            _one, new = Membership.objects.get_or_create(user_id=user.pk, site=site, role=role)
+            if new:  # else two browsers came at once
+                record("role given by the provider", site=site, actor=user, role=role)
+
+
+def send_away(user: AbstractBaseUser) -> None:
+    """End all sessions of a person, and have their open pages hear nothing more."""
+    current = Session.objects.filter(expire_date__gte=timezone.now())
+    theirs = [s.pk for s in current.iterator() if s.get_decoded().get(SESSION_KEY) == str(user.pk)]
+    Session.objects.filter(pk__in=theirs).delete()
+    pk = user.pk
+    transaction.on_commit(lambda: events.send_away(pk))
+
+
+def sites_of(user: AbstractBaseUser) -> list[Site]:
+    return list(Site.objects.filter(memberships__user_id=user.pk).distinct().order_by("pk"))
