@@ -242,8 +242,8 @@ def is_unscoped(sql: str) -> bool:
 @cache
 def _condition(model: type[Model]) -> re.Pattern[str]:
     """Its own key or one of those that lead to a site, held against a value or a list of them."""
-    fields = {model._meta.get_field(name).column for name in keys_of(model)}
-    columns = "|".join(sorted(fields | {str(model._meta.pk.column)}))
+    keys = [model._meta.pk, *(model._meta.get_field(name) for name in keys_of(model))]
+    columns = "|".join(sorted({str(getattr(key, "column", "")) for key in keys}))
     return re.compile(rf'"\w+"\."({columns})" (= %s|IN \()')
 
 

@@ -42,7 +42,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return not sessions.is_proved(context.request.session)
 
     def login(self, request: HttpRequest, user: AbstractBaseUser) -> None:
-        user.backend = MODEL_BACKEND  # type: ignore[attr-defined]
+        user.backend = MODEL_BACKEND
         super().login(request, user)
 
     def get_reauthentication_methods(

@@ -47,7 +47,7 @@ class ChangesConsumer(AsyncJsonWebsocketConsumer):
         await self._still_here()
 
     async def _still_here(self) -> bool:
-        here = (await self._place()).site == self.place.site
+        here = bool((await self._place()).site == self.place.site)
         if not here:
             await self.close(code=NOT_ALLOWED)
         return here

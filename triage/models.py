@@ -691,7 +691,7 @@ class Lease(SiteRow):
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
 
-    objects = LeaseManager()
+    objects: ClassVar[LeaseManager] = LeaseManager()
 
     class Meta:
         constraints: ClassVar = [

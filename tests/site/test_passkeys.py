@@ -53,7 +53,7 @@ class Passkey:
         self.count = 0
 
     def create(self, options: dict[str, Any]) -> str:
-        public = ES256.from_cryptography_key(self.key.public_key())
+        public = ES256.from_cryptography_key(self.key.public_key())  # type: ignore[no-untyped-call]
         data = AttestedCredentialData.create(bytes(16), self.id, public)
         said = self._data(FLAGS.UP | FLAGS.UV | FLAGS.AT, bytes(data))
         made = AttestationObject.create("none", said, {})
@@ -72,7 +72,8 @@ class Passkey:
     def _data(self, flags: Any, credential: bytes = b"") -> AuthenticatorData:
         self.count += 1
         party = hashlib.sha256(self.host.encode()).digest()
-        return AuthenticatorData.create(party, flags, self.count, credential)
+        made: AuthenticatorData = AuthenticatorData.create(party, flags, self.count, credential)
+        return made
 
     def _client(self, kind: str, challenge: str) -> bytes:
         return bytes(CollectedClientData.create(kind, challenge, self.origin))

@@ -46,13 +46,13 @@ def sign_in(client: Client, name: str = "ada", password: str = "secret", **extra
 
 def with_app(user: User) -> str:
     """Give the person an app with codes; its secret."""
-    secret = generate_totp_secret()
+    secret = str(generate_totp_secret())
     TOTP.activate(user, secret)
     return secret
 
 
 def code_of(secret: str, ahead: int = 0) -> str:
-    return format_hotp_value(hotp_value(secret, int(time.time()) // 30 + ahead))
+    return str(format_hotp_value(hotp_value(secret, int(time.time()) // 30 + ahead)))
 
 
 def stamped(client: Client, **stamps: float) -> None:

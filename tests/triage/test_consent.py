@@ -78,7 +78,7 @@ WAYS = pytest.mark.parametrize("how", ["run out", "withdrawn"])
 
 def test_as_long_as_nobody_was_asked_all_is_as_before(home: Site, ada: User) -> None:
     assert not has_ended(home)
-    assert place_of(ada).roles == {Role.CAREGIVER}
+    assert place_of(ada, {}).roles == {Role.CAREGIVER}
 
 
 def test_a_yes_lasts_as_long_as_was_said(home: Site, ada: User) -> None:

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from tests.factories import LABELS, SIGNATURE, make_case, make_policy, make_site, make_user
 from triage.choices import AlertKind, CaseStatus, PolicyStatus, Role
 from triage.errors import Forbidden, Refused
-from triage.models import Alert, Case, Policy, Review, Site
+from triage.models import Alert, Calibration, Case, Policy, Review, Site
 from triage.selectors.evidence import gather
 from triage.selectors.experts import worst_reader
 from triage.selectors.readings import independent
@@ -191,6 +191,17 @@ def test_no_step_that_is_published_is_larger_than_the_cap(answers: Answers) -> N
     assert Policy.objects.filter(site=clinic.site, status=PolicyStatus.ACTIVE).count() == 1
 
 
+def accepting_all(clinic: Clinic, boss: User) -> Policy:
+    return calibration.propose_at(
+        site=clinic.site,
+        domain="wound",
+        method="vote_entropy",
+        threshold=9.0,
+        calibration=Calibration.objects.filter(site=clinic.site).latest("pk").pk,
+        actor=boss,
+    )
+
+
 def test_a_step_beyond_the_cap_is_refused_whoever_taught_it() -> None:
     clinic = Clinic(flips_one_class)
     clinic.day(cases=20)
@@ -198,9 +209,7 @@ def test_a_step_beyond_the_cap_is_refused_whoever_taught_it() -> None:
         site=clinic.site, domain="wound", actor=make_user(clinic.site, Role.ADMINISTRATOR)
     )
     boss, second = (make_user(clinic.site, Role.ADMINISTRATOR) for _ in range(2))
-    draft = calibration.propose_at(
-        site=clinic.site, domain="wound", method="vote_entropy", threshold=9.0, actor=boss
-    )
+    draft = accepting_all(clinic, boss)
     with pytest.raises(Refused, match="at most 30%"):
         policies.publish_policy(policy=draft, actor=second)
 
@@ -212,9 +221,7 @@ def test_with_too_few_labels_nothing_that_accepts_more_is_published() -> None:
     boss, second = (make_user(clinic.site, Role.ADMINISTRATOR) for _ in range(2))
     with pytest.raises(Refused, match="expert labels"):
         calibration.refit(site=clinic.site, domain="wound")
-    draft = calibration.propose_at(
-        site=clinic.site, domain="wound", method="vote_entropy", threshold=9.0, actor=boss
-    )
+    draft = accepting_all(clinic, boss)
     with pytest.raises(Refused, match="have an answer"):
         policies.publish_policy(policy=draft, actor=second)
 

@@ -1,6 +1,7 @@
 """At home people are asked one after the other until somebody answers."""
 
 from datetime import datetime, time, timedelta
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
@@ -121,7 +122,7 @@ def consent(
         said = Consent.objects.create(
             site=site, person_id=person.pk, purpose=purpose, given=given, said_at=now, until=until
         )
-        told = {"until": until.date().isoformat()} if until else {}
+        told: dict[str, Any] = {"until": until.date().isoformat()} if until else {}
         record(
             "consented" if given else "withdrew consent",
             site=site,
