@@ -37,6 +37,17 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Audits:
+    """`n` answered audits, of which so many were wrong; the error rate lies between `low` and
+    `high`, at every look, with 95 % confidence."""
+
+    n: int
+    wrong: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Band:
     """Between which shares deferred a version may be, and what its replay expected."""
 
@@ -125,17 +136,21 @@ def is_watched(policy: Policy) -> bool:
     return deciding and policy.before_id is not None
 
 
-def watch(policy: Policy) -> Watch:
-    """All that it has decided so far against what was promised of it, or known before it.
+def audits_of(policy: Policy) -> Audits:
+    """All answered audits of what a version accepted.
 
-    All its audits were drawn with the same probability, so a plain count of them is fair.
+    All were drawn with the same probability, so a plain count of them is fair.
     """
     audits = Decision.objects.filter(
         policy=policy, outcome=Outcome.ACCEPT, audited=True, case__status=CaseStatus.RESOLVED
     )
-    audited = audits.count()
-    wrong = audits.exclude(label=F("case__label")).count()
-    low, high = bounds_at_all_times(wrong, audited, ERROR_DELTA)
+    n, wrong = audits.count(), audits.exclude(label=F("case__label")).count()
+    return Audits(n, wrong, *bounds_at_all_times(wrong, n, ERROR_DELTA))
+
+
+def watch(policy: Policy) -> Watch:
+    """All that it has decided so far against what was promised of it, or known before it."""
+    audits = audits_of(policy)
     own = _decided_itself(
         Decision.objects.filter(policy=policy)
         .order_by("pk")
@@ -145,10 +160,10 @@ def watch(policy: Policy) -> Watch:
     least, most = bounds_at_all_times(deferred, len(own), DEFERRAL_DELTA)
     return Watch(
         limit=limit_of(policy),
-        audited=audited,
-        wrong=wrong,
-        low=low,
-        high=high,
+        audited=audits.n,
+        wrong=audits.wrong,
+        low=audits.low,
+        high=audits.high,
         cases=len(own),
         deferred=deferred,
         least=least,
