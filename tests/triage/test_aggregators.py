@@ -4,6 +4,7 @@ from unittest.mock import patch
 
 import pytest
 from django.test import Client
+from django.utils.translation import override
 from pytest_django.fixtures import Settings
 
 from inference.uq.promotion import LEARNED
@@ -18,6 +19,7 @@ from triage.selectors.evidence import gather
 from triage.selectors.fitted import learned_of
 from triage.selectors.policies import policies_page
 from triage.services import aggregators, calibration, decisions, policies, queue, reviews
+from triage.services.monitoring import check
 
 pytestmark = pytest.mark.django_db
 SPLIT = ("Burns", "Burns", "Cut")
@@ -178,9 +180,11 @@ def test_it_is_withdrawn_when_it_stops_beating_the_vote(cast: Cast) -> None:
     tasks.learn_from_answer(cast.clinic.pk, "wound")
     withdrawal = Withdrawal.objects.get()
     assert withdrawal.policy == policy
-    assert "right 0 times where the vote was wrong" in withdrawal.reason or (
-        "unlike those of calibration" in withdrawal.reason
-    )
+    assert withdrawal.evidence["why"] == "behind" and withdrawal.reason == ""
+    said = reading.withdrawal_in_words(withdrawal.evidence, withdrawal.reason)
+    assert "right 0 times where the vote was wrong" in said
+    with override("de"):
+        assert "0-mal" in reading.withdrawal_in_words(withdrawal.evidence, "")
     assert AuditEvent.objects.filter(verb="aggregator withdrawn").count() == 1
     tasks.learn_from_answer(cast.clinic.pk, "wound")
     assert Withdrawal.objects.count() == 1
@@ -213,12 +217,37 @@ def test_a_policy_without_a_fallback_then_accepts_nothing(cast: Cast) -> None:
     assert last().reasons == ["policy_accepts_nothing"]
 
 
+def night(cast: Cast) -> None:
+    """Cases that are described as none was before."""
+    for at in range(24):
+        make_case(cast.clinic, SPLIT, described=f"a garden at night {at}")
+
+
 def test_cases_that_are_described_otherwise_withdraw_it_before_anybody_answers(cast: Cast) -> None:
     promoted(cast)
-    for at in range(12):
-        make_case(cast.clinic, SPLIT, described=f"a garden at night {at}")
-    assert aggregators.withdraw_where_lost(site=cast.clinic, domain="wound") is not None
-    assert "unlike those of calibration" in Withdrawal.objects.get().reason
+    night(cast)
+    check(site=cast.clinic)
+    found = aggregators.withdraw_where_lost(site=cast.clinic, domain="wound")
+    assert found is not None and found.evidence["why"] == "texts_apart"
+    sentence = reading.aggregator_view(cast.clinic).sentence
+    assert "unlike those of calibration" in sentence
+    with override("de"):
+        assert (
+            "gleichen denen der Kalibrierung nicht" in reading.aggregator_view(cast.clinic).sentence
+        )
+
+
+def test_one_test_of_the_texts_is_not_enough_to_withdraw_it(cast: Cast) -> None:
+    policy = promoted(cast)
+    night(cast)
+    drift = reading.texts_drift(policy)
+    assert drift is not None and drift.drifted
+    assert aggregators.withdraw_where_lost(site=cast.clinic, domain="wound") is None
+
+
+def test_a_withdrawal_that_was_kept_in_words_is_still_read(cast: Cast) -> None:
+    Withdrawal.objects.create(policy=promoted(cast), reason="It fell behind.", evidence={"n": 1})
+    assert reading.aggregator_view(cast.clinic).sentence.startswith("It fell behind.")
 
 
 def test_while_it_is_ahead_it_stays(cast: Cast) -> None:

@@ -1,7 +1,7 @@
 """What an administrator sees of the policies."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -16,9 +16,9 @@ from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus, SiteKi
 from triage.models import Case, Decision, GuardRail, Policy, Site
 from triage.selectors.aggregators import AggregatorView, aggregator_view
 from triage.selectors.audits import audit_estimate
-from triage.selectors.drift import drift_sentences
+from triage.selectors.drift import drift_sentences, drift_stands
 from triage.selectors.experts import DoubleReading, ExpertRow, double_reading, expert_rows
-from triage.selectors.guard import Watch, is_watched, newest_guard_rail, watch
+from triage.selectors.guard import Watch, is_watched, newest_guard_rail, told, watch
 from triage.selectors.learning import SourceRow, source_rows
 from triage.selectors.modes import ModeRow, mode_rows
 from triage.selectors.neighbours import AuditError, audit_errors
@@ -133,8 +133,6 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
     )
     deferred = sum(outcome == Outcome.DEFER for outcome in decided)
     active = next(iter(by_status[PolicyStatus.ACTIVE]), None)
-    if active and drift and active.policy.mode == PolicyMode.GUARANTEED:
-        active = replace(active, sentence=str(VOID))
     return PoliciesPage(
         active=active,
         drafts=by_status[PolicyStatus.DRAFT],
@@ -189,7 +187,7 @@ def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
         canary=canary_view(policy),
         history=policy_history(policy),
         watch=watch(policy) if is_watched(policy) else None,
-        guard_rails=list(policy.guard_rails.order_by("pk")),
+        guard_rails=[told(row) for row in policy.guard_rails.order_by("pk")],
     )
 
 
@@ -203,10 +201,17 @@ def _trial(row: PolicyRow) -> Trial:
 
 
 def in_a_sentence(policy: Policy) -> str:
-    """What a policy does and what it promises."""
+    """What a policy does and what it promises; where recent cases are others, that it is void."""
+    if _is_void(policy):
+        return str(VOID)
     if policy.method == LEARNED and policy.mode != PolicyMode.DEFER_ALL:
         return _("The learned aggregator decides on the label. ") + _promise(policy)
     return _promise(policy)
+
+
+def _is_void(policy: Policy) -> bool:
+    in_force = policy.status == PolicyStatus.ACTIVE
+    return in_force and policy.mode == PolicyMode.GUARANTEED and drift_stands(policy)
 
 
 def _promise(policy: Policy) -> str:
