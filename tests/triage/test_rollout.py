@@ -15,10 +15,11 @@ from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus, Role
 from triage.errors import Conflict, Forbidden, Refused
 from triage.models import AuditEvent, Case, Decision, Policy, ShadowDecision
-from triage.selectors.audits import audit_estimate
+from triage.selectors.live import live_numbers
 from triage.selectors.policy_history import policy_history
 from triage.selectors.policy_state import active_policy
 from triage.selectors.rollout import canary_view, shadow_view
+from triage.selectors.weeks import decisions_of
 from triage.services import policies, queue, reviews, rollout
 
 pytestmark = pytest.mark.django_db
@@ -199,7 +200,7 @@ class TestCanary:
         for by_canary, truth in ((False, "Burns"), (True, "Cut")):
             drawn += [by_canary, True]  # the arm, then the audit
             answer(cast, make_case(cast.clinic, SURE), truth)
-        found = audit_estimate(site=cast.clinic, domain="wound").error
+        found = live_numbers(decisions_of(cast.clinic)).error
         shares = set(Decision.objects.values_list("policy__version", "label_probability"))
         assert shares == {(1, 1.0), (2, 0.25)}
         assert found.estimate == pytest.approx(WEIGHT_OF_AN_AUDIT / (WEIGHT_OF_AN_AUDIT + 1))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import Count, F, Q
 from django.utils.translation import gettext as _
 
 from inference.uq.thresholds import clopper_pearson_lower, clopper_pearson_upper
@@ -161,8 +161,8 @@ def audits_of(policy: Policy) -> Audits:
     """
     audits = Decision.objects.filter(
         policy=policy, outcome=Outcome.ACCEPT, audited=True, case__status=CaseStatus.RESOLVED
-    )
-    n, wrong = audits.count(), audits.exclude(label=F("case__label")).count()
+    ).aggregate(n=Count("pk"), wrong=Count("pk", filter=~Q(label=F("case__label"))))
+    n, wrong = audits["n"], audits["wrong"]
     return Audits(n, wrong, *bounds_at_all_times(wrong, n, ERROR_DELTA))
 
 

@@ -15,16 +15,19 @@ from inference.uq.promotion import LEARNED
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus, SiteKind
 from triage.models import Case, Decision, GuardRail, Policy, Site
 from triage.selectors.aggregators import AggregatorView, aggregator_view
-from triage.selectors.audits import audit_estimate
+from triage.selectors.checkup import found_at
 from triage.selectors.drift import drift_sentences, drift_stands
 from triage.selectors.experts import DoubleReading, ExpertRow, double_reading, expert_rows
 from triage.selectors.guard import Watch, is_watched, newest_guard_rail, told, watch
 from triage.selectors.learning import SourceRow, source_rows
+from triage.selectors.live import live_numbers
 from triage.selectors.modes import ModeRow, mode_rows
 from triage.selectors.neighbours import AuditError, audit_errors
 from triage.selectors.policy_history import PolicyEvent, policy_history
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
 from triage.selectors.rollout import CanaryView, ShadowView, canary_view, shadow_view
+from triage.selectors.weeks import RECENT as WEEKS_TOLD
+from triage.selectors.weeks import Rate
 from triage.selectors.words import domain_at, titles_of
 
 RECENT = 200
@@ -38,11 +41,13 @@ VOID = _lazy(
 
 @dataclass(frozen=True)
 class AuditView:
-    """The accepted cases' error rate: None where no audit was answered yet.
+    """The error rate of what the version in force accepted: None where no audit was answered yet.
 
-    `more_needed` audits would bring its interval to PRECISION on either side.
+    `more_needed` audits would bring its interval to PRECISION on either side. `recent` is that of
+    all versions in the newest `weeks` weeks, as of the last checkup.
     """
 
+    version: int | None
     rate: float | None
     low: float
     high: float
@@ -50,6 +55,8 @@ class AuditView:
     accepted: int
     open: int
     more_needed: int
+    recent: Rate
+    weeks: int = WEEKS_TOLD
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
         ],
         guard_rail=newest_guard_rail(site),
         past=by_status[PolicyStatus.RETIRED] + by_status[PolicyStatus.DROPPED],
-        audit=_audit(site),
+        audit=_audit(site, active.policy if active else None),
         new_labels=new_labels(site=site, domain=site.domain),
         refit_every=settings.ALARM_REFIT_EVERY,
         labels=Case.objects.filter(site=site, status=CaseStatus.RESOLVED).count(),
@@ -298,10 +305,20 @@ def _caveat_of_labels(policy: Policy) -> str:
     return ""
 
 
-def _audit(site: Site) -> AuditView:
-    found = audit_estimate(site=site, domain=site.domain)
+def _audit(site: Site, policy: Policy | None) -> AuditView:
+    decided = Decision.objects.filter(policy=policy) if policy else Decision.objects.none()
+    found = live_numbers(decided)
     error = found.error
     rate = None if math.isnan(error.estimate) else error.estimate
     needed = 0 if rate is None else audits_needed(rate, PRECISION)
-    more = max(0, needed - error.audited)
-    return AuditView(rate, error.low, error.high, error.audited, found.accepted, found.open, more)
+    return AuditView(
+        version=policy.version if policy else None,
+        rate=rate,
+        low=error.low,
+        high=error.high,
+        audited=error.audited,
+        accepted=found.accepted,
+        open=found.open,
+        more_needed=max(0, needed - error.audited),
+        recent=found_at(site).over_time.recent.error,
+    )
