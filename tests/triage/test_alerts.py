@@ -203,13 +203,13 @@ def test_following_an_alerts_advice_ends_it(cast: Cast, client: Client) -> None:
     check(site=cast.clinic)
     alert.refresh_from_db()
     assert alert.ended_at is not None and alert.with_policy
-    event = AuditEvent.objects.get(verb="alert cleared")
+    event = AuditEvent.objects.get(verb="alert cleared", details__kind="deferral")
     assert event.details == {"kind": "deferral", "with_policy": True}
     client.force_login(cast.administrator)
     html = client.get(reverse("monitoring")).content.decode()
     assert "It ended with policy 1." in html and "1 alert stands" not in html
     said = client.get("/api/v1/alerts").json()["results"]
-    assert [row["ended"] for row in said] == ["It ended with policy 1."]
+    assert {row["ended"] for row in said} == {"It ended with policy 1."}
 
 
 def test_another_version_ends_it_though_nothing_is_known_of_that_yet(cast: Cast) -> None:
@@ -465,14 +465,14 @@ def test_administrators_are_told_on_every_page(cast: Cast, client: Client) -> No
     waited(cast.elsewhere, 49)
     client.force_login(cast.administrator)
     assert "See what is wrong" not in client.get(reverse("policies")).content.decode()
-    assert "All is within its limits" in client.get(reverse("monitoring")).content.decode()
+    assert "No alert stands." in client.get(reverse("monitoring")).content.decode()
     waited(cast.clinic, 49)
     assert "1 alert stands" in client.get(reverse("policies")).content.decode()
     html = client.get(reverse("monitoring")).content.decode()
     assert "A deferred case has waited too long" in html and "1 alert stands" not in html
     waited(cast.clinic, 0)
     html = client.get(reverse("monitoring")).content.decode()
-    assert "All is within its limits" in html and "1 alert that is over" in html
+    assert "No alert stands." in html and "1 alert that is over" in html
     client.force_login(cast.clinician)
     waited(cast.clinic, 49)
     assert "See what is wrong" not in client.get(reverse("queue")).content.decode()

@@ -3,6 +3,7 @@ accepts less in favour of one that accepts more."""
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from triage.selectors import guard as selectors
 from triage.selectors.guard import Band, Limit, Watch, limit_of, newest_guard_rail, told, watch
 from triage.selectors.policies import policy_page
 from triage.selectors.policy_state import active_policy
-from triage.services import guard, policies, queue, reviews, rollout
+from triage.services import calibration, guard, policies, queue, reviews, rollout
 from triage.tasks import learn_from_answer
 
 pytestmark = pytest.mark.django_db
@@ -155,6 +156,38 @@ class TestErrors:
         make_policy(cast.clinic, threshold=5.0, audit_share=1.0)
         audited(cast, 7, "Cut")
         assert watched(cast) == []
+
+
+def test_from_answers_to_a_draft_to_a_canary_to_the_guard(
+    cast: Cast, second: User, settings: Settings
+) -> None:
+    """Nothing is set by hand: labels make a replay, a canary decides, its audits end it."""
+    settings.ALARM_AUDIT_SHARE = 1.0
+    first = make_policy(cast.clinic, threshold=0.2)
+    for _ in range(24):
+        make_case(cast.clinic, SURE)
+    audited(cast, 24, "Burns", SPLIT)  # deferred, and right: it seems that they could be accepted
+    draft = calibration.propose_at(
+        site=cast.clinic,
+        domain="wound",
+        method="vote_entropy",
+        threshold=5.0,
+        actor=cast.administrator,
+    )
+    assert (draft.replay["acceptable"], draft.replay["accepted"]) == (48, 48)
+    rollout.start_canary(policy=fresh(draft), share=0.5, actor=second)
+    assert watched(cast) == []
+    with patch("triage.services.decisions._drawn", return_value=True):
+        audited(cast, 12, "Cut", SPLIT)
+    assert Decision.objects.filter(policy=draft, audited=True).count() == 12
+    found = watch(fresh(draft))
+    assert found.band is not None and found.band.low <= (found.deferral or 0) <= found.band.high
+    [row] = watched(cast)
+    assert (row.cause, row.act, row.policy) == (GuardCause.ERROR, GuardAct.ROLLED_BACK, draft)
+    assert "12 of 12 audits" in told(row).reason
+    assert fresh(draft).status == PolicyStatus.DROPPED
+    assert active_policy(cast.clinic, "wound") == first
+    assert make_case(cast.clinic, SPLIT).status == CaseStatus.DEFERRED
 
 
 class TestLimit:

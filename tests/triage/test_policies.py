@@ -13,8 +13,8 @@ from triage.models import AuditEvent, Calibration, Case, Decision, Policy
 from triage.selectors.evidence import gather
 from triage.selectors.fitted import fitted_of
 from triage.selectors.live import live_numbers
-from triage.selectors.promises import DEFAULT_DELTA, spent
 from triage.selectors.policy_state import active_policy
+from triage.selectors.promises import DEFAULT_DELTA, spent
 from triage.selectors.weeks import decisions_of
 from triage.services import calibration, policies, queue, reviews
 
@@ -236,7 +236,7 @@ def test_an_audit_that_is_still_open_is_told(cast: Cast) -> None:
     assert (found.open, found.error.audited) == (1, 0)
 
 
-def test_an_open_audits_answer_is_no_secret_of_the_replay(cast: Cast) -> None:
+def test_the_replay_keeps_what_the_machine_said_of_an_open_audit_secret(cast: Cast) -> None:
     make_policy(cast.clinic, audit_share=1.0)
     audit = make_case(cast.clinic, SURE)
     answered(cast, 6)

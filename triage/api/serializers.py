@@ -378,6 +378,7 @@ class LeavingOutOut(serializers.Serializer[Any]):
     few = serializers.BooleanField()
     deferral = serializers.FloatField()
     why_not = serializers.CharField()
+    why_no_deferral = serializers.CharField(help_text="Why it is null of each, where it is.")
     without = WithoutOut(many=True)
 
 

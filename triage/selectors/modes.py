@@ -8,8 +8,8 @@ from django.utils.translation import ngettext
 from triage.choices import PolicyMode
 from triage.models import Decision, Site
 from triage.selectors.evidence import LABELLED
-from triage.selectors.promises import DEFAULT_DELTA, least_labels, next_look
 from triage.selectors.policy_state import calibration_in_force
+from triage.selectors.promises import DEFAULT_DELTA, least_labels, next_look
 
 USUAL_RISK = 0.10
 # Own labels before costs may differ by the pair of labels: else a few cases would decide.

@@ -27,8 +27,8 @@ from triage.models import Calibration, Policy, Site
 from triage.selectors.consents import is_withdrawn
 from triage.selectors.evidence import Evidence, gather
 from triage.selectors.fitted import fitted_of, rebuilt
-from triage.selectors.promises import DEFAULT_DELTA, GUARANTEE_REFUSED, next_look, spent
 from triage.selectors.policy_state import active_policy, calibration_in_force, new_labels
+from triage.selectors.promises import DEFAULT_DELTA, GUARANTEE_REFUSED, next_look, spent
 from triage.selectors.rules import Rule, rule_with
 from triage.selectors.words import domain_at
 from triage.services.history import record
