@@ -33,10 +33,10 @@ def answer(case: Case, label: str, by: object) -> None:
     )
 
 
-def in_force(site: Site, audit_share: float = 0.000001) -> None:
+def in_force(site: Site, audit_share: float = 0.000001, threshold: float = 10.0) -> None:
     """From here on a new policy accepts everything whole."""
     site.policies.update(status=PolicyStatus.RETIRED)
-    make_policy(site, threshold=10.0, audit_share=audit_share)
+    make_policy(site, threshold=threshold, audit_share=audit_share)
 
 
 def accepted(site: Site, described: str, *, audited: bool = False) -> Case:
@@ -174,7 +174,7 @@ def more_deferrals(cast: Cast, labels: tuple[str | None, ...]) -> list[str]:
     """What is said after sure cases were followed by these, which are all deferred."""
     in_force(cast.clinic)
     cases(cast.clinic, 24, ("Burns",) * 3, "a hand")
-    in_force(cast.clinic)
+    in_force(cast.clinic, threshold=0.2)
     for _ in range(24):
         make_case(cast.clinic, labels, described="a hand 1")
     assert Decision.objects.filter(outcome=Outcome.DEFER).count() == 24
