@@ -117,7 +117,7 @@ def test_without_a_gain_the_vote_goes_on(cast: Cast) -> None:
     tell(cast, 60, truths="BBBBBC", seen={"Burns": "something red", "Cut": "something red"})
     draft = calibration.refit(site=cast.clinic, domain="wound")
     assert (draft.method, draft.fallback) == ("vote_entropy", {})
-    assert "shows no gain" in Calibration.objects.latest("pk").window["learned"]["why"]
+    assert Calibration.objects.latest("pk").window["learned"]["code"] == "no_gain"
     with pytest.raises(Refused, match="shows no gain"):
         calibration.propose_by_hand(
             site=cast.clinic,
@@ -245,6 +245,14 @@ def test_one_test_of_the_texts_is_not_enough_to_withdraw_it(cast: Cast) -> None:
     assert aggregators.withdraw_where_lost(site=cast.clinic, domain="wound") is None
 
 
+def test_what_a_refit_kept_in_words_is_still_read() -> None:
+    assert reading.choice_in_words({"chosen": "vote", "why": "It was so."}) == "It was so."
+    assert reading.choice_in_words({}) == ""
+    drifted = {"code": "texts_apart", "values": {"ratio": 3.0, "p": 0.001}}
+    said = reading.choice_in_words({"code": "drifted", "drift": drifted, "comparison": {"n": 1}})
+    assert said.startswith("The vote decides: The texts are unlike those of calibration: 3.0 times")
+
+
 def test_a_withdrawal_that_was_kept_in_words_is_still_read(cast: Cast) -> None:
     Withdrawal.objects.create(policy=promoted(cast), reason="It fell behind.", evidence={"n": 1})
     assert reading.aggregator_view(cast.clinic).sentence.startswith("It fell behind.")
@@ -287,6 +295,8 @@ def test_the_page_says_who_decides_and_why(cast: Cast) -> None:
     page = policies_page(site=cast.clinic, user=cast.administrator)
     assert page.aggregator.learned
     assert "It has shown its worth: on 66 labelled cases" in page.aggregator.sentence
+    with override("de"):
+        assert "66 beurteilten Fällen" in reading.aggregator_view(cast.clinic).sentence
     assert page.active is not None
     assert page.active.sentence.startswith("The learned aggregator decides on the label.")
     lose(cast)

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from inference.uq.drift import DriftSignal, embedding_drift
-from inference.uq.promotion import LEARNED, Comparison, compare
+from inference.uq.promotion import LEARNED, WHY, Comparison, compare
 from triage.models import Calibration, Decision, Policy, Site
 from triage.selectors.descriptions import newest_descriptions
 from triage.selectors.drift import drift_stands, in_words, told_of
@@ -50,14 +50,23 @@ def aggregator_view(site: Site) -> AggregatorView:
         )
     else:
         sentence = _("The vote decides.")
-    if told.get("why"):
-        sentence += " " + _("At the last refit: {why}").format(why=told["why"])
+    if why := choice_in_words(told):
+        sentence += " " + _("At the last refit: {why}").format(why=why)
     return AggregatorView(
         learned=learned and withdrawal is None,
         withdrawn=withdrawal is not None,
         sentence=sentence,
         shadow=_in_a_sentence(since_fit(policy)) if policy else "",
     )
+
+
+def choice_in_words(told: dict[str, Any]) -> str:
+    """Why vote or aggregator was chosen at a refit; an old one has kept the words themselves."""
+    if told.get("code") not in WHY:
+        return str(told.get("why", ""))
+    drift = told.get("drift")
+    said = in_words(drift["code"], drift["values"]) if drift else ""
+    return _(WHY[told["code"]]).format(**told.get("comparison", {}) | {"drift": said})
 
 
 def since_fit(policy: Policy) -> Comparison:
