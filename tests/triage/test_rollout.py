@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from tests.factories import make_case, make_policy, make_user, rewrite
 from tests.triage.conftest import Cast
@@ -245,9 +246,10 @@ class TestCanary:
         assert view.canary.live.override_rate is None
 
     def test_the_arms_are_those_of_the_present_step(
-        self, cast: Cast, draft: Policy, second: User, drawn: list[bool]
+        self, cast: Cast, draft: Policy, second: User, drawn: list[bool], settings: Settings
     ) -> None:
         """The days at 10 % weigh otherwise on the two sides than those at 50 %."""
+        settings.ALARM_STEP_CAP, settings.ALARM_PUBLISH_LABELS = 1.0, 0
         canary_of(draft, second, share=0.1)
         for by_canary in (True, False, False, False):
             drawn += [by_canary]

@@ -50,7 +50,8 @@ class Without:
 class LeavingOut:
     """On so many labelled `cases`. `deferral`: the share deferred today, 0 to 1.
 
-    `comparable`: something is accepted, so that others can be asked for as few errors.
+    `comparable`: labelled cases are among those accepted, so that others can be asked for as few
+    errors.
     """
 
     cases: int
@@ -72,9 +73,14 @@ class LeavingOut:
         """Why the share to defer for as few errors cannot be told; "" where it can."""
         if self.comparable:
             return ""
+        if self.deferral >= 1:
+            return _(
+                "Nothing is accepted today, so there is no error rate among the accepted to match: "
+                "the share to defer for as few errors cannot be told."
+            )
         return _(
-            "Nothing is accepted today, so there is no error rate among the accepted to match: "
-            "the share to defer for as few errors cannot be told."
+            "None of the labelled cases is as sure as those that are accepted today: the share to "
+            "defer for as few errors cannot be told."
         )
 
     @property
