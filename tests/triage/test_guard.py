@@ -177,7 +177,7 @@ def test_from_answers_to_a_draft_to_a_canary_to_the_guard(
     assert (draft.replay["acceptable"], draft.replay["accepted"]) == (48, 48)
     rollout.start_canary(policy=fresh(draft), share=0.5, actor=second)
     assert watched(cast) == []
-    with patch("triage.services.decisions._drawn", return_value=True):
+    with patch("triage.services.decisions._drawn", lambda share: share > 0):
         audited(cast, 12, "Cut", SPLIT)
     assert Decision.objects.filter(policy=draft, audited=True).count() == 12
     found = watch(fresh(draft))

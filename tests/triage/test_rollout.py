@@ -256,7 +256,7 @@ class TestCanary:
             make_case(cast.clinic, SPLIT)
         rollout.widen_canary(policy=fresh(draft), actor=second, share=0.5)
         widened = timezone.now()
-        for by_canary in (True, True, False):
+        for by_canary in (True, False, True):
             drawn += [by_canary]
             make_case(cast.clinic, SURE)
         view = canary_view(fresh(draft))
