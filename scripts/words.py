@@ -73,8 +73,12 @@ def _of_domains() -> Iterator[str]:
     from inference.drawings import samples
     from inference.media.sanitising import SENTENCES
     from inference.pipeline.domains import FOLDER, load_domain
+    from inference.uq.drift import DRIFTED
+    from inference.uq.promotion import WHY
 
     yield from SENTENCES.values()
+    yield from DRIFTED.values()
+    yield from WHY.values()
     for path in sorted(FOLDER.glob("*.toml")):
         domain = load_domain(path.stem)
         yield from (sample.title for sample in samples(domain.id))

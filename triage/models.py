@@ -378,7 +378,10 @@ class Policy(SiteRow):
             "retired_at",
             "shadow_at",
             "canary_share",
+            "canary_at",
+            "canary_by",
             "before",
+            "guard_limit",
         }
     )
 
@@ -410,12 +413,21 @@ class Policy(SiteRow):
     canary_share = models.FloatField(
         null=True, help_text="Share of the cases that it decides, or decided, as a canary."
     )
+    canary_at = models.DateTimeField(null=True, help_text="When it began as a canary.")
+    canary_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     before = models.ForeignKey(
         "self",
         null=True,
         on_delete=models.SET_NULL,
         related_name="+",
         help_text="What was in force when it was published: where the guard rail goes back to.",
+    )
+    guard_limit = models.JSONField(
+        default=dict,
+        help_text="What the guard rail holds it to and where that is from, as known when it was "
+        "published; empty for what was published before this was kept.",
     )
 
     class Meta:
@@ -566,7 +578,7 @@ class Withdrawal(SiteRow, AppendOnly):
     WAY_TO_SITE = "policy__site"
 
     policy = models.OneToOneField(Policy, on_delete=models.CASCADE, related_name="withdrawal")
-    reason = models.TextField()
+    reason = models.TextField(blank=True, help_text="In words, of old rows: now evidence says why.")
     evidence = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -582,7 +594,7 @@ class GuardRail(SiteRow, AppendOnly):
     policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="guard_rails")
     cause = models.CharField(max_length=5, choices=GuardCause)
     act = models.CharField(max_length=12, choices=GuardAct)
-    reason = models.TextField()
+    reason = models.TextField(blank=True, help_text="In words, of old rows: now evidence says why.")
     evidence = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -963,6 +975,16 @@ class Alert(SiteRow):
     """
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="alerts")
+    policy = models.ForeignKey(
+        Policy,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="The version that it is about, where it is about one: it ends with it.",
+    )
+    with_policy = models.BooleanField(
+        default=False, help_text="It ended because another version came in force."
+    )
     kind = models.CharField(max_length=10, choices=AlertKind)
     value = models.FloatField(help_text="What was measured when it was raised.")
     limit = models.FloatField(help_text="Above which it was raised.")

@@ -11,6 +11,11 @@ from django.utils.translation import gettext as _
 LEARNING = frozenset({"learning", "learning_site"})
 CONSENT = frozenset({"no_consent"})
 UNFAMILIAR = frozenset({"unfamiliar", "novelty_unknown"})
+# Why a policy itself decided as it did; all other reasons would have deferred under any policy.
+ITS_OWN = frozenset({"certain", "above_threshold", "policy_accepts_nothing", "no_score"})
+ITS_OWN |= {"decision_failed"}
+# Why the policy in force then did not judge by a threshold at all: nothing of the case itself.
+NOT_JUDGED = frozenset({"no_policy", "defer_all", "other_ensemble"})
 
 
 def kinds(codes: Iterable[str]) -> set[str]:

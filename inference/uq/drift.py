@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,18 +14,67 @@ SHUFFLES = 999
 FEWEST_TEXTS = 10
 
 
+ALPHA = 0.01
+DRIFTED = {
+    "scores_higher": "The scores are higher than in calibration (p = {p:.1g}).",
+    "scores_spread": "The scores are differently spread than in calibration (p = {p:.1g}).",
+    "labels_changed": '"{label}" went from {old:.0%} of the cases in calibration to {new:.0%} '
+    "(p = {p:.1g}).",
+    "labels_missing": "Missing labels went from {old:.0%} of the cases in calibration to {new:.0%} "
+    "(p = {p:.1g}).",
+    "deferrals_changed": "{new:.0%} of the cases are deferred, {old:.0%} in calibration "
+    "(p = {p:.1g}).",
+    "texts_apart": "The texts are unlike those of calibration: {ratio:.1f} times as far apart as "
+    "chance would have them (p = {p:.1g}).",
+}
+"""The words for each code of something that has drifted."""
+_OTHERWISE = {
+    "scores": "The scores look as they did in calibration (p = {p:.2g}).",
+    "labels": "The labels are mixed as they were in calibration (p = {p:.2g}).",
+    "deferrals": "As many cases are deferred as in calibration, {new:.0%} (p = {p:.2g}).",
+    "texts": "The texts resemble those of calibration (p = {p:.2g}).",
+    "one_label": "All cases still have one and the same label.",
+    "too_few": "Drift of the {name} is not judged yet: {count} of {fewest} cases in {side}.",
+}
+
+
 @dataclass(frozen=True)
 class DriftSignal:
-    """One comparison with the calibration window. `p_value` is NaN with too few cases on a side."""
+    """One comparison with the calibration window. `p_value` is NaN with too few cases on a side.
+
+    `code` and `values` are what there is to say of it: DRIFTED has the words where it drifted.
+    """
 
     name: str
     statistic: float
     p_value: float
     drifted: bool
-    sentence: str
+    code: str
+    values: dict[str, float | str] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """In English."""
+        words = DRIFTED[self.code] if self.drifted else _OTHERWISE.get(self.code)
+        words = words or _OTHERWISE[self.name]
+        return words.format(**{"p": self.p_value} | self.values)
 
 
-def score_drift(window: Floats, recent: Floats, alpha: float = 0.01) -> DriftSignal:
+def together(signals: Sequence[DriftSignal], alpha: float = ALPHA) -> list[DriftSignal]:
+    """The same with p-values that hold for all of them at once (Holm 1979).
+
+    Those that could not be told do not count. With several tests the least of their p-values is
+    small too often: all is as it was, and yet one of them says otherwise.
+    """
+    told = sorted((one.p_value, at) for at, one in enumerate(signals) if np.isfinite(one.p_value))
+    found, so_far = list(signals), 0.0
+    for rank, (p_value, at) in enumerate(told):
+        so_far = max(so_far, min(1.0, (len(told) - rank) * p_value))
+        found[at] = replace(signals[at], p_value=so_far, drifted=so_far < alpha)
+    return found
+
+
+def score_drift(window: Floats, recent: Floats, alpha: float = ALPHA) -> DriftSignal:
     """Two-sample Kolmogorov-Smirnov test of a score's distribution; unknown scores are left out."""
     from scipy.stats import ks_2samp
 
@@ -34,15 +83,11 @@ def score_drift(window: Floats, recent: Floats, alpha: float = 0.01) -> DriftSig
         return _too_few("scores", len(window), len(recent))
     test = ks_2samp(window, recent)
     p_value = float(test.pvalue)
-    if p_value >= alpha:
-        text = f"The scores look as they did in calibration (p = {p_value:.2g})."
-    else:
-        way = "higher" if np.median(recent) > np.median(window) else "differently spread"
-        text = f"The scores are {way} than in calibration (p = {p_value:.1g})."
-    return DriftSignal("scores", float(test.statistic), p_value, p_value < alpha, text)
+    code = "scores_higher" if np.median(recent) > np.median(window) else "scores_spread"
+    return DriftSignal("scores", float(test.statistic), p_value, p_value < alpha, code)
 
 
-def label_drift(window: Sequence[str], recent: Sequence[str], alpha: float = 0.01) -> DriftSignal:
+def label_drift(window: Sequence[str], recent: Sequence[str], alpha: float = ALPHA) -> DriftSignal:
     """Chi-square test of the mix of predicted labels; a missing label ("") is a label too."""
     from scipy.stats import chi2_contingency
 
@@ -51,19 +96,15 @@ def label_drift(window: Sequence[str], recent: Sequence[str], alpha: float = 0.0
     before, after = Counter(window), Counter(recent)
     labels = sorted(before | after)
     if len(labels) == 1:
-        text = "All cases still have one and the same label."
-        return DriftSignal("labels", 0.0, 1.0, False, text)
+        return DriftSignal("labels", 0.0, 1.0, False, "one_label")
     test = chi2_contingency([[side[label] for label in labels] for side in (before, after)])
-    p_value = float(test.pvalue)
-    if p_value >= alpha:
-        text = f"The labels are mixed as they were in calibration (p = {p_value:.2g})."
-    else:
-        text = f"{_largest_change(before, after, labels)} (p = {p_value:.1g})."
-    return DriftSignal("labels", float(test.statistic), p_value, p_value < alpha, text)
+    p_value, change = float(test.pvalue), _largest_change(before, after, labels)
+    code = "labels_changed" if change["label"] else "labels_missing"
+    return DriftSignal("labels", float(test.statistic), p_value, p_value < alpha, code, change)
 
 
 def deferral_drift(
-    window: Sequence[bool] | Marks, recent: Sequence[bool] | Marks, alpha: float = 0.01
+    window: Sequence[bool] | Marks, recent: Sequence[bool] | Marks, alpha: float = ALPHA
 ) -> DriftSignal:
     """Fisher's exact test of the share deferred, 1 or True where a case was."""
     from scipy.stats import fisher_exact
@@ -73,15 +114,13 @@ def deferral_drift(
     counts = [[int(np.sum(side)), len(side) - int(np.sum(side))] for side in (window, recent)]
     old, new = (deferred / (deferred + kept) for deferred, kept in counts)
     p_value = float(fisher_exact(counts).pvalue)
-    if p_value >= alpha:
-        text = f"As many cases are deferred as in calibration, {new:.0%} (p = {p_value:.2g})."
-    else:
-        text = f"{new:.0%} of the cases are deferred, {old:.0%} in calibration (p = {p_value:.1g})."
-    return DriftSignal("deferrals", abs(new - old), p_value, p_value < alpha, text)
+    shares: dict[str, float | str] = {"old": old, "new": new}
+    code = "deferrals_changed"
+    return DriftSignal("deferrals", abs(new - old), p_value, p_value < alpha, code, shares)
 
 
 def embedding_drift(
-    window: Numbers, recent: Numbers, alpha: float = 0.01, *, name: str = "texts", seed: int = 0
+    window: Numbers, recent: Numbers, alpha: float = ALPHA, *, seed: int = 0
 ) -> DriftSignal:
     """Permutation test of the distance between the mean embeddings (n, d) of both sides.
 
@@ -92,7 +131,7 @@ def embedding_drift(
     rng = np.random.default_rng(seed)
     before, after = (_unit_rows(side, rng) for side in (window, recent))
     if min(len(before), len(after)) < FEWEST_TEXTS:
-        return _too_few(name, len(before), len(after), FEWEST_TEXTS)
+        return _too_few("texts", len(before), len(after), FEWEST_TEXTS)
     inner = np.vstack([before, after]) @ np.vstack([before, after]).T
     is_new = np.arange(len(inner)) >= len(before)
     seen = _squared_distance(inner, is_new[None, :])[0]
@@ -100,14 +139,8 @@ def embedding_drift(
     by_chance = _squared_distance(inner, shuffled)
     p_value = float((1 + (by_chance >= seen).sum()) / (1 + SHUFFLES))
     ratio = float(seen / max(by_chance.mean(), 1e-12))
-    if p_value >= alpha:
-        text = f"The {name} resemble those of calibration (p = {p_value:.2g})."
-    else:
-        text = (
-            f"The {name} are unlike those of calibration: {ratio:.1f} times as far apart as chance "
-            f"would have them (p = {p_value:.1g})."
-        )
-    return DriftSignal(name, ratio, p_value, p_value < alpha, text)
+    told: dict[str, float | str] = {"ratio": ratio}
+    return DriftSignal("texts", ratio, p_value, p_value < alpha, "texts_apart", told)
 
 
 def _unit_rows(rows: Numbers, rng: np.random.Generator) -> Floats:
@@ -127,15 +160,16 @@ def _squared_distance(inner: Floats, is_new: Bools) -> Floats:
     return squared
 
 
-def _largest_change(before: Counter[str], after: Counter[str], labels: Sequence[str]) -> str:
+def _largest_change(
+    before: Counter[str], after: Counter[str], labels: Sequence[str]
+) -> dict[str, float | str]:
     old = {label: before[label] / before.total() for label in labels}
     new = {label: after[label] / after.total() for label in labels}
     label = max(labels, key=lambda one: abs(new[one] - old[one]))
-    name = f'"{label}"' if label else "Missing labels"
-    return f"{name} went from {old[label]:.0%} of the cases in calibration to {new[label]:.0%}"
+    return {"label": label, "old": old[label], "new": new[label]}
 
 
 def _too_few(name: str, window: int, recent: int, fewest: int = MIN_CASES) -> DriftSignal:
     side, count = ("calibration", window) if window < fewest else ("the recent past", recent)
-    text = f"Drift of the {name} is not judged yet: {count} of {fewest} cases in {side}."
-    return DriftSignal(name, float("nan"), float("nan"), False, text)
+    values: dict[str, float | str] = {"name": name, "side": side, "count": count, "fewest": fewest}
+    return DriftSignal(name, float("nan"), float("nan"), False, "too_few", values)

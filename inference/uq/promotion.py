@@ -63,12 +63,41 @@ class Comparison:
         return cls(**({"wins": gained, "losses": lost} | data))  # type: ignore[arg-type]
 
 
+_TOLD = (
+    "on {cases} labelled cases the learned aggregator was right {wins} times where the vote was "
+    "wrong, and wrong {losses} times where the vote was right"
+)
+WHY = {
+    "few_labels": "There are too few labels to learn from: the vote decides.",
+    "no_gain": f"The vote decides: {_TOLD}; that shows no gain.",
+    "drifted": "The vote decides: {drift} What was learned may not hold.",
+    "worth": f"It has shown its worth: {_TOLD}.",
+}
+"""The words for each code of a Choice."""
+
+
 @dataclass(frozen=True)
 class Choice:
-    """Which aggregator decides, VOTE or LEARNED, and why, in a sentence."""
+    """Which aggregator decides, VOTE or LEARNED, and why: WHY has the words for the code."""
 
     chosen: str
-    why: str
+    code: str
+    comparison: Comparison | None = None
+    drift: DriftSignal | None = None
+
+    @property
+    def why(self) -> str:
+        """In English."""
+        return WHY[self.code].format(
+            **counts_of(self.comparison), drift=self.drift.sentence if self.drift else ""
+        )
+
+
+def counts_of(comparison: Comparison | None) -> dict[str, int]:
+    """The numbers that stand in the words for a Choice."""
+    if comparison is None:
+        return {}
+    return {"cases": comparison.cases, "wins": comparison.wins, "losses": comparison.losses}
 
 
 def choose(comparison: Comparison | None, drift: DriftSignal | None = None) -> Choice:
@@ -78,19 +107,12 @@ def choose(comparison: Comparison | None, drift: DriftSignal | None = None) -> C
     against those learned from; None where there are no new ones.
     """
     if comparison is None:
-        return Choice(VOTE, "There are too few labels to learn from: the vote decides.")
+        return Choice(VOTE, "few_labels")
     if not comparison.better:
-        return Choice(VOTE, f"The vote decides: {_told(comparison)}; that shows no gain.")
+        return Choice(VOTE, "no_gain", comparison)
     if drift is not None and drift.drifted:
-        return Choice(VOTE, f"The vote decides: {drift.sentence} What was learned may not hold.")
-    return Choice(LEARNED, f"It has shown its worth: {_told(comparison)}.")
-
-
-def _told(found: Comparison) -> str:
-    return (
-        f"on {found.cases} labelled cases the learned aggregator was right {found.wins} "
-        f"times where the vote was wrong, and wrong {found.losses} times where the vote was right"
-    )
+        return Choice(VOTE, "drifted", comparison, drift)
+    return Choice(LEARNED, "worth", comparison)
 
 
 def compare(vote_wrong: Marks, learned_wrong: Marks, weights: Floats | None = None) -> Comparison:

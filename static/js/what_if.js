@@ -5,7 +5,7 @@ const dial = document.getElementById("at");
 const reading = document.getElementById("at-now");
 const form = document.getElementById("what-if");
 const [deferred, wrong, low, high] = JSON.parse(document.getElementById("curve").textContent);
-const { x: xWord, y: yWord, now, nowWord } = box.dataset;
+const { x: xWord, y: yWord, now, nowWord, least } = box.dataset;
 const HEIGHT = 280;
 let chart = null;
 
@@ -30,6 +30,14 @@ function line(plot, at, stroke, dash, word = "") {
   ctx.restore();
 }
 
+// Where the dial cannot go: these cases go to a person wherever the threshold is.
+function shade({ ctx, bbox, valToPos }) {
+  ctx.save();
+  ctx.fillStyle = colour("--line");
+  ctx.fillRect(bbox.left, bbox.top, valToPos(Number(least) * 100, "x", true) - bbox.left, bbox.height);
+  ctx.restore();
+}
+
 function marks(plot) {
   if (now) line(plot, Number(now) * 100, colour("--ink-2"), [4, 4], nowWord);
   line(plot, Number(dial.value), colour("--accent"), []);
@@ -48,7 +56,7 @@ function options() {
     axes: [{ ...axis, label: xWord }, { ...axis, label: yWord, size: 60 }],
     series: [{}, { stroke: colour("--accent"), width: 2, points: { show: false } }, edge, edge],
     bands: [{ series: [3, 2], fill: colour("--accent-wash") }],
-    hooks: { drawClear: [], draw: [marks] },
+    hooks: { drawClear: [shade], draw: [marks] },
   };
 }
 
@@ -62,7 +70,7 @@ function draw() {
 
 function turn(value) {
   const step = Number(dial.step);
-  const next = Math.min(100, Math.max(0, Math.round(value / step) * step));
+  const next = Math.min(100, Math.max(Number(dial.min), Math.round(value / step) * step));
   if (next === Number(dial.value)) return;
   dial.value = next;
   dial.dispatchEvent(new Event("input", { bubbles: true }));

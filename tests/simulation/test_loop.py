@@ -14,7 +14,8 @@ from inference.backends.registry import read_members
 from triage.choices import Outcome, PolicyStatus
 from triage.management.commands.simulate import prepare
 from triage.models import Decision, Learning, Policy, Review, Site
-from triage.selectors.audits import audit_estimate
+from triage.selectors.live import live_numbers
+from triage.selectors.weeks import decisions_of
 from triage.simulation.loop import MissingLabel, Plan, Simulation, check_labels, simulate
 from triage.simulation.page import render
 
@@ -98,7 +99,7 @@ def the_days_are_what_the_database_holds(simulation: Simulation) -> None:
     answered = set(Review.objects.values_list("case", flat=True))
     assert answered == {one.case_id for one in decisions if one.audited or one not in accepted}
     assert sum(day.reviews for day in days) == Review.objects.count() == len(answered)
-    audits = audit_estimate(site=Site.objects.get(), domain="anomaly").error
+    audits = live_numbers(decisions_of(Site.objects.get())).error
     assert days[-1].estimate == audits.estimate
     assert (days[-1].low, days[-1].high) == (audits.low, audits.high)
 

@@ -8,11 +8,13 @@ from tests.factories import make_case, make_policy, make_user
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, Outcome, PolicyStatus, Role
 from triage.models import Case, Decision, Site
+from triage.selectors import drift
 from triage.selectors.drift import drift_sentences
 from triage.selectors.evidence import gather
 from triage.selectors.experts import expert_rows
 from triage.selectors.neighbours import audit_errors
 from triage.selectors.policies import policies_page
+from triage.selectors.policy_state import active_policy
 from triage.services import queue, reviews
 
 pytestmark = pytest.mark.django_db
@@ -31,10 +33,10 @@ def answer(case: Case, label: str, by: object) -> None:
     )
 
 
-def in_force(site: Site, audit_share: float = 0.000001) -> None:
+def in_force(site: Site, audit_share: float = 0.000001, threshold: float = 10.0) -> None:
     """From here on a new policy accepts everything whole."""
     site.policies.update(status=PolicyStatus.RETIRED)
-    make_policy(site, threshold=10.0, audit_share=audit_share)
+    make_policy(site, threshold=threshold, audit_share=audit_share)
 
 
 def accepted(site: Site, described: str, *, audited: bool = False) -> Case:
@@ -168,14 +170,40 @@ def test_other_words_for_what_is_seen_are_drift(cast: Cast) -> None:
     assert any("texts are unlike" in line for line in drift_sentences(cast.clinic))
 
 
-def test_more_deferrals_than_the_threshold_meant_are_drift(cast: Cast) -> None:
+def more_deferrals(cast: Cast, labels: tuple[str | None, ...]) -> list[str]:
+    """What is said after sure cases were followed by these, which are all deferred."""
     in_force(cast.clinic)
     cases(cast.clinic, 24, ("Burns",) * 3, "a hand")
+    in_force(cast.clinic, threshold=0.2)
+    for _ in range(24):
+        make_case(cast.clinic, labels, described="a hand 1")
+    assert Decision.objects.filter(outcome=Outcome.DEFER).count() == 24
+    return drift_sentences(cast.clinic)
+
+
+def test_more_deferrals_than_the_threshold_meant_are_drift(cast: Cast) -> None:
+    said = more_deferrals(cast, ("Burns", "Burns", "Cut"))
+    assert any("of the cases are deferred" in line for line in said)
+
+
+def test_what_a_failed_member_defers_is_no_drift_of_the_threshold(cast: Cast) -> None:
+    said = more_deferrals(cast, ("Burns", "Burns", None))
+    assert not any("of the cases are deferred" in line for line in said)
+
+
+def test_what_a_failed_member_deferred_before_is_not_held_against_today(cast: Cast) -> None:
+    """Then their scores were below the threshold: they would have counted as kept."""
     in_force(cast.clinic)
     for _ in range(24):
         make_case(cast.clinic, ("Burns", "Burns", None), described="a hand 1")
-    assert Decision.objects.filter(outcome=Outcome.DEFER).count() == 24
-    assert any("of the cases are deferred" in line for line in drift_sentences(cast.clinic))
+    in_force(cast.clinic)
+    cases(cast.clinic, 24, ("Burns",) * 3, "a hand")
+    policy = active_policy(cast.clinic, "wound")
+    assert policy is not None and policy.calibration is not None
+    earlier = Decision.objects.filter(decided_at__lte=policy.calibration.created_at)
+    window = drift._window(policy)
+    assert window is not None and earlier.count() == 24
+    assert len(drift._deferred_then(policy, earlier)) == len(window[0])
 
 
 def test_what_a_learning_camera_defers_is_no_drift(cast: Cast) -> None:

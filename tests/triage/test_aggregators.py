@@ -4,6 +4,7 @@ from unittest.mock import patch
 
 import pytest
 from django.test import Client
+from django.utils.translation import override
 from pytest_django.fixtures import Settings
 
 from inference.uq.promotion import LEARNED
@@ -18,6 +19,7 @@ from triage.selectors.evidence import gather
 from triage.selectors.fitted import learned_of
 from triage.selectors.policies import policies_page
 from triage.services import aggregators, calibration, decisions, policies, queue, reviews
+from triage.services.monitoring import check
 
 pytestmark = pytest.mark.django_db
 SPLIT = ("Burns", "Burns", "Cut")
@@ -115,7 +117,7 @@ def test_without_a_gain_the_vote_goes_on(cast: Cast) -> None:
     tell(cast, 60, truths="BBBBBC", seen={"Burns": "something red", "Cut": "something red"})
     draft = calibration.refit(site=cast.clinic, domain="wound")
     assert (draft.method, draft.fallback) == ("vote_entropy", {})
-    assert "shows no gain" in Calibration.objects.latest("pk").window["learned"]["why"]
+    assert Calibration.objects.latest("pk").window["learned"]["code"] == "no_gain"
     with pytest.raises(Refused, match="shows no gain"):
         calibration.propose_by_hand(
             site=cast.clinic,
@@ -178,9 +180,11 @@ def test_it_is_withdrawn_when_it_stops_beating_the_vote(cast: Cast) -> None:
     tasks.learn_from_answer(cast.clinic.pk, "wound")
     withdrawal = Withdrawal.objects.get()
     assert withdrawal.policy == policy
-    assert "right 0 times where the vote was wrong" in withdrawal.reason or (
-        "unlike those of calibration" in withdrawal.reason
-    )
+    assert withdrawal.evidence["why"] == "behind" and withdrawal.reason == ""
+    said = reading.withdrawal_in_words(withdrawal.evidence, withdrawal.reason)
+    assert "right 0 times where the vote was wrong" in said
+    with override("de"):
+        assert "0-mal" in reading.withdrawal_in_words(withdrawal.evidence, "")
     assert AuditEvent.objects.filter(verb="aggregator withdrawn").count() == 1
     tasks.learn_from_answer(cast.clinic.pk, "wound")
     assert Withdrawal.objects.count() == 1
@@ -213,12 +217,45 @@ def test_a_policy_without_a_fallback_then_accepts_nothing(cast: Cast) -> None:
     assert last().reasons == ["policy_accepts_nothing"]
 
 
+def night(cast: Cast) -> None:
+    """Cases that are described as none was before."""
+    for at in range(24):
+        make_case(cast.clinic, SPLIT, described=f"a garden at night {at}")
+
+
 def test_cases_that_are_described_otherwise_withdraw_it_before_anybody_answers(cast: Cast) -> None:
     promoted(cast)
-    for at in range(12):
-        make_case(cast.clinic, SPLIT, described=f"a garden at night {at}")
-    assert aggregators.withdraw_where_lost(site=cast.clinic, domain="wound") is not None
-    assert "unlike those of calibration" in Withdrawal.objects.get().reason
+    night(cast)
+    check(site=cast.clinic)
+    found = aggregators.withdraw_where_lost(site=cast.clinic, domain="wound")
+    assert found is not None and found.evidence["why"] == "texts_apart"
+    sentence = reading.aggregator_view(cast.clinic).sentence
+    assert "unlike those of calibration" in sentence
+    with override("de"):
+        assert (
+            "gleichen denen der Kalibrierung nicht" in reading.aggregator_view(cast.clinic).sentence
+        )
+
+
+def test_one_test_of_the_texts_is_not_enough_to_withdraw_it(cast: Cast) -> None:
+    policy = promoted(cast)
+    night(cast)
+    drift = reading.texts_drift(policy)
+    assert drift is not None and drift.drifted
+    assert aggregators.withdraw_where_lost(site=cast.clinic, domain="wound") is None
+
+
+def test_what_a_refit_kept_in_words_is_still_read() -> None:
+    assert reading.choice_in_words({"chosen": "vote", "why": "It was so."}) == "It was so."
+    assert reading.choice_in_words({}) == ""
+    drifted = {"code": "texts_apart", "values": {"ratio": 3.0, "p": 0.001}}
+    said = reading.choice_in_words({"code": "drifted", "drift": drifted, "comparison": {"n": 1}})
+    assert said.startswith("The vote decides: The texts are unlike those of calibration: 3.0 times")
+
+
+def test_a_withdrawal_that_was_kept_in_words_is_still_read(cast: Cast) -> None:
+    Withdrawal.objects.create(policy=promoted(cast), reason="It fell behind.", evidence={"n": 1})
+    assert reading.aggregator_view(cast.clinic).sentence.startswith("It fell behind.")
 
 
 def test_while_it_is_ahead_it_stays(cast: Cast) -> None:
@@ -258,6 +295,8 @@ def test_the_page_says_who_decides_and_why(cast: Cast) -> None:
     page = policies_page(site=cast.clinic, user=cast.administrator)
     assert page.aggregator.learned
     assert "It has shown its worth: on 66 labelled cases" in page.aggregator.sentence
+    with override("de"):
+        assert "66 beurteilten Fällen" in reading.aggregator_view(cast.clinic).sentence
     assert page.active is not None
     assert page.active.sentence.startswith("The learned aggregator decides on the label.")
     lose(cast)

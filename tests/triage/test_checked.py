@@ -5,15 +5,18 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import override
 
 from tests.factories import make_camera, make_case, make_policy, rewrite
 from tests.triage.conftest import Cast
 from tests.triage.test_monitoring import SPLIT, SURE, answer, audits, deferred, in_force
-from triage.models import Decision
+from triage.choices import PolicyMode, PolicyStatus
+from triage.models import Alert, Checkup, Decision, Policy
 from triage.selectors.checked import Pairs, checked, reliability
 from triage.selectors.checkup import found_at, look
-from triage.selectors.drift import drift_sentences
+from triage.selectors.drift import drift_sentences, drift_stands
 from triage.selectors.monitoring import confusion_of
+from triage.selectors.policies import in_a_sentence
 from triage.services.monitoring import check
 
 pytestmark = pytest.mark.django_db
@@ -120,6 +123,67 @@ def test_drift_is_the_sentence_of_the_policies_page(cast: Cast) -> None:
     found = look(cast.clinic).drift
     assert found.sentences == drift_sentences(cast.clinic) != []
     assert found.p_value is not None and found.p_value < 0.01
+
+
+def drifted(cast: Cast) -> Policy:
+    """A promise is in force, and cases are others than when it was made."""
+    policy = make_policy(cast.clinic, threshold=0.2, mode=PolicyMode.GUARANTEED)
+    for _ in range(25):
+        make_case(cast.clinic, SURE)
+    rewrite(Policy.objects.filter(pk=policy.pk), choice={"value": 0.1, "confidence": 0.9})
+    rewrite(type(policy.calibration).objects.all(), created_at=timezone.now())
+    for _ in range(25):
+        make_case(cast.clinic, SPLIT)
+    return Policy.objects.get(pk=policy.pk)
+
+
+def test_drift_is_told_in_the_readers_language(cast: Cast) -> None:
+    drifted(cast)
+    with override("de"):
+        check(site=cast.clinic)
+    assert any("of the cases are deferred" in one for one in found_at(cast.clinic).drift.sentences)
+    with override("de"):
+        said = found_at(cast.clinic).drift.sentences
+    assert any("der Fälle werden vorgelegt" in one for one in said)
+
+
+def test_what_a_checkup_kept_in_words_is_found_anew(cast: Cast) -> None:
+    drifted(cast)
+    check(site=cast.clinic)
+    row = Checkup.objects.get(site=cast.clinic)
+    row.found["drift"] = {"sentences": ["Old words."], "p_value": 0.001}
+    row.save()
+    assert found_at(cast.clinic).drift.drifted != []
+
+
+def test_a_promise_is_void_wherever_it_stands_while_the_alert_does(
+    cast: Cast, client: Client
+) -> None:
+    policy, draft = drifted(cast), make_policy(cast.clinic, status=PolicyStatus.DRAFT)
+    assert in_a_sentence(policy).startswith("At most 10%"), "one look is no alert"
+    check(site=cast.clinic)
+    client.force_login(cast.administrator)
+    pages = [
+        reverse("policies"),
+        reverse("policy", args=[policy.pk]),
+        reverse("compare-versions") + f"?left={policy.version}&right={draft.version}",
+        reverse("api-policy", args=[policy.pk]),
+    ]
+    for page in pages:
+        said = client.get(page).content.decode()
+        assert "Its promise is void at present" in said, page
+        assert "At most 10%" not in said, page
+    Alert.objects.update(ended_at=timezone.now())
+    assert in_a_sentence(policy).startswith("At most 10%")
+
+
+def test_an_alert_on_another_version_voids_nothing(cast: Cast) -> None:
+    policy = make_policy(cast.clinic, mode=PolicyMode.GUARANTEED)
+    other = make_policy(cast.clinic, status=PolicyStatus.RETIRED)
+    Alert.objects.create(site=cast.clinic, kind="drift", value=3, limit=2, policy=other)
+    assert not drift_stands(policy)
+    Alert.objects.update(policy=policy)
+    assert drift_stands(policy)
 
 
 def test_a_household_has_no_readings_to_compare(cast: Cast) -> None:

@@ -13,7 +13,7 @@ from inference.backends.registry import MemberSpec
 from inference.models import Probe, StageTrace
 from inference.pipeline.stages import Stage
 from inference.uq.thresholds import clopper_pearson_upper
-from tests.factories import MEMBERS, SIGNATURE, make_case, make_policy
+from tests.factories import MEMBERS, SIGNATURE, make_camera, make_case, make_policy, rewrite
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus
 from triage.models import AuditEvent, Case, Site
@@ -94,6 +94,27 @@ def test_speed_is_told_by_half_and_nine_in_ten(cast: Cast) -> None:
     assert (pace.tokens, pace.tokens_a_second) == (20, 220 / (55 + 11))
     alone = pace_of([{Stage.ANALYSIS: (2.0, 4), Stage.REFLECTION: (1.0, 2)}])
     assert (alone.whole.median, alone.whole.p90, alone.tokens_a_second) == (3, 3, 2)
+
+
+def test_each_member_is_judged_on_as_many_whole_cases(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it fails: then its newest answers lie further back."""
+    monkeypatch.setattr("triage.selectors.ensemble.RECENT", 3)
+    for labels in [SURE] * 4 + [(None, "Burns", "Burns")] * 4:
+        make_case(cast.clinic, labels)
+    assert [view(cast.clinic, name).pace.cases for name in MEMBERS] == [3, 3, 3]  # type: ignore[union-attr]
+    pace = view(cast.clinic, "alpha").pace
+    assert pace and pace.tokens == 30, "all three stages of each"
+
+
+def test_of_several_attempts_the_last_one_tells_the_speed(cast: Cast) -> None:
+    case = make_case(cast.clinic)
+    first = StageTrace.objects.get(run__observation__case=case, member="alpha", stage="analysis")
+    first.pk, first.attempt, first.seconds = None, 2, 8.0
+    first.save()
+    pace = view(cast.clinic, "alpha").pace
+    assert pace and pace.stages[0].median == 8.0
 
 
 def test_cost_follows_from_tokens_and_price(cast: Cast, members: list[MemberSpec]) -> None:
@@ -212,6 +233,30 @@ def test_what_is_labelled_since_is_counted_at_once(cast: Cast) -> None:
     Case.objects.filter(pk=case.pk).update(label="Cut", resolved_at=timezone.now())
     beta = leaving_out.leaving_out(cast.clinic).without[1].change
     assert (beta.cases, beta.wins, beta.losses) == (2, 0, 1)
+
+
+def test_learning_is_no_part_of_what_is_deferred_today(cast: Cast) -> None:
+    make_policy(cast.clinic, threshold=0.2, audit_share=1.0)
+    resolved(cast.clinic, "Burns", SURE)
+    resolved(cast.clinic, "Burns", SPLIT)
+    assert leaving_out.leaving_out(cast.clinic).deferral == pytest.approx(0.5)
+    camera = make_camera(cast.clinic, learning=True)
+    make_case(cast.clinic, SURE, camera=camera)
+    assert leaving_out.leaving_out(cast.clinic).deferral == pytest.approx(0.5)
+    make_case(cast.clinic, SURE)  # another decision, no label yet
+    assert leaving_out.leaving_out(cast.clinic).deferral == pytest.approx(1 / 3)
+
+
+def test_where_nothing_is_accepted_the_page_says_why_a_column_is_empty(cast: Cast) -> None:
+    policy = make_policy(cast.clinic, threshold=None)
+    resolved(cast.clinic, "Burns")
+    found = leaving_out.leaving_out(cast.clinic)
+    assert [row.deferral for row in found.without] == [None] * 3
+    shown = client_of(cast.clinician).get(reverse("ensemble")).content.decode()
+    assert "Nothing is accepted today" in shown
+    rewrite(type(policy).objects.filter(pk=policy.pk), threshold=0.2)
+    make_case(cast.clinic, SURE)
+    assert leaving_out.leaving_out(cast.clinic).why_no_deferral.startswith("None of the labelled")
 
 
 def test_of_two_members_none_is_left_out(cast: Cast) -> None:

@@ -3,6 +3,7 @@ accepts less in favour of one that accepts more."""
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import override
+from pytest_django.fixtures import Settings
 
 from inference.uq.watch import bounds_at_all_times
 from tests.factories import make_case, make_policy, make_user, rewrite
@@ -19,9 +22,10 @@ from triage.errors import Conflict
 from triage.management.commands.sweep import sweep
 from triage.models import AuditEvent, Case, Decision, GuardRail, Policy
 from triage.selectors import guard as selectors
-from triage.selectors.guard import Band, Limit, Watch, limit_of, newest_guard_rail, watch
+from triage.selectors.guard import Band, Limit, Watch, limit_of, newest_guard_rail, told, watch
+from triage.selectors.policies import policy_page
 from triage.selectors.policy_state import active_policy
-from triage.services import guard, policies, queue, reviews, rollout
+from triage.services import calibration, guard, policies, queue, reviews, rollout
 from triage.tasks import learn_from_answer
 
 pytestmark = pytest.mark.django_db
@@ -73,7 +77,7 @@ class TestErrors:
         assert fresh(new).status == PolicyStatus.DROPPED
         assert fresh(first).published_by is None, "nobody did it"
         assert make_case(cast.clinic, SPLIT).status == CaseStatus.DEFERRED
-        assert "7 of 7 audits" in row.reason and row.evidence["wrong"] == 7
+        assert "7 of 7 audits" in told(row).reason and row.evidence["wrong"] == 7
         verbs = AuditEvent.objects.filter(case=None).values_list("verb", flat=True)
         assert {"guard rail", "policy rolled back by the guard rail"} <= set(verbs)
         assert watched(cast) == []
@@ -154,12 +158,45 @@ class TestErrors:
         assert watched(cast) == []
 
 
+def test_from_answers_to_a_draft_to_a_canary_to_the_guard(
+    cast: Cast, second: User, settings: Settings
+) -> None:
+    """Nothing is set by hand: labels make a replay, a canary decides, its audits end it."""
+    settings.ALARM_AUDIT_SHARE = 1.0
+    first = make_policy(cast.clinic, threshold=0.2)
+    for _ in range(24):
+        make_case(cast.clinic, SURE)
+    audited(cast, 24, "Burns", SPLIT)  # deferred, and right: it seems that they could be accepted
+    draft = calibration.propose_at(
+        site=cast.clinic,
+        domain="wound",
+        method="vote_entropy",
+        threshold=5.0,
+        actor=cast.administrator,
+    )
+    assert (draft.replay["acceptable"], draft.replay["accepted"]) == (48, 48)
+    rollout.start_canary(policy=fresh(draft), share=0.5, actor=second)
+    assert watched(cast) == []
+    with patch("triage.services.decisions._drawn", lambda share: share > 0):
+        audited(cast, 12, "Cut", SPLIT)
+    assert Decision.objects.filter(policy=draft, audited=True).count() == 12
+    found = watch(fresh(draft))
+    assert found.band is not None and found.band.low <= (found.deferral or 0) <= found.band.high
+    [row] = watched(cast)
+    assert (row.cause, row.act, row.policy) == (GuardCause.ERROR, GuardAct.ROLLED_BACK, draft)
+    assert "12 of 12 audits" in told(row).reason
+    assert fresh(draft).status == PolicyStatus.DROPPED
+    assert active_policy(cast.clinic, "wound") == first
+    assert make_case(cast.clinic, SPLIT).status == CaseStatus.DEFERRED
+
+
 class TestLimit:
     def test_a_promise_comes_first(self, cast: Cast) -> None:
         policy = make_policy(cast.clinic, mode=PolicyMode.GUARANTEED)
         policy.choice = {"value": 0.1}
         policy.replay = {"current": {"labelled": 50, "low": 0.6}}
-        assert limit_of(policy) == Limit(0.1, "At most 10.0% was promised.")
+        assert limit_of(policy) == Limit(0.1, "promised")
+        assert limit_of(policy).sentence == "At most 10.0% was promised."
 
     def test_then_what_was_known_before(self, cast: Cast) -> None:
         policy = make_policy(cast.clinic)
@@ -178,6 +215,46 @@ class TestLimit:
         policy.before = before
         policy.replay = {"current": {"labelled": 50, "low": 0.9}}
         assert 0.5 < limit_of(policy).risk < 1
+
+    def test_what_is_learned_of_the_version_before_afterwards_does_not_move_it(
+        self, cast: Cast, second: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(selectors, "FEWEST", 3)
+        make_policy(cast.clinic, threshold=5.0, audit_share=1.0)
+        audited(cast, 3, "Burns")
+        late = [make_case(cast.clinic, SURE) for _ in range(4)]
+        draft = make_policy(cast.clinic, threshold=0.2, status=PolicyStatus.DRAFT)
+        new = policies.publish_policy(policy=draft, actor=second)
+        at_first = limit_of(fresh(new))
+        for case in late:
+            lease = queue.claim(case=case, user=cast.clinician)
+            case.refresh_from_db()
+            reviews.submit_review(
+                case=case, token=lease.token, user=cast.clinician, label="Cut", version=case.version
+            )
+        assert selectors.limit_at_publication(fresh(new)).risk > at_first.risk + 0.1
+        assert limit_of(fresh(new)) == at_first
+        assert watch(fresh(new)).limit == at_first
+
+    def test_a_canary_keeps_the_limit_of_its_beginning(self, cast: Cast, second: User) -> None:
+        make_policy(cast.clinic, threshold=0.2)
+        draft = make_policy(cast.clinic, threshold=0.3, status=PolicyStatus.DRAFT)
+        rewrite(
+            Policy.objects.filter(pk=draft.pk), replay={"current": {"labelled": 50, "low": 0.6}}
+        )
+        rollout.start_canary(policy=fresh(draft), share=0.5, actor=second)
+        began = fresh(draft).guard_limit
+        assert began == {"risk": pytest.approx(0.4), "source": "known"}
+        rewrite(Policy.objects.filter(pk=draft.pk), replay={})
+        rollout.widen_canary(policy=fresh(draft), actor=second)
+        assert fresh(draft).guard_limit == began and limit_of(fresh(draft)).risk == began["risk"]
+
+    def test_the_installations_limit_is_that_of_today(
+        self, cast: Cast, second: User, settings: Settings
+    ) -> None:
+        _first, new = published(cast, second, before=0.2, after=0.3)
+        settings.ALARM_GUARD_RISK = 0.15
+        assert limit_of(fresh(new)).risk == 0.15
 
 
 class TestDeferral:
@@ -232,7 +309,16 @@ def watch_of(wrong: int, audited: int, limit: float, deferred: int, cases: int) 
     low, high = bounds_at_all_times(wrong, audited, selectors.ERROR_DELTA)
     least, most = bounds_at_all_times(deferred, cases, selectors.DEFERRAL_DELTA)
     found = Watch(
-        Limit(limit, ""), audited, wrong, low, high, cases, deferred, least, most, Band(0, 1, 0.5)
+        Limit(limit, "promised"),
+        audited,
+        wrong,
+        low,
+        high,
+        cases,
+        deferred,
+        least,
+        most,
+        Band(0, 1, 0.5),
     )
     return replace(found, band=Band(0.2, 0.6, 0.4))
 
@@ -279,6 +365,27 @@ class TestPages:
         assert newest_guard_rail(cast.clinic) is None
         detail = client.get(reverse("api-policy", args=[draft.pk])).json()
         assert detail["watch"]["band"] is None and detail["watch"]["audited"] == 0
+
+    def test_it_is_told_in_the_readers_language(self, cast: Cast, second: User) -> None:
+        _first, new = published(cast, second, before=0.2, after=5.0)
+        audited(cast, 7, "Cut", SPLIT)
+        with override("de"):
+            [row] = watched(cast)
+        assert row.reason == ""
+        english = policy_page(policy=fresh(new), user=cast.administrator)
+        assert "7 of 7 audits" in english.guard_rails[0].reason
+        with override("de"):
+            german = policy_page(policy=fresh(new), user=cast.administrator)
+            assert "7 von 7" in german.guard_rails[0].reason
+            assert "7 von 7" in german.history[-1].why
+
+    def test_what_was_kept_in_words_is_still_read(self, cast: Cast) -> None:
+        policy = make_policy(cast.clinic)
+        GuardRail.objects.create(
+            policy=policy, cause="error", act="told", reason="It was bad.", evidence={"limit": 0.1}
+        )
+        page = policy_page(policy=policy, user=cast.administrator)
+        assert [row.reason for row in page.guard_rails] == ["It was bad."]
 
     def test_another_site_is_not_told(self, cast: Cast, second: User) -> None:
         published(cast, second, before=0.2, after=5.0)

@@ -13,10 +13,11 @@ from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, PolicyStatus
 from triage.management.commands.sweep import sweep
 from triage.models import Case, Checkup, Decision, Lease, Site
-from triage.selectors.audits import audit_estimate
 from triage.selectors.checkup import as_json, found_at, look
+from triage.selectors.live import live_numbers
+from triage.selectors.policies import policies_page
 from triage.selectors.service_levels import service_levels
-from triage.selectors.weeks import FEWEST_ANSWERS, FEWEST_AUDITS, WEEKS, Week
+from triage.selectors.weeks import FEWEST_ANSWERS, FEWEST_AUDITS, WEEKS, Week, decisions_of
 from triage.services import queue, reviews
 from triage.services.monitoring import check, check_due
 
@@ -98,7 +99,7 @@ def test_too_few_answers_or_audits_are_no_rate(cast: Cast) -> None:
     assert this_week(cast.clinic).enough_audits
 
 
-def test_the_accepted_error_is_that_of_the_policies_page(cast: Cast) -> None:
+def test_a_weeks_error_is_that_of_its_decisions(cast: Cast) -> None:
     audits(cast, 18, 4)
     in_force(cast.clinic, 0.000001)
     for _ in range(5):
@@ -106,11 +107,30 @@ def test_the_accepted_error_is_that_of_the_policies_page(cast: Cast) -> None:
     # Some were drawn with another probability: Hajek's weights must show.
     drawn = Decision.objects.filter(audited=True).order_by("pk")
     rewrite(Decision.objects.filter(pk__in=[row.pk for row in drawn[::3]]), label_probability=0.2)
-    week, whole = this_week(cast.clinic), audit_estimate(site=cast.clinic, domain="wound").error
+    week, whole = this_week(cast.clinic), live_numbers(decisions_of(cast.clinic)).error
     assert week.error.n == 22 and week.accepted == 27
     assert week.error.estimate == pytest.approx(whole.estimate)
     assert (week.error.low, week.error.high) == pytest.approx((whole.low, whole.high))
     assert week.error.estimate != pytest.approx(4 / 22)
+
+
+def test_the_policies_page_tells_the_version_in_force_from_the_last_weeks(
+    cast: Cast, client: Client
+) -> None:
+    """A bad new version does not hide behind the good audits of old ones."""
+    audits(cast, 40, 0)
+    old = timezone.now() - timedelta(weeks=20)
+    rewrite(Decision.objects.all(), decided_at=old)
+    audits(cast, 15, 0)
+    audits(cast, 5, 5)
+    audit = policies_page(site=cast.clinic, user=cast.administrator).audit
+    assert (audit.version, audit.audited, audit.accepted) == (3, 10, 10)
+    assert audit.rate == pytest.approx(0.5)
+    assert audit.recent.estimate == pytest.approx(5 / 25) and audit.recent.n == 25
+    client.force_login(cast.administrator)
+    html = client.get(reverse("policies")).content.decode()
+    assert "10 of 10 cases that policy 3 accepted were audited." in html
+    assert "In the last 4 weeks, whichever version decided" in html
 
 
 def test_the_recent_weeks_are_one(cast: Cast) -> None:
@@ -261,7 +281,7 @@ def test_the_page_costs_the_same_however_many_cases_there_are(
     with django_assert_max_num_queries(35):  # type: ignore[attr-defined]
         client.get(reverse("monitoring"))
     check(site=cast.clinic)
-    with django_assert_max_num_queries(16):  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(17):  # type: ignore[attr-defined]
         client.get(reverse("monitoring"))
 
 

@@ -12,13 +12,14 @@ from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
 from triage.errors import Conflict, Forbidden, Refused
 from triage.models import AuditEvent, Calibration, Case, Decision, Policy
-from triage.selectors.audits import audit_estimate
 from triage.selectors.evidence import gather
 from triage.selectors.fitted import fitted_of
+from triage.selectors.live import live_numbers
 from triage.selectors.policies import policy_page
 from triage.selectors.policy_state import active_policy
 from triage.selectors.promises import DEFAULT_DELTA, spent
 from triage.selectors.replays import shown_replay
+from triage.selectors.weeks import decisions_of
 from triage.services import calibration, policies, queue, reviews
 
 pytestmark = pytest.mark.django_db
@@ -216,7 +217,7 @@ def test_the_audit_estimate_corrects_for_which_cases_get_labelled(cast: Cast) ->
     for truth in ("Burns", "Burns", "Burns", "Cut"):
         answer(cast, make_case(cast.clinic, SURE), truth)
     answer(cast, make_case(cast.clinic, SPLIT), "Cut")
-    found = audit_estimate(site=cast.clinic, domain="wound")
+    found = live_numbers(decisions_of(cast.clinic))
     assert (found.error.estimate, found.error.audited, found.accepted) == (0.25, 4, 4)
     assert found.error.low < 0.25 < found.error.high
 
@@ -228,14 +229,14 @@ def test_an_audit_counts_by_how_unlikely_it_was_to_be_drawn(cast: Cast) -> None:
         with patch("triage.services.decisions.random.SystemRandom.random", return_value=0.0):
             case = make_case(cast.clinic, SURE)
         answer(cast, case, truth)
-    estimate = audit_estimate(site=cast.clinic, domain="wound").error.estimate
+    estimate = live_numbers(decisions_of(cast.clinic)).error.estimate
     assert estimate == pytest.approx(1 / (1 + 4))
 
 
 def test_an_audit_that_is_still_open_is_told(cast: Cast) -> None:
     make_policy(cast.clinic, audit_share=1.0)
     make_case(cast.clinic, SURE)
-    found = audit_estimate(site=cast.clinic, domain="wound")
+    found = live_numbers(decisions_of(cast.clinic))
     assert (found.open, found.error.audited) == (1, 0)
 
 
@@ -316,4 +317,4 @@ def test_another_ensembles_cases_are_no_evidence(cast: Cast) -> None:
 def test_an_accepted_case_opened_out_of_curiosity_is_no_audit(cast: Cast) -> None:
     make_policy(cast.clinic)
     answer(cast, make_case(cast.clinic, SURE), "Cut")
-    assert audit_estimate(site=cast.clinic, domain="wound").error.audited == 0
+    assert live_numbers(decisions_of(cast.clinic)).error.audited == 0

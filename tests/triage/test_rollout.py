@@ -9,16 +9,19 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from tests.factories import make_case, make_policy, make_user, rewrite
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus, Role
 from triage.errors import Conflict, Forbidden, Refused
 from triage.models import AuditEvent, Case, Decision, Policy, ShadowDecision
-from triage.selectors.audits import audit_estimate
+from triage.selectors.live import live_numbers
 from triage.selectors.policy_history import policy_history
 from triage.selectors.policy_state import active_policy
 from triage.selectors.rollout import canary_view, shadow_view
+from triage.selectors.weeks import decisions_of
 from triage.services import policies, queue, reviews, rollout
 
 pytestmark = pytest.mark.django_db
@@ -199,7 +202,7 @@ class TestCanary:
         for by_canary, truth in ((False, "Burns"), (True, "Cut")):
             drawn += [by_canary, True]  # the arm, then the audit
             answer(cast, make_case(cast.clinic, SURE), truth)
-        found = audit_estimate(site=cast.clinic, domain="wound").error
+        found = live_numbers(decisions_of(cast.clinic)).error
         shares = set(Decision.objects.values_list("policy__version", "label_probability"))
         assert shares == {(1, 1.0), (2, 0.25)}
         assert found.estimate == pytest.approx(WEIGHT_OF_AN_AUDIT / (WEIGHT_OF_AN_AUDIT + 1))
@@ -241,6 +244,42 @@ class TestCanary:
         assert (view.canary.live.deferral, view.rest.live.deferral) == (0.0, 1.0)
         assert (view.rest.live.checked, view.rest.live.override_rate) == (1, 1.0)
         assert view.canary.live.override_rate is None
+
+    def test_the_arms_are_those_of_the_present_step(
+        self, cast: Cast, draft: Policy, second: User, drawn: list[bool], settings: Settings
+    ) -> None:
+        """The days at 10 % weigh otherwise on the two sides than those at 50 %."""
+        settings.ALARM_STEP_CAP, settings.ALARM_PUBLISH_LABELS = 1.0, 0
+        canary_of(draft, second, share=0.1)
+        for by_canary in (True, False, False, False):
+            drawn += [by_canary]
+            make_case(cast.clinic, SPLIT)
+        rollout.widen_canary(policy=fresh(draft), actor=second, share=0.5)
+        widened = timezone.now()
+        for by_canary in (True, False, True):
+            drawn += [by_canary]
+            make_case(cast.clinic, SURE)
+        view = canary_view(fresh(draft))
+        assert view is not None and view.since >= widened
+        assert (view.canary.live.cases, view.rest.live.cases) == (2, 1)
+        assert (view.canary.share, view.rest.live.deferral) == (0.5, 0.0)
+        rollout.widen_canary(policy=fresh(draft), actor=second)
+        make_case(cast.clinic, SPLIT)
+        over = canary_view(fresh(draft))
+        assert over is not None and not over.running
+        assert (over.canary.live.cases, over.rest.live.cases) == (2, 1)
+
+    def test_who_began_a_canary_is_kept_when_another_widens_it(
+        self, cast: Cast, draft: Policy, second: User
+    ) -> None:
+        third = make_user(cast.clinic, Role.ADMINISTRATOR, "administrator3")
+        canary_of(draft, second, share=0.1)
+        began = fresh(draft).published_at
+        rollout.widen_canary(policy=fresh(draft), actor=third)
+        policy = fresh(draft)
+        assert (policy.canary_by, policy.canary_at) == (second, began)
+        assert policy.published_by == third and policy.published_at != began
+        assert policy.canary_at is not None
 
     def test_widening_is_one_act(self, cast: Cast, draft: Policy, second: User) -> None:
         first = active_policy(cast.clinic, "wound")

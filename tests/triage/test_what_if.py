@@ -1,23 +1,26 @@
 """What another threshold would do, before it is proposed; and the draft that the dial becomes."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import override
 
-from tests.factories import make_camera, make_case, make_policy
+from inference.models import Media
+from tests.factories import make_camera, make_case, make_policy, rewrite
 from tests.triage.conftest import Cast
 from triage.choices import Outcome, PolicyMode, PolicyStatus
 from triage.errors import Refused
-from triage.models import AuditEvent, Calibration, Case, Decision, Policy
+from triage.models import AuditEvent, Calibration, Case, Decision, Policy, Review
 from triage.selectors import past
 from triage.selectors.evidence import gather
 from triage.selectors.promises import next_look
 from triage.selectors.rules import rule_of
-from triage.selectors.what_if import FEWEST, what_if
+from triage.selectors.what_if import FEWEST, GroupRow, _people, what_if
 from triage.services import calibration, policies, queue, reviews
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +39,7 @@ def answer(cast: Cast, case: Case, label: str) -> None:
 def history(cast: Cast) -> Cast:
     """15 sure cases that were accepted, 15 split ones: 10 answered, 3 of them otherwise."""
     make_policy(cast.clinic, threshold=0.2, audit_share=0.1)
-    with patch("triage.services.decisions._is_drawn", return_value=False, create=True):
+    with patch("triage.services.decisions._drawn", return_value=False):
         for _ in range(15):
             make_case(cast.clinic, SURE)
     split = [make_case(cast.clinic, SPLIT) for _ in range(15)]
@@ -83,16 +86,94 @@ def test_double_readings_are_part_of_the_work(history: Cast) -> None:
     assert after.workload.hours == pytest.approx(1.5 * before.workload.hours)
 
 
+def groups_of(history: Cast) -> dict[str, list[GroupRow]]:
+    return {one.kind: one.rows for one in what_if(site=history.clinic, at=0.0).groups}
+
+
 def test_groups_add_up_and_few_labels_are_said(history: Cast) -> None:
     camera = make_camera(history.clinic, "Door")
     make_case(history.clinic, ("Cut", "Cut", "Cut"), camera=camera)
-    groups = dict(what_if(site=history.clinic, at=0.0).groups)
+    groups = groups_of(history)
     assert {row.name: row.outlook.cases for row in groups["label"]} == {"Burn": 30, "Cut": 1}
     assert {row.name: row.outlook.cases for row in groups["source"]} == {
         "sent by people": 30,
         "Door": 1,
     }
     assert all(row.few for row in groups["label"])
+
+
+def test_clips_are_told_from_photos(history: Cast) -> None:
+    clip = make_case(history.clinic, SPLIT)
+    Media.objects.filter(observation=clip.observation).update(duration_s=4.0)
+    found = {row.name: row.outlook.cases for row in groups_of(history)["medium"]}
+    assert found == {"photos": 30, "clips": 1}
+
+
+def test_a_group_is_named_in_the_language_of_each_reader(history: Cast) -> None:
+    as_of = timezone.now()
+    with override("de"):
+        german = what_if(site=history.clinic, as_of=as_of).groups
+    english = what_if(site=history.clinic, as_of=as_of).groups
+    assert [one.title for one in german] == ["Beurteilung", "Quelle", "Foto oder Clip"]
+    assert [one.title for one in english] == ["label", "source", "photo or clip"]
+    assert german[1].rows[0].name != english[1].rows[0].name == "sent by people"
+    assert [one.kind for one in german] == [one.kind for one in english]
+
+
+def test_a_day_ends_at_the_sites_own_midnight(history: Cast) -> None:
+    history.clinic.time_zone = "Pacific/Auckland"
+    history.clinic.save()
+    midnight = datetime(2026, 11, 22, 11, tzinfo=UTC)  # in Auckland
+    reviews_there = Review.objects.filter(case__site=history.clinic)
+    newest = reviews_there.order_by("-pk")[0]
+    rewrite(reviews_there.exclude(pk=newest.pk), created_at=midnight - timedelta(minutes=30))
+    rewrite(
+        reviews_there.filter(pk=newest.pk),
+        created_at=midnight + timedelta(minutes=30),
+        reviewer=history.colleague,
+    )
+    assert _people(history.clinic, midnight + timedelta(hours=1)) == 1
+    history.clinic.time_zone = "UTC"
+    assert _people(history.clinic, midnight + timedelta(hours=1)) == 2
+
+
+def test_what_another_version_decided_meanwhile_was_work_as_well(
+    history: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Policy.objects.get(site=history.clinic)
+    Policy.objects.update(status=PolicyStatus.RETIRED)
+    make_policy(history.clinic, threshold=0.2)
+    for _ in range(12):
+        make_case(history.clinic, SPLIT)
+    Policy.objects.update(status=PolicyStatus.RETIRED)
+    Policy.objects.filter(pk=first.pk).update(status=PolicyStatus.ACTIVE)
+    make_case(history.clinic, SPLIT)
+    monkeypatch.setattr(past, "NEWEST", 5)
+    past.past_cases.cache_clear()
+    page = what_if(site=history.clinic, at=1.0)
+    assert page.then is not None and page.n == 31, "scores are those of its own calibration"
+    assert page.then.workload.cases == pytest.approx(43)
+    assert page.then.workload.deferred == pytest.approx(43)
+    past.past_cases.cache_clear()
+
+
+def test_the_dial_begins_where_a_threshold_can_bring_it(history: Cast, client: Client) -> None:
+    assert what_if(site=history.clinic).why_least == ""
+    for _ in range(5):
+        make_case(history.clinic, ("Burns", "Burns", None))
+    history.clinic.learnings.create(domain="wound")
+    for _ in range(2):
+        make_case(history.clinic, SURE)
+    page = what_if(site=history.clinic, at=0.0)
+    assert page.least == pytest.approx(7 / 37) and page.dial_from == pytest.approx(0.185)
+    assert page.held == {"incomplete": 5, "learning": 2}
+    client.force_login(history.administrator)
+    html = client.get(reverse("what-if")).content.decode()
+    assert 'min="18.5"' in html and 'aria-describedby="at-least"' in html
+    told = "2 while a camera or the site was learning, 5 without all answers"
+    assert f"19% go to a person wherever the threshold is: {told}" in html
+    said = client.get("/api/v1/policies/what-if?at=0").json()
+    assert said["least"] == pytest.approx(7 / 37) and told in said["why_least"]
 
 
 def test_what_came_later_is_not_in_the_picture(history: Cast) -> None:
@@ -115,6 +196,9 @@ def test_stored_scores_say_the_same_as_computed_ones(
             stored = what_if(site=history.clinic, at=at)
         assert computed.then and stored.then
         assert stored.n == computed.n == 31
+        assert stored.held == computed.held == {"incomplete": 1}
+        assert repr(stored.then.workload) == repr(computed.then.workload)
+        assert repr(stored.groups) == repr(computed.groups)
         assert repr(stored.then.outlook) == repr(computed.then.outlook)
         assert stored.curve[1] == pytest.approx(computed.curve[1])
         past.past_cases.cache_clear()
@@ -137,10 +221,12 @@ def test_too_few_cases_say_so(cast: Cast, client: Client) -> None:
 def test_a_move_fetches_what_it_would_do(history: Cast, client: Client) -> None:
     client.force_login(history.administrator)
     whole = client.get(reverse("what-if")).content.decode()
-    assert 'id="chart"' in whole and "50" in whole
+    assert 'id="chart"' in whole and 'for="at">50\u202f%</output>' in whole
     fragment = client.get(reverse("what-if"), {"at": "0"}, headers={"HX-Request": "true"})
     said = fragment.content.decode()
-    assert said.lstrip().startswith('<section id="outlook"') and "30" in said
+    assert said.lstrip().startswith('<section id="outlook"')
+    assert '<b class="tabular">30\u202f%</b>' in said, "wrong among the accepted"
+    assert "0% of the cases go to a person; 100% are accepted" in said
     assert "too few to tell" in said
 
 

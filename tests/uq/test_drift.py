@@ -1,11 +1,14 @@
 import numpy as np
+import pytest
 
 from inference.uq.drift import (
     MOST_CASES,
+    DriftSignal,
     deferral_drift,
     embedding_drift,
     label_drift,
     score_drift,
+    together,
 )
 
 
@@ -96,8 +99,8 @@ def test_a_large_window_is_sampled_the_same_way_each_time() -> None:
 def test_texts_with_gaps_do_not_count() -> None:
     rows = np.ones((30, 4))
     rows[:21] = np.nan
-    few = embedding_drift(np.ones((30, 4)), rows, name="pictures")
-    assert (few.drifted, few.name) == (False, "pictures")
+    few = embedding_drift(np.ones((30, 4)), rows)
+    assert (few.drifted, few.name) == (False, "texts")
     assert "9 of 10 cases in the recent past" in few.sentence
 
 
@@ -107,3 +110,24 @@ def test_more_deferrals_are_seen_and_said() -> None:
     assert signal.sentence.startswith("60% of the cases are deferred, 20% in calibration")
     assert not deferral_drift([True] * 20 + [False] * 80, [True] * 12 + [False] * 38).drifted
     assert "19 of 20" in deferral_drift([True] * 30, [True] * 19).sentence
+
+
+def four(*p_values: float) -> list[DriftSignal]:
+    return [DriftSignal("scores", 0.0, one, one < 0.01, "scores_higher") for one in p_values]
+
+
+def test_four_tests_share_one_chance_of_a_false_alarm() -> None:
+    found = together(four(0.04, 0.001, float("nan"), 0.006))
+    assert [one.p_value for one in found] == pytest.approx(
+        [0.04, 0.003, float("nan"), 0.012], nan_ok=True
+    )
+    assert [one.drifted for one in found] == [False, True, False, False]
+    assert "look as they did" in found[3].sentence, "alone it would have been called drift"
+
+
+def test_the_same_world_is_as_rarely_called_drift_by_four_tests_as_by_one() -> None:
+    rng = np.random.default_rng(1)
+    draws = [four(*rng.random(4)) for _ in range(5000)]
+    alone = np.mean([any(one.drifted for one in signals) for signals in draws])
+    corrected = np.mean([any(one.drifted for one in together(signals)) for signals in draws])
+    assert corrected < 0.014 < 0.03 < alone

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from triage.api.pagination import NewestFirst
 from triage.api.permissions import MayAct, person_for, site_for
 from triage.models import Alert
-from triage.selectors.alerts import sentence_of
+from triage.selectors.alerts import ended_of, sentence_of
 from triage.selectors.monitoring import monitoring_page
 from triage.selectors.reliance import own_reliance
 from triage.services.reliance import share_reliance
@@ -181,16 +181,21 @@ class Monitoring(APIView):
 
 
 class AlertOut(serializers.ModelSerializer[Alert]):
-    """Raised above `limit`; it stands while `ended_at` is null."""
+    """Raised above `limit`; it stands while `ended_at` is null. `ended` says in words that it ended
+    with the version that it was about, and is "" otherwise."""
 
     sentence = serializers.SerializerMethodField()
+    ended = serializers.SerializerMethodField()
 
     class Meta:
         model = Alert
-        fields = ("id", "kind", "value", "limit", "sentence", "raised_at", "ended_at")
+        fields = ("id", "kind", "value", "limit", "sentence", "raised_at", "ended_at", "ended")
 
     def get_sentence(self, alert: Alert) -> str:
         return sentence_of(alert)
+
+    def get_ended(self, alert: Alert) -> str:
+        return ended_of(alert)
 
 
 class NewestRaised(NewestFirst):
@@ -208,7 +213,7 @@ class Alerts(generics.ListAPIView[Alert]):
     def get_queryset(self) -> QuerySet[Alert]:
         if getattr(self, "swagger_fake_view", False):
             return Alert.objects.none()
-        alerts = Alert.objects.of(site_for(self.request))
+        alerts = Alert.objects.of(site_for(self.request)).select_related("policy")
         standing = self.request.query_params.get("standing") == "1"
         return alerts.filter(ended_at=None) if standing else alerts
 

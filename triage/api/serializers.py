@@ -250,12 +250,14 @@ class WhatIfOut(serializers.Serializer[Any]):
     measured = serializers.BooleanField()
     then = ScenarioOut(allow_null=True)
     now = ScenarioOut(allow_null=True)
+    least = serializers.FloatField(help_text="The share deferred wherever the threshold is.")
+    why_least = serializers.CharField(allow_blank=True)
     groups = serializers.SerializerMethodField()
     curve = serializers.ListField(child=serializers.ListField(child=serializers.FloatField()))
 
     @extend_schema_field(serializers.DictField(child=GroupOut(many=True)))
     def get_groups(self, page: WhatIf) -> dict[str, Any]:
-        return {kind: GroupOut(rows, many=True).data for kind, rows in page.groups}
+        return {one.kind: GroupOut(one.rows, many=True).data for one in page.groups}
 
 
 class ProgressOut(serializers.Serializer[Any]):
@@ -382,6 +384,7 @@ class LeavingOutOut(serializers.Serializer[Any]):
     few = serializers.BooleanField()
     deferral = serializers.FloatField()
     why_not = serializers.CharField()
+    why_no_deferral = serializers.CharField(help_text="Why it is null of each, where it is.")
     without = WithoutOut(many=True)
 
 

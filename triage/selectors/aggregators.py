@@ -1,15 +1,17 @@
 """Vote or learned aggregator: which decides at a site, why, and how the other would have done."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from inference.uq.drift import DriftSignal, embedding_drift
-from inference.uq.promotion import LEARNED, Comparison, compare
+from inference.uq.promotion import LEARNED, WHY, Comparison, compare
 from triage.models import Calibration, Decision, Policy, Site
 from triage.selectors.descriptions import newest_descriptions
+from triage.selectors.drift import drift_stands, in_words, told_of
 from triage.selectors.evidence import LABELLED
 from triage.selectors.policy_state import active_policy
 
@@ -18,6 +20,7 @@ from triage.selectors.policy_state import active_policy
 WATCHED = 200
 FEWEST_WATCHED = 30
 FEWEST_APART = 5
+BEHIND = "behind"
 # Cases of each side whose texts are compared.
 NEWEST = 300
 
@@ -40,21 +43,30 @@ def aggregator_view(site: Site) -> AggregatorView:
     learned = bool(policy and policy.method == LEARNED)
     withdrawal = getattr(policy, "withdrawal", None) if learned else None
     if withdrawal:
-        sentence = withdrawal.reason
+        sentence = withdrawal_in_words(withdrawal.evidence, withdrawal.reason)
     elif learned:
         sentence = _("The learned aggregator decides: policy {version} says so.").format(
             version=policy.version if policy else ""
         )
     else:
         sentence = _("The vote decides.")
-    if told.get("why"):
-        sentence += " " + _("At the last refit: {why}").format(why=told["why"])
+    if why := choice_in_words(told):
+        sentence += " " + _("At the last refit: {why}").format(why=why)
     return AggregatorView(
         learned=learned and withdrawal is None,
         withdrawn=withdrawal is not None,
         sentence=sentence,
         shadow=_in_a_sentence(since_fit(policy)) if policy else "",
     )
+
+
+def choice_in_words(told: dict[str, Any]) -> str:
+    """Why vote or aggregator was chosen at a refit; an old one has kept the words themselves."""
+    if told.get("code") not in WHY:
+        return str(told.get("why", ""))
+    drift = told.get("drift")
+    said = in_words(drift["code"], drift["values"]) if drift else ""
+    return _(WHY[told["code"]]).format(**told.get("comparison", {}) | {"drift": said})
 
 
 def since_fit(policy: Policy) -> Comparison:
@@ -82,22 +94,38 @@ def _opinions(policy: Policy) -> QuerySet[Decision]:
     ).exclude(learned_label="")
 
 
-def why_withdraw(policy: Policy) -> tuple[str, Comparison] | None:
-    """Why a learned aggregator in force should no longer decide; None while it may."""
+def why_withdraw(policy: Policy) -> dict[str, Any] | None:
+    """Why a learned aggregator in force should no longer decide, as it is kept; None while it may.
+
+    A withdrawal is for good, and this is asked after every answer. So one test of the texts is not
+    enough: an alert on drift has to stand as well, which holds for several tests at once.
+    """
     found = since_fit(policy)
     apart = found.wins + found.losses
     if found.cases >= FEWEST_WATCHED and apart >= FEWEST_APART and not found.ahead:
-        reason = _(
-            "The learned aggregator was withdrawn, the vote decides: of the last {n} cases that "
-            "people checked, it was right {gained:.0f} times where the vote was wrong, and wrong "
-            "{lost:.0f} times where the vote was right."
-        )
-        return reason.format(n=found.cases, gained=found.wins, lost=found.losses), found
+        return found.to_dict() | {"why": BEHIND}
+    if not drift_stands(policy):
+        return None
     drift = texts_drift(policy)
-    if drift is not None and drift.drifted:
-        reason = _("The learned aggregator was withdrawn, the vote decides. {drift}")
-        return reason.format(drift=drift.sentence), found
-    return None
+    if drift is None or not drift.drifted:
+        return None
+    return found.to_dict() | {"why": drift.code, "drift": told_of(drift)}
+
+
+def withdrawal_in_words(evidence: dict[str, Any], reason: str) -> str:
+    """Why it was withdrawn; an old withdrawal has kept the words themselves, as its `reason`."""
+    why = evidence.get("why")
+    if why is None:
+        return reason
+    if why != BEHIND:
+        said = _("The learned aggregator was withdrawn, the vote decides. {drift}")
+        return said.format(drift=in_words(why, evidence["drift"]))
+    said = _(
+        "The learned aggregator was withdrawn, the vote decides: of the last {n} cases that "
+        "people checked, it was right {gained:.0f} times where the vote was wrong, and wrong "
+        "{lost:.0f} times where the vote was right."
+    )
+    return said.format(n=evidence["cases"], gained=evidence["wins"], lost=evidence["losses"])
 
 
 def texts_drift(policy: Policy) -> DriftSignal | None:

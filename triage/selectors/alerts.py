@@ -13,8 +13,10 @@ from triage.reasons import CONSENT, LEARNING, kinds
 from triage.selectors.checkup import Found
 from triage.selectors.consents import days_left
 from triage.selectors.experts import worst_reader
+from triage.selectors.guard import audits_of
 from triage.selectors.policy_state import active_policy
 from triage.selectors.service_levels import oldest_deferred
+from triage.selectors.weeks import FEWEST_AUDITS
 
 CLEARS = 0.75
 FEWEST_OVERRIDES = 30
@@ -29,55 +31,85 @@ DRIFT_RAISES, DRIFT_CLEARS = 2.0, -math.log10(0.05)
 class Measured:
     """One value with its limits: raised above `limit`, cleared at or below the lower `clears`.
 
-    `value` is None where too little is known: then nothing is raised, and nothing cleared.
+    `value` is None where too little is known: then nothing is raised, and nothing cleared. Where it
+    does not apply, because nothing is accepted or nothing was foreseen, what stood is over.
+    `about`: where it is about one version, that in force, and None where there is none.
     """
 
     kind: AlertKind
     value: float | None
     limit: float
     clears: float
+    applies: bool = True
+    about: Policy | None = None
 
     def stands(self, stood: bool) -> bool:
         """Whether the alert stands now, if it `stood` before."""
+        if not self.applies:
+            return False
         if self.value is None:
             return stood
         return self.value > (self.clears if stood else self.limit)
 
+    def ends(self, alert: Alert) -> bool:
+        """Whether the version that an alert is about is no longer the one in force."""
+        return alert.policy_id is not None and alert.policy_id != getattr(self.about, "pk", None)
+
 
 @dataclass(frozen=True)
 class AlertRow:
-    """An alert, and in a sentence what was found when it was raised."""
+    """An alert, in a sentence what was found when it was raised, and "" or how else it ended than
+    by getting better."""
 
     alert: Alert
     title: str
     sentence: str
+    ended: str
 
 
 def measure(site: Site, found: Found) -> list[Measured]:
     """All that a site is watched for, as it was at the look that `found` is of."""
     policy = active_policy(site, site.domain)
-    recent = found.over_time.recent
-    enough = recent.answered >= FEWEST_OVERRIDES
-    return [
-        _measured(
-            AlertKind.ERROR, recent.error.low if recent.enough_audits else None, _target(policy)
-        ),
-        _measured(
-            AlertKind.WAIT, oldest_deferred(site, found.as_of) or 0.0, settings.ALARM_ALERT_HOURS
-        ),
-        _measured(AlertKind.DEFERRAL, deferral_off(policy), settings.ALARM_ALERT_DEFERRAL),
-        Measured(AlertKind.DRIFT, _drift(found.drift.p_value), DRIFT_RAISES, DRIFT_CLEARS),
-        _measured(
-            AlertKind.OVERRIDE, recent.override if enough else None, settings.ALARM_ALERT_OVERRIDE
-        ),
-        _measured(AlertKind.READER, worst_reader(site), settings.ALARM_ALERT_READER),
-        _consent(site, found),
+    return [*_of_the_version(policy, found), *_of_the_site(site, found)]
+
+
+def _of_the_version(policy: Policy | None, found: Found) -> list[Measured]:
+    """What is watched of the version in force; nothing of it applies where all is deferred."""
+    accepts = policy is not None and policy.mode != PolicyMode.DEFER_ALL
+    limits = {
+        AlertKind.ERROR: (_least_wrong(policy), _target(policy)),
+        AlertKind.DEFERRAL: (deferral_off(policy), settings.ALARM_ALERT_DEFERRAL),
+    }
+    applies = {AlertKind.ERROR: accepts, AlertKind.DEFERRAL: _foreseen(policy) is not None}
+    measured = [
+        Measured(kind, value, limit, CLEARS * limit, applies[kind], policy)
+        for kind, (value, limit) in limits.items()
     ]
+    compared = accepts and policy is not None and policy.calibration_id is not None
+    drift = _drift(found.drift.p_value)
+    return [
+        *measured,
+        Measured(AlertKind.DRIFT, drift, DRIFT_RAISES, DRIFT_CLEARS, compared, policy),
+    ]
+
+
+def _of_the_site(site: Site, found: Found) -> list[Measured]:
+    """What is watched whichever version is in force."""
+    recent = found.over_time.recent
+    override = recent.override if recent.answered >= FEWEST_OVERRIDES else None
+    limits = [
+        (AlertKind.WAIT, oldest_deferred(site, found.as_of) or 0.0, settings.ALARM_ALERT_HOURS),
+        (AlertKind.OVERRIDE, override, settings.ALARM_ALERT_OVERRIDE),
+        (AlertKind.READER, worst_reader(site), settings.ALARM_ALERT_READER),
+    ]
+    measured = [Measured(kind, value, limit, CLEARS * limit) for kind, value, limit in limits]
+    return [*measured, _consent(site, found)]
 
 
 def untold(site: Site, found: Found) -> list[str]:
     """Names of what is watched but cannot be told yet: too little is known."""
-    return [str(AlertKind(one.kind).label) for one in measure(site, found) if one.value is None]
+    unknown = [one for one in measure(site, found) if one.applies and one.value is None]
+    return [str(AlertKind(one.kind).label) for one in unknown]
 
 
 def deferral_off(policy: Policy | None) -> float | None:
@@ -106,11 +138,19 @@ def open_count(site: Site) -> int:
 
 def past_alerts(site: Site) -> list[AlertRow]:
     """The newest that are over."""
-    return rows_of(Alert.objects.filter(site=site, ended_at__isnull=False)[:NEWEST])
+    over = Alert.objects.filter(site=site, ended_at__isnull=False).select_related("policy")
+    return rows_of(over[:NEWEST])
 
 
 def rows_of(alerts: Iterable[Alert]) -> list[AlertRow]:
-    return [AlertRow(one, title_of(one), sentence_of(one)) for one in alerts]
+    return [AlertRow(one, title_of(one), sentence_of(one), ended_of(one)) for one in alerts]
+
+
+def ended_of(alert: Alert) -> str:
+    """In words: that it ended with the version that it was about; "" otherwise."""
+    if not alert.with_policy or alert.policy is None:
+        return ""
+    return _("It ended with policy {version}.").format(version=alert.policy.version)
 
 
 def title_of(alert: Alert) -> str:
@@ -168,8 +208,10 @@ def _consent(site: Site, found: Found) -> Measured:
     return Measured(AlertKind.CONSENT, value, -CONSENT_DAYS, -CONSENT_DAYS)
 
 
-def _measured(kind: AlertKind, value: float | None, limit: float) -> Measured:
-    return Measured(kind, value, limit, CLEARS * limit)
+def _least_wrong(policy: Policy | None) -> float | None:
+    """So many of what a version accepts are wrong at least, at every look; None below 20 audits."""
+    audits = audits_of(policy) if policy else None
+    return audits.low if audits and audits.n >= FEWEST_AUDITS else None
 
 
 def _target(policy: Policy | None) -> float:

@@ -12,21 +12,35 @@ from inference.uq.experts import Agreement
 from triage.choices import SiteKind
 from triage.models import Checkup, Site
 from triage.selectors.checked import Checked, checked
-from triage.selectors.drift import drift_signals
+from triage.selectors.drift import drift_signals, in_words, told_of
 from triage.selectors.experts import double_reading
 from triage.selectors.reliance import Counted, counted_at
 from triage.selectors.weeks import OverTime, over_time
 
 
 @dataclass(frozen=True)
-class Drift:
-    """What no longer resembles the cases of the calibration, a sentence each.
+class Drifted:
+    """One way in which recent cases are unlike those of the calibration, as it is kept."""
 
-    `p_value`: the least of those that could be told, None where none could.
+    code: str
+    values: dict[str, float | str]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What no longer resembles the cases of the calibration.
+
+    `p_value`: the least of those that could be told, each corrected for the others; None where none
+    could.
     """
 
-    sentences: list[str]
+    drifted: list[Drifted]
     p_value: float | None
+
+    @property
+    def sentences(self) -> list[str]:
+        """A sentence each, in the reader's language."""
+        return [in_words(one.code, one.values) for one in self.drifted]
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,8 @@ def look(site: Site, now: datetime | None = None) -> Found:
 def _drift(site: Site) -> Drift:
     signals = drift_signals(site)
     told = [one.p_value for one in signals if math.isfinite(one.p_value)]
-    return Drift([one.sentence for one in signals if one.drifted], min(told, default=None))
+    drifted = [Drifted(one.code, told_of(one)) for one in signals if one.drifted]
+    return Drift(drifted, min(told, default=None))
 
 
 def _reading(site: Site) -> Reading:

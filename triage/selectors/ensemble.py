@@ -4,9 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Count, Max, Q
 from django.utils.translation import gettext as _
@@ -22,7 +25,8 @@ from triage.models import Site
 from triage.selectors.leaving_out import LeavingOut, leaving_out
 from triage.selectors.words import as_shipped, domain_at, titles_of
 
-# The newest runs that speed and tokens are read from, and the newest answers held to experts'.
+# Of each member, the newest runs that speed and tokens are read from; and the newest answers held
+# to experts'.
 RECENT, COMPARED = 200, 2000
 CASES_A_PRICE = 1000
 
@@ -209,17 +213,28 @@ def _in_words(domain_id: str, probe: Probe) -> str:
 
 
 def _paces(site: Site, names: Sequence[str]) -> dict[str, Pace]:
+    """Each member on as many of the newest cases that it answered, whole ones."""
+    newest = set(_newest_runs(site, names))
     rows = (
-        StageTrace.objects.filter(
-            run__observation__case__site=site, run__trial=False, member__in=names
-        )
-        .order_by("-pk")
+        StageTrace.objects.filter(run__in={run_id for _member, run_id in newest}, member__in=names)
+        .order_by("pk")  # of several attempts the last one counts
         .values_list("member", "run_id", "stage", "seconds", "tokens")
     )
     runs: dict[str, dict[object, dict[str, tuple[float, int]]]] = defaultdict(dict)
-    for member, run_id, stage, seconds, tokens in rows[: RECENT * len(Stage) * len(names)]:
-        runs[member].setdefault(run_id, {})[stage] = (seconds, tokens)
+    for member, run_id, stage, seconds, tokens in rows:
+        if (member, run_id) in newest:
+            runs[member].setdefault(run_id, {})[stage] = (seconds, tokens)
     return {member: pace_of(list(some.values())) for member, some in runs.items()}
+
+
+def _newest_runs(site: Site, names: Sequence[str]) -> Iterable[tuple[str, UUID]]:
+    """(member, run) of the newest RECENT that each has answered, in one query."""
+    done = MemberJob.objects.filter(
+        run__observation__case__site=site, run__trial=False, status=MemberJob.Status.DONE
+    )
+    each = [done.filter(member=name).order_by("-pk").values("pk")[:RECENT] for name in names]
+    wanted = reduce(or_, (Q(pk__in=some) for some in each), Q(pk=None))
+    return MemberJob.objects.filter(wanted).values_list("member", "run_id")
 
 
 def pace_of(runs: Sequence[dict[str, tuple[float, int]]]) -> Pace:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import Count, F, Q
 from django.utils.translation import gettext as _
 
 from inference.uq.thresholds import clopper_pearson_lower, clopper_pearson_upper
 from inference.uq.watch import bounds_at_all_times
 from triage.choices import CaseStatus, GuardCause, Outcome, PolicyMode, PolicyStatus
 from triage.models import Decision, GuardRail, Policy, Site
-from triage.reasons import kinds
+from triage.reasons import ITS_OWN, kinds
 from triage.selectors.live import live_numbers
 
 # The chance of ever acting though nothing is wrong: on errors, and on the share deferred.
@@ -22,18 +22,44 @@ DEFERRAL_DELTA = 0.01
 FEWEST = 20
 # The share deferred is watched over so many of a version's first cases.
 FIRST_CASES = 2000
+PROMISED, KNOWN, INSTALLATION = "promised", "known", "installation"
 WATCHED = (PolicyStatus.ACTIVE, PolicyStatus.CANARY)
-# Why the policy itself deferred; all other reasons would have deferred under any policy.
-ITS_OWN = frozenset({"certain", "above_threshold", "policy_accepts_nothing", "no_score"})
-ITS_OWN |= {"decision_failed"}
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The error rate among the accepted that the guard holds a version to, and where it is from."""
+    """The error rate among the accepted that the guard holds a version to, and where it is from:
+    PROMISED, KNOWN or INSTALLATION."""
 
     risk: float
-    sentence: str
+    source: str
+
+    @property
+    def sentence(self) -> str:
+        sentences = {
+            PROMISED: _("At most {risk:.1%} was promised."),
+            KNOWN: _("Before it was published at most {risk:.1%} were wrong."),
+            INSTALLATION: _(
+                "Nothing was promised or known before: {risk:.1%} is the limit of this "
+                "installation."
+            ),
+        }
+        return sentences[self.source].format(risk=self.risk)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a Policy keeps from its publication on."""
+        return {"risk": self.risk, "source": self.source}
+
+
+@dataclass(frozen=True)
+class Audits:
+    """`n` answered audits, of which so many were wrong; the error rate lies between `low` and
+    `high`, at every look, with 95 % confidence."""
+
+    n: int
+    wrong: int
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -82,41 +108,44 @@ class Watch:
     def deferral(self) -> float | None:
         return self.deferred / self.cases if self.cases else None
 
-    def reason(self, cause: GuardCause) -> str:
-        """Why the guard acts, in a sentence or two."""
-        if cause == GuardCause.ERROR:
-            said = _(
-                "{wrong} of {audited} audits of what it accepted were wrong: at least {low:.1%} of "
-                "all that it accepts. {limit}"
-            )
-            return said.format(
-                wrong=self.wrong, audited=self.audited, low=self.low, limit=self.limit.sentence
-            )
-        assert self.band is not None
-        said = _(
-            "It deferred {deferred} of {cases} cases, {share:.0%}; its replay said {expected:.0%}, "
-            "and between {low:.0%} and {high:.0%} is its band."
-        )
-        return said.format(
-            deferred=self.deferred,
-            cases=self.cases,
-            share=self.deferral,
-            expected=self.band.expected,
-            low=self.band.low,
-            high=self.band.high,
-        )
-
     def to_dict(self) -> dict[str, Any]:
         """What a GuardRail keeps as its evidence."""
         return {
             "limit": self.limit.risk,
+            "limit_from": self.limit.source,
             "audited": self.audited,
             "wrong": self.wrong,
             "low": self.low,
             "cases": self.cases,
             "deferred": self.deferred,
             "band": [self.band.low, self.band.high] if self.band else None,
+            "expected": self.band.expected if self.band else None,
         }
+
+
+def guard_in_words(cause: str, evidence: dict[str, Any]) -> str:
+    """Why the guard acted, from what it found, in a sentence or two."""
+    if cause == GuardCause.ERROR:
+        said = _(
+            "{wrong} of {audited} audits of what it accepted were wrong: at least {low:.1%} of all "
+            "that it accepts. {limit}"
+        )
+        limit = Limit(evidence["limit"], evidence["limit_from"]).sentence
+        return said.format(**evidence | {"limit": limit})
+    said = _(
+        "It deferred {deferred} of {cases} cases, {share:.0%}; its replay said {expected:.0%}, and "
+        "between {low:.0%} and {high:.0%} is its band."
+    )
+    low, high = evidence["band"]
+    share = evidence["deferred"] / evidence["cases"]
+    return said.format(**evidence | {"share": share, "low": low, "high": high})
+
+
+def told(row: GuardRail) -> GuardRail:
+    """With its reason in the reader's language; an old row has kept the words themselves."""
+    if not row.reason:
+        row.reason = guard_in_words(row.cause, row.evidence)
+    return row
 
 
 def is_watched(policy: Policy) -> bool:
@@ -125,17 +154,21 @@ def is_watched(policy: Policy) -> bool:
     return deciding and policy.before_id is not None
 
 
-def watch(policy: Policy) -> Watch:
-    """All that it has decided so far against what was promised of it, or known before it.
+def audits_of(policy: Policy) -> Audits:
+    """All answered audits of what a version accepted.
 
-    All its audits were drawn with the same probability, so a plain count of them is fair.
+    All were drawn with the same probability, so a plain count of them is fair.
     """
     audits = Decision.objects.filter(
         policy=policy, outcome=Outcome.ACCEPT, audited=True, case__status=CaseStatus.RESOLVED
-    )
-    audited = audits.count()
-    wrong = audits.exclude(label=F("case__label")).count()
-    low, high = bounds_at_all_times(wrong, audited, ERROR_DELTA)
+    ).aggregate(n=Count("pk"), wrong=Count("pk", filter=~Q(label=F("case__label"))))
+    n, wrong = audits["n"], audits["wrong"]
+    return Audits(n, wrong, *bounds_at_all_times(wrong, n, ERROR_DELTA))
+
+
+def watch(policy: Policy) -> Watch:
+    """All that it has decided so far against what was promised of it, or known before it."""
+    audits = audits_of(policy)
     own = _decided_itself(
         Decision.objects.filter(policy=policy)
         .order_by("pk")
@@ -145,10 +178,10 @@ def watch(policy: Policy) -> Watch:
     least, most = bounds_at_all_times(deferred, len(own), DEFERRAL_DELTA)
     return Watch(
         limit=limit_of(policy),
-        audited=audited,
-        wrong=wrong,
-        low=low,
-        high=high,
+        audited=audits.n,
+        wrong=audits.wrong,
+        low=audits.low,
+        high=audits.high,
         cases=len(own),
         deferred=deferred,
         least=least,
@@ -163,17 +196,27 @@ def _decided_itself(rows: Iterable[tuple[str, list[str]]]) -> list[str]:
 
 
 def limit_of(policy: Policy) -> Limit:
-    """What was promised; else the most that was known of the version before; else the setting."""
+    """What stood when it was published; the setting of this installation is that of today."""
+    kept = policy.guard_limit
+    if not kept:  # published before it was kept, or not at all
+        return limit_at_publication(policy)
+    if kept["source"] == INSTALLATION:
+        return Limit(settings.ALARM_GUARD_RISK, INSTALLATION)
+    return Limit(kept["risk"], kept["source"])
+
+
+def limit_at_publication(policy: Policy) -> Limit:
+    """What is promised; else the most that is known by now of the version before; else the setting.
+
+    Kept when it is published: audits of the version before that are answered later, and those of
+    its cases beside a canary, must not move it.
+    """
     if policy.mode == PolicyMode.GUARANTEED and policy.choice.get("value"):
-        risk = float(policy.choice["value"])
-        return Limit(risk, _("At most {risk:.1%} was promised.").format(risk=risk))
+        return Limit(float(policy.choice["value"]), PROMISED)
     known = _known_before(policy)
     if known is not None:
-        said = _("Before it was published at most {risk:.1%} were wrong.")
-        return Limit(known, said.format(risk=known))
-    risk = settings.ALARM_GUARD_RISK
-    said = _("Nothing was promised or known before: {risk:.1%} is the limit of this installation.")
-    return Limit(risk, said.format(risk=risk))
+        return Limit(known, KNOWN)
+    return Limit(settings.ALARM_GUARD_RISK, INSTALLATION)
 
 
 def _known_before(policy: Policy) -> float | None:
@@ -210,4 +253,4 @@ def newest_guard_rail(site: Site) -> GuardRail | None:
     since = Policy.objects.filter(
         site=site, domain=site.domain, published_by__isnull=False, status__in=WATCHED
     ).filter(published_at__gt=newest.created_at)
-    return None if since.exists() else newest
+    return None if since.exists() else told(newest)

@@ -14,6 +14,7 @@ from inference.uq.similarity import similarity_matrix
 from inference.uq.types import Bools, Floats, Objects
 from triage.choices import Outcome
 from triage.models import Decision, Site
+from triage.reasons import LEARNING, kinds
 from triage.selectors.evidence import LABELLED, gather
 from triage.selectors.words import domain_at
 
@@ -49,12 +50,14 @@ class Without:
 class LeavingOut:
     """On so many labelled `cases`. `deferral`: the share deferred today, 0 to 1.
 
-    It is kept between requests, so its words are put in the reader's language when they are read.
+    `comparable`: labelled cases are among those accepted, so that others can be asked for as few
+    errors.
     """
 
     cases: int
     deferral: float
     without: list[Without]
+    comparable: bool = True
 
     @property
     def why_not(self) -> str:
@@ -64,6 +67,21 @@ class LeavingOut:
         if not self.without:
             return _("Of two members none can be left out: one alone cannot disagree.")
         return ""
+
+    @property
+    def why_no_deferral(self) -> str:
+        """Why the share to defer for as few errors cannot be told; "" where it can."""
+        if self.comparable:
+            return ""
+        if self.deferral >= 1:
+            return _(
+                "Nothing is accepted today, so there is no error rate among the accepted to match: "
+                "the share to defer for as few errors cannot be told."
+            )
+        return _(
+            "None of the labelled cases is as sure as those that are accepted today: the share to "
+            "defer for as few errors cannot be told."
+        )
 
     @property
     def few(self) -> bool:
@@ -77,50 +95,72 @@ def leaving_out(site: Site) -> LeavingOut:
         LABELLED, case__site=site, case__domain=site.domain, run__ensemble=signature
     )
     newest = labelled.order_by("-case__resolved_at", "-pk").values_list("pk", "case__resolved_at")
-    return _measured(site.pk, signature, labelled.count(), newest.first())
-
-
-@lru_cache(maxsize=16)
-def _measured(site_pk: int, signature: str, _count: int, _newest: object) -> LeavingOut:
-    """Kept until another label is there: the texts of many cases are read for it."""
-    site = Site.objects.get(pk=site_pk)
-    found = gather(site=site, domain=site.domain, ensemble=signature, newest=NEWEST, only=LABELLED)
+    found = _judgements(site.pk, signature, labelled.count(), newest.first())
     deferral = _deferral(site, signature)
     if found is None:
         return LeavingOut(0, deferral, [])
-    if len(found.answers.members) < FEWEST_MEMBERS:
-        return LeavingOut(len(found), deferral, [])
-    return LeavingOut(
-        cases=len(found),
-        deferral=deferral,
-        without=_each(found.answers, found.truth, 1 / found.probability, deferral),
-    )
+    error = error_at(found.whole.unsure, found.whole.wrong, found.weights, deferral)
+    without = [_without(found, name, one, error) for name, one in found.rest.items()]
+    return LeavingOut(len(found.weights), deferral, without, comparable=error is not None)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Of n labelled cases: where a vote is wrong, and how unsure it is, by the score that needs no
+    labels; (n,) each."""
+
+    wrong: Bools
+    unsure: Floats
+
+
+@dataclass(frozen=True)
+class _Judgements:
+    """The vote of all, and that of the others without each member; none of two members."""
+
+    whole: _Judged
+    rest: dict[str, _Judged]
+    weights: Floats
+
+
+@lru_cache(maxsize=16)
+def _judgements(site_pk: int, signature: str, _count: int, _newest: object) -> _Judgements | None:
+    """Kept until another label is there: the texts of many cases are read for it.
+
+    What is deferred today is no part of it: that changes with every case.
+    """
+    site = Site.objects.get(pk=site_pk)
+    found = gather(site=site, domain=site.domain, ensemble=signature, newest=NEWEST, only=LABELLED)
+    if found is None:
+        return None
+    members = found.answers.members
+    names = members if len(members) >= FEWEST_MEMBERS else ()
+    rest = {
+        name: _judged(found.answers.only([one for one in members if one != name]), found.truth)
+        for name in names
+    }
+    return _Judgements(_judged(found.answers, found.truth), rest, 1 / found.probability)
 
 
 def _deferral(site: Site, signature: str) -> float:
-    """The share deferred of the newest decisions of this ensemble; 1 where there is none."""
-    outcomes = list(
+    """The share deferred of the newest decisions of this ensemble, those while a camera or the site
+    was learning left out; 1 where there is none."""
+    rows = (
         Decision.objects.filter(case__site=site, case__domain=site.domain, run__ensemble=signature)
         .order_by("-pk")
-        .values_list("outcome", flat=True)[:NEWEST]
+        .values_list("outcome", "reasons")[:NEWEST]
     )
+    outcomes = [outcome for outcome, why in rows if not kinds(why) & LEARNING]
     return outcomes.count(Outcome.DEFER) / len(outcomes) if outcomes else 1.0
 
 
-def _each(answers: Answers, truth: Objects, weights: Floats, deferral: float) -> list[Without]:
-    wrong, scores = _judged(answers, truth)
-    error = error_at(scores, wrong, weights, deferral)
-    rows = []
-    for name in answers.members:
-        rest = answers.only([one for one in answers.members if one != name])
-        amiss, unsure = _judged(rest, truth)
-        needed = None if error is None else deferral_for(unsure, amiss, weights, error)
-        rows.append(Without(name, difference(wrong, amiss, weights), needed))
-    return rows
+def _without(found: _Judgements, name: str, rest: _Judged, error: float | None) -> Without:
+    change = difference(found.whole.wrong, rest.wrong, found.weights)
+    if error is None:
+        return Without(name, change, None)
+    return Without(name, change, deferral_for(rest.unsure, rest.wrong, found.weights, error))
 
 
-def _judged(answers: Answers, truth: Objects) -> tuple[Bools, Floats]:
-    """Where the vote is wrong, and how unsure it is by the score that needs no labels."""
+def _judged(answers: Answers, truth: Objects) -> _Judged:
     entropy = vote_entropy(encode(answers.labels, label_set(answers.labels)))
     unsure = cold_start(entropy, von_neumann_entropy(similarity_matrix(answers.reasonings)))
-    return np.asarray(vote(answers)[0] != truth, dtype=bool), unsure
+    return _Judged(np.asarray(vote(answers)[0] != truth, dtype=bool), unsure)

@@ -21,7 +21,8 @@ class Live:
         checked, overridden: how many of those that people were meant to answer have been, and how
             often they gave another label than the machine.
         error: the error rate among the accepted, from the audits, with its 95 % interval.
-        open: audits that nobody has answered yet.
+        open: audits that nobody has answered yet. They count as not drawn, which is right only if
+            they are open for reasons that have nothing to do with the picture: watch their number.
     """
 
     cases: int
@@ -30,6 +31,10 @@ class Live:
     overridden: int
     error: AcceptedError
     open: int
+
+    @property
+    def accepted(self) -> int:
+        return self.cases - self.deferred
 
     @property
     def deferral(self) -> float | None:

@@ -1,5 +1,7 @@
 """Past cases under one score, as arrays that a what-if is answered from."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -8,32 +10,49 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from django.db.models import Q, QuerySet
-from django.utils.translation import gettext as _
 
 from inference.pipeline.domains import Domain
 from inference.uq.sweep import Sweep
-from inference.uq.types import Bools, Floats, Objects
+from inference.uq.types import Bools, Floats, Ints, Objects
 from triage.choices import CaseStatus, Outcome
 from triage.models import Calibration, Decision, Site
 from triage.reasons import LEARNING, UNFAMILIAR, kinds
 from triage.selectors.evidence import NEWEST, gather
 from triage.selectors.rules import rule_with
-from triage.selectors.words import domain_at, titles_of
+from triage.selectors.words import domain_at
+
+# Of each past case, whatever its score: what it is told apart by.
+FACTS = (
+    "pk",
+    "reasons",
+    "case__camera__name",
+    "case__observation__media__duration_s",
+    "decided_at",
+)
+LABEL, SOURCE, MEDIUM = "label", "source", "medium"
 
 
 @dataclass(frozen=True)
 class Past:
     """n past cases under one score, as arrays that every question is answered from.
 
+    It is kept between requests, so it holds no words: they are put in the reader's language later.
+
     Attributes:
         scores: (n,), inf where the case may not be accepted whatever the threshold.
-        arrivals: (n,) days since 1970 in the site's own time.
-        groups: kind of group -> (name, its cases); a label is the one that would be accepted.
+        arrivals: (m,) days since 1970 in the site's own time, of all cases that were decided
+            meanwhile, also by other versions.
+        like: (m,) which of the n cases each of them counts as: itself, or one drawn at random.
+        held: why cases may not be accepted, "learning", "unfamiliar" or "incomplete" -> how many.
+        groups: LABEL, SOURCE or MEDIUM -> (label id, camera's name, "photo" or "clip"; its cases);
+            a label is the one that would be accepted, "" what people send.
     """
 
     scores: Floats
     arrivals: Floats
+    like: Ints
     sweep: Sweep
+    held: dict[str, int]
     groups: dict[str, list[tuple[str, Sweep]]]
 
     @property
@@ -76,8 +95,7 @@ def _stored(site: Site, decisions: QuerySet[Decision]) -> Past:
         "label_probability",
         "reasons",
         "run__problems",
-        "case__camera__name",
-        "decided_at",
+        *FACTS,
     )
     rows = list(columns)
     labelled = np.array([row[3] == CaseStatus.RESOLVED and _was_asked(row) for row in rows])
@@ -94,8 +112,7 @@ def _stored(site: Site, decisions: QuerySet[Decision]) -> Past:
         truth=np.where(labelled, np.array([row[2] for row in rows], dtype=object), ""),
         labelled=labelled,
         probability=np.array([row[6] for row in rows], dtype=np.float64),
-        cameras=[row[9] for row in rows],
-        decided_at=[row[10] for row in rows],
+        facts=[row[9:] for row in rows],
     )
 
 
@@ -115,7 +132,8 @@ def _computed(site: Site, calibration: Calibration, method: str, as_of: datetime
         return None
     applied = rule_with(calibration, method, None).apply(evidence)
     acceptable = np.isfinite(applied.scores) & evidence.trusted & ~evidence.learning
-    cameras = [row.case.camera.name if row.case.camera else None for row in evidence.decisions]
+    pks = [row.pk for row in evidence.decisions]
+    facts = {row[0]: row for row in Decision.objects.filter(pk__in=pks).values_list(*FACTS)}
     return _built(
         site,
         scores=np.where(acceptable, applied.scores, np.inf),
@@ -123,8 +141,7 @@ def _computed(site: Site, calibration: Calibration, method: str, as_of: datetime
         truth=evidence.truth,
         labelled=evidence.labelled,
         probability=evidence.probability,
-        cameras=cameras,
-        decided_at=[row.decided_at for row in evidence.decisions],
+        facts=[facts[pk] for pk in pks],
     )
 
 
@@ -136,35 +153,70 @@ def _built(
     truth: Objects,
     labelled: Bools,
     probability: Floats,
-    cameras: list[str | None],
-    decided_at: list[datetime],
+    facts: Sequence[tuple[Any, ...]],
 ) -> Past:
     domain = domain_at(site)
     normal = np.isin(labels, _normal(domain))
     wrong = np.where(labelled, labels != truth, np.nan).astype(np.float64)
     missed = np.where(labelled, normal & ~np.isin(truth, _normal(domain)), np.nan)
     missed = missed.astype(np.float64)
-    offset = ZoneInfo(site.time_zone)
-    local = [when.astimezone(offset).replace(tzinfo=None) for when in decided_at]
-    arrivals = np.array(local, dtype="datetime64[s]").astype(np.float64) / 86_400
 
     def sweep(rows: Bools) -> Sweep:
         return Sweep(scores[rows], wrong[rows], missed[rows], probability[rows])
 
-    titles = titles_of(domain)
-    sources = np.array([name or "" for name in cameras], dtype=object)
-    groups = {
-        _("label"): [
-            (titles[label.id], sweep(labels == label.id))
-            for label in domain.labels
-            if (labels == label.id).any()
-        ],
-        _("source"): [
-            (name or _("sent by people"), sweep(sources == name)) for name in sorted(set(sources))
-        ],
+    sources = np.array([row[2] or "" for row in facts], dtype=object)
+    media = np.array(["clip" if row[3] else "photo" for row in facts], dtype=object)
+    told = {LABEL: labels, SOURCE: sources, MEDIUM: media}
+    known = {
+        LABEL: [label.id for label in domain.labels],
+        SOURCE: sorted(set(sources)),
+        MEDIUM: sorted(set(media)),
     }
-    everybody = np.ones(len(scores), dtype=bool)
-    return Past(scores, arrivals, sweep(everybody), groups)
+    arrivals, like = _arrivals(site, facts)
+    return Past(
+        scores=scores,
+        arrivals=arrivals,
+        like=like,
+        sweep=sweep(np.ones(len(scores), dtype=bool)),
+        held=_held(scores, facts),
+        groups={
+            kind: [(one, sweep(told[kind] == one)) for one in ids if (told[kind] == one).any()]
+            for kind, ids in known.items()
+        },
+    )
+
+
+def _held(scores: Floats, facts: Sequence[tuple[Any, ...]]) -> dict[str, int]:
+    """Why cases may not be accepted whatever the threshold; each counts once."""
+    counts = Counter(
+        _why_held(row[1])
+        for score, row in zip(scores, facts, strict=True)
+        if not np.isfinite(score)
+    )
+    return dict(counts)
+
+
+def _why_held(reasons: list[str]) -> str:
+    found = kinds(reasons)
+    if found & LEARNING:
+        return "learning"
+    return "unfamiliar" if found & UNFAMILIAR else "incomplete"
+
+
+def _arrivals(site: Site, facts: Sequence[tuple[Any, ...]]) -> tuple[Floats, Ints]:
+    """When all cases of that time arrived, and which of the past cases each counts as.
+
+    What another version decided, beside a canary or between two times in force, was work as well.
+    """
+    place, times = {row[0]: at for at, row in enumerate(facts)}, [row[4] for row in facts]
+    decided = Decision.objects.filter(case__site=site, case__domain=site.domain)
+    span = decided.filter(decided_at__gte=min(times), decided_at__lte=max(times))
+    rows = list(span.order_by("pk").values_list("pk", "decided_at"))
+    drawn = np.random.default_rng(0).integers(len(facts), size=len(rows))
+    like = [place.get(row[0], int(drawn[at])) for at, row in enumerate(rows)]
+    zone = ZoneInfo(site.time_zone)
+    local = [when.astimezone(zone).replace(tzinfo=None) for _pk, when in rows]
+    return np.array(local, dtype="datetime64[s]").astype(np.float64) / 86_400, np.array(like)
 
 
 def _normal(domain: Domain) -> list[str]:

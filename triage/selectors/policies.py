@@ -1,7 +1,7 @@
 """What an administrator sees of the policies."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -15,17 +15,20 @@ from inference.uq.promotion import LEARNED
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus, SiteKind
 from triage.models import Case, Decision, GuardRail, Policy, Site
 from triage.selectors.aggregators import AggregatorView, aggregator_view
-from triage.selectors.audits import audit_estimate
-from triage.selectors.drift import drift_sentences
+from triage.selectors.checkup import found_at
+from triage.selectors.drift import drift_sentences, drift_stands
 from triage.selectors.experts import DoubleReading, ExpertRow, double_reading, expert_rows
-from triage.selectors.guard import Watch, is_watched, newest_guard_rail, watch
+from triage.selectors.guard import Watch, is_watched, newest_guard_rail, told, watch
 from triage.selectors.learning import SourceRow, source_rows
+from triage.selectors.live import live_numbers
 from triage.selectors.modes import ModeRow, mode_rows
 from triage.selectors.neighbours import AuditError, audit_errors
 from triage.selectors.policy_history import PolicyEvent, policy_history
 from triage.selectors.policy_state import active_policy, new_labels, why_not_publish
 from triage.selectors.replays import shown_replay
 from triage.selectors.rollout import CanaryView, ShadowView, canary_view, shadow_view
+from triage.selectors.weeks import RECENT as WEEKS_TOLD
+from triage.selectors.weeks import Rate
 from triage.selectors.words import domain_at, titles_of
 
 RECENT = 200
@@ -39,11 +42,13 @@ VOID = _lazy(
 
 @dataclass(frozen=True)
 class AuditView:
-    """The accepted cases' error rate: None where no audit was answered yet.
+    """The error rate of what the version in force accepted: None where no audit was answered yet.
 
-    `more_needed` audits would bring its interval to PRECISION on either side.
+    `more_needed` audits would bring its interval to PRECISION on either side. `recent` is that of
+    all versions in the newest `weeks` weeks, as of the last checkup.
     """
 
+    version: int | None
     rate: float | None
     low: float
     high: float
@@ -51,6 +56,8 @@ class AuditView:
     accepted: int
     open: int
     more_needed: int
+    recent: Rate
+    weeks: int = WEEKS_TOLD
 
 
 @dataclass(frozen=True)
@@ -134,8 +141,6 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
     )
     deferred = sum(outcome == Outcome.DEFER for outcome in decided)
     active = next(iter(by_status[PolicyStatus.ACTIVE]), None)
-    if active and drift and active.policy.mode == PolicyMode.GUARANTEED:
-        active = replace(active, sentence=str(VOID))
     return PoliciesPage(
         active=active,
         drafts=by_status[PolicyStatus.DRAFT],
@@ -144,7 +149,7 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
         ],
         guard_rail=newest_guard_rail(site),
         past=by_status[PolicyStatus.RETIRED] + by_status[PolicyStatus.DROPPED],
-        audit=_audit(site),
+        audit=_audit(site, active.policy if active else None),
         new_labels=new_labels(site=site, domain=site.domain),
         refit_every=settings.ALARM_REFIT_EVERY,
         labels=Case.objects.filter(site=site, status=CaseStatus.RESOLVED).count(),
@@ -191,7 +196,7 @@ def policy_page(*, policy: Policy, user: AbstractBaseUser) -> PolicyPage:
         canary=canary_view(policy),
         history=policy_history(policy),
         watch=watch(policy) if is_watched(policy) else None,
-        guard_rails=list(policy.guard_rails.order_by("pk")),
+        guard_rails=[told(row) for row in policy.guard_rails.order_by("pk")],
     )
 
 
@@ -205,10 +210,17 @@ def _trial(row: PolicyRow) -> Trial:
 
 
 def in_a_sentence(policy: Policy) -> str:
-    """What a policy does and what it promises."""
+    """What a policy does and what it promises; where recent cases are others, that it is void."""
+    if _is_void(policy):
+        return str(VOID)
     if policy.method == LEARNED and policy.mode != PolicyMode.DEFER_ALL:
         return _("The learned aggregator decides on the label. ") + _promise(policy)
     return _promise(policy)
+
+
+def _is_void(policy: Policy) -> bool:
+    in_force = policy.status == PolicyStatus.ACTIVE
+    return in_force and policy.mode == PolicyMode.GUARANTEED and drift_stands(policy)
 
 
 def _promise(policy: Policy) -> str:
@@ -295,10 +307,20 @@ def _caveat_of_labels(policy: Policy) -> str:
     return ""
 
 
-def _audit(site: Site) -> AuditView:
-    found = audit_estimate(site=site, domain=site.domain)
+def _audit(site: Site, policy: Policy | None) -> AuditView:
+    decided = Decision.objects.filter(policy=policy) if policy else Decision.objects.none()
+    found = live_numbers(decided)
     error = found.error
     rate = None if math.isnan(error.estimate) else error.estimate
     needed = 0 if rate is None else audits_needed(rate, PRECISION)
-    more = max(0, needed - error.audited)
-    return AuditView(rate, error.low, error.high, error.audited, found.accepted, found.open, more)
+    return AuditView(
+        version=policy.version if policy else None,
+        rate=rate,
+        low=error.low,
+        high=error.high,
+        audited=error.audited,
+        accepted=found.accepted,
+        open=found.open,
+        more_needed=max(0, needed - error.audited),
+        recent=found_at(site).over_time.recent.error,
+    )

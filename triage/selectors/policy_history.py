@@ -8,6 +8,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
 from triage.models import AuditEvent, Policy
+from triage.selectors.aggregators import withdrawal_in_words
+from triage.selectors.guard import guard_in_words
 
 VERBS = {
     "policy proposed": _lazy("proposed"),
@@ -47,13 +49,18 @@ def policy_history(policy: Policy) -> list[PolicyEvent]:
             when=row.created_at,
             what=str(VERBS[row.verb]),
             who=row.actor.get_username() if row.actor else "",
-            why=_why(row.details),
+            why=_why(row.verb, row.details),
         )
         for row in rows
     ]
 
 
-def _why(details: dict[str, Any]) -> str:
+def _why(verb: str, details: dict[str, Any]) -> str:
     if share := details.get("share"):
         return _("for {share:.0%} of the cases").format(share=share)
+    evidence = details.get("evidence", {})
+    if verb == "guard rail" and evidence:
+        return guard_in_words(details["cause"], evidence)
+    if verb == "aggregator withdrawn":
+        return withdrawal_in_words(evidence, details.get("reason", ""))
     return str(details.get("reason", ""))

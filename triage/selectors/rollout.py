@@ -137,7 +137,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class CanaryView:
-    """Both sides since the canary began."""
+    """Both sides since the canary has decided its present share; at its last share, if it is over.
+
+    Earlier steps are left out: at another share the same days weigh otherwise on the two sides.
+    """
 
     since: datetime
     running: bool
@@ -146,29 +149,28 @@ class CanaryView:
 
 
 def canary_view(policy: Policy) -> CanaryView | None:
-    """The two arms of a canary, also of one that has ended; None if it never was one."""
+    """The two arms of a canary, also of one that has ended; None if it never decided at its share
+    and does not run."""
     if policy.canary_share is None or policy.before is None:
         return None
+    share, running = policy.canary_share, policy.status == PolicyStatus.CANARY
     drawn = Decision.objects.filter(
         case__site=policy.site, case__domain=policy.domain, drawn_share__isnull=False
     )
-    began = drawn.filter(policy=policy).order_by("pk").values_list("decided_at", flat=True).first()
-    running = policy.status == PolicyStatus.CANARY
-    since = policy.published_at if running else began
-    if since is None:
+    own = drawn.filter(policy=policy).order_by("pk").values_list("decided_at", flat=True)
+    began = policy.canary_at or (policy.published_at if running else own.first())
+    if began is None:
         return None
-    until = Q() if running else Q(decided_at__lte=_ended(drawn, policy, since))
-    both = drawn.filter(until, decided_at__gte=since)
-    share = policy.canary_share
+    until = Q() if running else Q(decided_at__lte=own.last() or began)
+    both = drawn.filter(until, decided_at__gte=began)
+    canary = both.filter(policy=policy, drawn_share=share)
+    rest = both.exclude(policy=policy).filter(drawn_share=1 - share)
+    first = (canary | rest).order_by("pk").values_list("decided_at", flat=True).first()
+    if first is None and not running:
+        return None
     return CanaryView(
-        since=since,
+        since=first or began,
         running=running,
-        canary=Arm(policy, share, live_numbers(both.filter(policy=policy))),
-        rest=Arm(policy.before, 1 - share, live_numbers(both.exclude(policy=policy))),
+        canary=Arm(policy, share, live_numbers(canary)),
+        rest=Arm(policy.before, 1 - share, live_numbers(rest)),
     )
-
-
-def _ended(drawn: QuerySet[Decision], policy: Policy, since: datetime) -> datetime:
-    """When it last decided as a canary: another canary may have followed."""
-    mine = drawn.filter(policy=policy).order_by("-pk").values_list("decided_at", flat=True)
-    return mine.first() or since

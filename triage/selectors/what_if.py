@@ -1,7 +1,9 @@
 """What another threshold would do to errors and to people, before it is even proposed."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from django.utils import timezone
@@ -14,10 +16,10 @@ from inference.uq.sweep import Outlook, Sweep
 from inference.uq.types import Bools, Floats
 from triage.choices import PolicyMode, ReviewAction
 from triage.models import Calibration, Policy, Review, Site
-from triage.selectors.past import Past, past_cases
+from triage.selectors.past import LABEL, MEDIUM, SOURCE, Past, past_cases
 from triage.selectors.policy_state import active_policy, calibration_in_force
 from triage.selectors.rules import in_force_of
-from triage.selectors.words import domain_at
+from triage.selectors.words import domain_at, titles_of
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 FEWEST = 20
@@ -26,6 +28,11 @@ NEWEST_REVIEWS = 500
 USUAL_MINUTES = 1.0
 HOURS = 8.0
 OPENS = 8.0
+HELD = {
+    "learning": _lazy("{n} while a camera or the site was learning"),
+    "unfamiliar": _lazy("{n} with an unfamiliar picture"),
+    "incomplete": _lazy("{n} without all answers that acceptance needs"),
+}
 SCORES = {
     "cold_start": _lazy("votes and reasonings (needs no labels)"),
     "alarm": _lazy("the three stages combined (ALARM)"),
@@ -51,6 +58,15 @@ class GroupRow:
     name: str
     outlook: Outlook
     few: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Past cases told apart by one thing; `kind` is its id, `title` the word for it."""
+
+    kind: str
+    title: str
+    rows: list[GroupRow]
 
 
 @dataclass(frozen=True)
@@ -91,9 +107,26 @@ class WhatIf:
     now: Scenario | None
     at: float
     least: float
-    groups: list[tuple[str, list[GroupRow]]]
+    held: dict[str, int]
+    groups: list[Group]
     curve: list[list[float | None]]
     abnormal: bool
+
+    @property
+    def why_least(self) -> str:
+        """Why the dial does not go further down; "" where it goes down to nothing."""
+        if not self.held:
+            return ""
+        told = [
+            str(words).format(n=self.held[why]) for why, words in HELD.items() if why in self.held
+        ]
+        said = _("{least:.0%} go to a person wherever the threshold is: {reasons}.")
+        return said.format(least=self.least, reasons=", ".join(told))
+
+    @property
+    def dial_from(self) -> float:
+        """Where the dial begins: `least`, down to its next step of half a per cent."""
+        return math.floor(200 * self.least + 1e-9) / 200
 
     @property
     def promise(self) -> str:
@@ -135,12 +168,10 @@ def what_if(
     if calibration:
         past = past_cases(site.pk, calibration.pk, calibration.created_at, method, as_of)
     pace = _pace(site, as_of)
-    desk = Desk(
-        people or _people(site, as_of), hours or HOURS, max(0.0, min(8.0, 24 - (hours or HOURS)))
-    )
+    desk = _desk(site, people, hours or HOURS, as_of)
     enough = past is not None and past.sweep.cases >= FEWEST and len(past.sweep.ranked) > 0
     then = now = None
-    groups: list[tuple[str, list[GroupRow]]] = []
+    groups: list[Group] = []
     if past and enough:
         audit = active.audit_share if active else 0.0
         if in_force and in_force.method == method:
@@ -150,7 +181,7 @@ def what_if(
         if at is None:
             threshold = now.outlook.threshold if now else past.sweep.threshold_for(0.5)
         then = _scenario(past, threshold, pace, desk, site, audit)
-        groups = [(kind, _rows(sweeps, threshold)) for kind, sweeps in past.groups.items()]
+        groups = _groups(site, past, threshold)
     return WhatIf(
         method=method,
         methods=methods,
@@ -164,6 +195,7 @@ def what_if(
         now=now,
         at=then.outlook.deferral if then else 1.0,
         least=1 - len(past.sweep.ranked) / past.sweep.cases if past and enough else 0.0,
+        held=past.held if past and enough else {},
         groups=groups,
         curve=_curve(past) if past and enough else [],
         abnormal=any(label.normal for label in domain_at(site).labels),
@@ -179,6 +211,24 @@ def _methods(calibration: Calibration | None) -> list[tuple[str, str]]:
         calibration.window.get("learned", {}).get("chosen") == LEARNED
     )
     return [(key, str(title)) for key, title in SCORES.items() if key != LEARNED or learned]
+
+
+def _groups(site: Site, past: Past, threshold: float | None) -> list[Group]:
+    """In the reader's language; a camera goes by its own name."""
+    names = {
+        LABEL: titles_of(domain_at(site)),
+        SOURCE: {"": _("sent by people")},
+        MEDIUM: {"photo": _("photos"), "clip": _("clips")},
+    }
+    titles = {LABEL: _("label"), SOURCE: _("source"), MEDIUM: _("photo or clip")}
+    return [
+        Group(
+            kind,
+            titles[kind],
+            _rows([(names[kind].get(one, one), sweep) for one, sweep in sweeps], threshold),
+        )
+        for kind, sweeps in past.groups.items()
+    ]
 
 
 def _rows(sweeps: list[tuple[str, Sweep]], threshold: float | None) -> list[GroupRow]:
@@ -205,13 +255,14 @@ def _scenario(
     past: Past, threshold: float | None, pace: Pace, desk: Desk, site: Site, audit_share: float
 ) -> Scenario:
     outlook = past.sweep.at(threshold)
-    accepted: Bools = past.scores <= (-np.inf if threshold is None else threshold)
+    accepts: Bools = past.scores <= (-np.inf if threshold is None else threshold)
+    accepted = accepts[past.like]
     # The same draw for every threshold, so that two of them differ by the threshold alone.
     audited = accepted & (np.random.default_rng(1).random(len(accepted)) < audit_share)
     reviewed = past.arrivals[~accepted | audited]
     twice = np.random.default_rng(2).random(len(reviewed)) < site.double_share
     arrivals = np.concatenate([reviewed, reviewed[twice]])
-    a_day = len(past.scores) / past.days
+    a_day = len(past.arrivals) / past.days
     deferred = a_day * outlook.deferral
     audits = (a_day - deferred) * audit_share
     readings = (deferred + audits) * (1 + site.double_share)
@@ -245,16 +296,18 @@ def _pace(site: Site, as_of: datetime) -> Pace:
 
 
 def _desk(site: Site, people: int | None, hours: float, as_of: datetime) -> Desk:
-    return Desk(people or _people(site, as_of), hours, min(OPENS, 24 - hours))
+    return Desk(people or _people(site, as_of), hours, max(0.0, min(OPENS, 24 - hours)))
 
 
 def _people(site: Site, as_of: datetime) -> int:
-    """How many have answered on the newest day on which anybody did; at least one."""
+    """How many have answered on the newest day, in the site's own time, on which anybody did; at
+    least one."""
     answers = Review.objects.filter(case__site=site, action=ReviewAction.ANSWER)
     answers = answers.filter(created_at__lte=as_of)
     newest = answers.order_by("-pk").values_list("created_at", flat=True).first()
     if newest is None:
         return 1
-    midnight = newest.replace(hour=0, minute=0, second=0, microsecond=0)
+    here = newest.astimezone(ZoneInfo(site.time_zone))
+    midnight = here.replace(hour=0, minute=0, second=0, microsecond=0)
     that_day = answers.filter(created_at__gte=midnight).order_by()
     return max(1, that_day.values("reviewer").distinct().count())

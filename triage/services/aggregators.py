@@ -18,19 +18,16 @@ def withdraw_where_lost(*, site: Site, domain: str) -> Withdrawal | None:
     policy = active_policy(site, domain)
     if policy is None or policy.method != LEARNED or hasattr(policy, "withdrawal"):
         return None
-    found = why_withdraw(policy)
-    if found is None:
+    evidence = why_withdraw(policy)
+    if evidence is None:
         return None
-    reason, comparison = found
     with transaction.atomic():
         Site.objects.select_for_update(no_key=True).get(pk=site.pk)
         if Withdrawal.objects.filter(policy=policy).exists():
             return None
         withdrawal = Withdrawal.objects.create(
-            policy=Policy.objects.get(pk=policy.pk),
-            reason=reason,
-            evidence=comparison.to_dict(),
+            policy=Policy.objects.get(pk=policy.pk), evidence=evidence
         )
-        record("aggregator withdrawn", site=site, policy=policy.version, reason=reason)
+        record("aggregator withdrawn", site=site, policy=policy.version, evidence=evidence)
         transaction.on_commit(lambda: events.announce(site.pk, "policy"))
     return withdrawal

@@ -28,9 +28,13 @@ def update_alerts(*, site: Site, measured: Iterable[Measured]) -> int:
 
 
 def _update(site: Site, measured: Measured, standing: Alert | None) -> bool:
+    outlived = standing is not None and measured.ends(standing)
+    if standing and outlived:
+        _clear(standing, with_policy=True)
+        standing = None
     stands = measured.stands(standing is not None)
     if stands == (standing is not None):
-        return False
+        return outlived
     if standing:
         _clear(standing)
     elif measured.value is not None:
@@ -40,14 +44,19 @@ def _update(site: Site, measured: Measured, standing: Alert | None) -> bool:
 
 def _raise(site: Site, measured: Measured, value: float) -> None:
     alert = Alert.objects.create(
-        site=site, kind=measured.kind, value=value, limit=measured.limit, raised_at=timezone.now()
+        site=site,
+        policy=measured.about,
+        kind=measured.kind,
+        value=value,
+        limit=measured.limit,
+        raised_at=timezone.now(),
     )
     record("alert raised", site=site, kind=alert.kind, value=value, limit=alert.limit)
     tell(alert=alert, news=News.RAISED)
 
 
-def _clear(alert: Alert) -> None:
-    alert.ended_at = timezone.now()
-    alert.save(update_fields=["ended_at"])
-    record("alert cleared", site=alert.site, kind=alert.kind)
+def _clear(alert: Alert, *, with_policy: bool = False) -> None:
+    alert.ended_at, alert.with_policy = timezone.now(), with_policy
+    alert.save(update_fields=["ended_at", "with_policy"])
+    record("alert cleared", site=alert.site, kind=alert.kind, with_policy=with_policy)
     tell(alert=alert, news=News.CLEARED)

@@ -13,7 +13,7 @@ from inference.ensemble import current_signature
 from inference.uq.aggregator import LearnedAggregator
 from inference.uq.answers import vote
 from inference.uq.calibration import ErrorCalibrator
-from inference.uq.drift import embedding_drift
+from inference.uq.drift import DriftSignal, embedding_drift
 from inference.uq.ensemble import MIN_CASES
 from inference.uq.ensemble import Calibration as FittedCalibration
 from inference.uq.features import spoken_mean
@@ -24,7 +24,9 @@ from inference.uq.types import Bools, Floats, Objects
 from triage.choices import PolicyMode, PolicyStatus, Purpose
 from triage.errors import Conflict, Refused
 from triage.models import Calibration, Policy, Site
+from triage.selectors.aggregators import choice_in_words
 from triage.selectors.consents import is_withdrawn
+from triage.selectors.drift import told_of
 from triage.selectors.evidence import Evidence, gather
 from triage.selectors.fitted import fitted_of, rebuilt
 from triage.selectors.policy_state import (
@@ -279,10 +281,7 @@ def rows_of(
         return labelled_rows(fitted_of(calibration), method, evidence, own, look, truth)
     chosen = calibration.window.get("learned", {})
     if chosen.get("chosen") != LEARNED:
-        raise Refused(
-            chosen.get("why") or "There are too few labels to learn from: the vote decides.",
-            "not_learned",
-        )
+        raise Refused(choice_in_words(chosen or {"code": "few_labels"}), "not_learned")
     rule = rule_with(calibration, LEARNED, None)
     assert evidence is not None and rule.learned is not None  # it was learned from evidence
     return _learned_rows(rule, evidence, look)
@@ -341,11 +340,16 @@ class Learned:
         return {
             "learned": {
                 "chosen": self.choice.chosen,
-                "why": self.choice.why,
+                "code": self.choice.code,
                 "comparison": self.comparison.to_dict(),
+                "drift": _kept(self.choice.drift),
             },
             "learned_from": self.learned_from,
         }
+
+
+def _kept(drift: DriftSignal | None) -> dict[str, object] | None:
+    return {"code": drift.code, "values": told_of(drift)} if drift else None
 
 
 def learn(evidence: Evidence) -> Learned | None:

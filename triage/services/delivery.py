@@ -26,7 +26,7 @@ from django.utils.translation import override
 from inference import dispatch
 from triage.choices import News, Role
 from triage.models import Alert, Delivery, Membership
-from triage.selectors.alerts import sentence_of, title_of
+from triage.selectors.alerts import ended_of, sentence_of, title_of
 
 log = logging.getLogger(__name__)
 DELIVER = "triage.tasks.deliver_news"
@@ -132,7 +132,9 @@ def _words(alert: Alert, news: News) -> tuple[str, str]:
     if news == News.CLEARED:
         return (
             _("{site}, cleared: {title}").format(site=site, title=title),
-            _("It is back within its limits. The page Monitoring says more."),
+            ended_of(alert) + "\n\n" + _("The page Monitoring says more.")
+            if alert.with_policy
+            else _("It is back within its limits. The page Monitoring says more."),
         )
     subject = _("{site}: {title}").format(site=site, title=title)
     return subject, sentence_of(alert) + "\n\n" + _("The page Monitoring says more.")

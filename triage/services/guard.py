@@ -59,16 +59,14 @@ def _act(policy: Policy, found: Watch, cause: GuardCause) -> GuardRail | None:
         fresh = policies.locked(policy, WATCHED)
         if GuardRail.objects.filter(policy=fresh, cause=cause).exists():
             return None
-        row = GuardRail.objects.create(
-            policy=fresh, cause=cause, act=act, reason=found.reason(cause), evidence=found.to_dict()
-        )
+        row = GuardRail.objects.create(policy=fresh, cause=cause, act=act, evidence=found.to_dict())
         record(
             "guard rail",
             site=fresh.site,
             policy=fresh.version,
             cause=cause,
             act=act,
-            reason=row.reason,
+            evidence=row.evidence,
         )
         if act != GuardAct.TOLD:
             _take_out(fresh, act)

@@ -19,6 +19,7 @@ from triage.choices import PolicyMode, PolicyStatus
 from triage.errors import Conflict, Forbidden, Refused
 from triage.models import Calibration, Policy, Site
 from triage.selectors.evidence import Evidence
+from triage.selectors.guard import limit_at_publication
 from triage.selectors.policy_state import active_policy, why_not_publish
 from triage.selectors.rules import Rule
 from triage.selectors.steps import why_too_large
@@ -197,10 +198,12 @@ def put_in_force(
             drop_canary(canary, actor)
         if fresh.status in UNPUBLISHED:
             fresh.before = active
+            fresh.guard_limit = limit_at_publication(fresh).to_dict()
         fresh.status = PolicyStatus.ACTIVE
         fresh.published_by_id = actor.pk if actor else None
         fresh.published_at = timezone.now()
-        fresh.save(update_fields=["status", "published_by", "published_at", "before"])
+        changed = ["status", "published_by", "published_at", "before", "guard_limit"]
+        fresh.save(update_fields=changed)
         record(
             verb,
             site=fresh.site,

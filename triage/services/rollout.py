@@ -9,6 +9,7 @@ from triage import events
 from triage.choices import PolicyStatus
 from triage.errors import Conflict, Refused
 from triage.models import Policy
+from triage.selectors.guard import limit_at_publication
 from triage.selectors.policy_state import active_policy
 from triage.services.history import record
 from triage.services.policies import (
@@ -78,10 +79,13 @@ def start_canary(*, policy: Policy, share: float, actor: AbstractBaseUser) -> Po
         fresh = locked(policy, UNPUBLISHED)
         fresh.before = _beside(fresh)
         check_step(fresh, share)
+        fresh.guard_limit = limit_at_publication(fresh).to_dict()
         fresh.status, fresh.canary_share = PolicyStatus.CANARY, share
         fresh.published_by_id, fresh.published_at = actor.pk, timezone.now()
-        changed = ["status", "canary_share", "before", "published_by", "published_at"]
-        fresh.save(update_fields=changed)
+        fresh.canary_by_id, fresh.canary_at = actor.pk, fresh.published_at
+        changed = ["status", "canary_share", "before", "guard_limit"]
+        dates = ["published_by", "published_at", "canary_by", "canary_at"]
+        fresh.save(update_fields=[*changed, *dates])
         _tell("canary started", fresh, actor, share=share)
     return fresh
 

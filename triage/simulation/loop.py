@@ -18,10 +18,11 @@ from inference.services.work import execute_job
 from triage.choices import Outcome, PolicyStatus, Role, SiteKind
 from triage.errors import Refused
 from triage.models import Case, Decision, Organisation, Policy, Site
-from triage.selectors.audits import audit_estimate
 from triage.selectors.learning import Source, is_learning
+from triage.selectors.live import live_numbers
 from triage.selectors.policy_state import active_policy
 from triage.selectors.rules import in_force_of
+from triage.selectors.weeks import decisions_of
 from triage.selectors.words import domain_at
 from triage.services import aggregators, calibration, guard, learning, policies, queue, reviews
 from triage.services.demo import NAME, add_account
@@ -169,7 +170,7 @@ def _day(
     accepted = [one for one in decisions if one.outcome == Outcome.ACCEPT]
     decider = in_force_of(policy).method if policy else ""
     answered = _answer_all(people, recorded, plan, rng)
-    audit = audit_estimate(site=site, domain=site.domain).error
+    audit = live_numbers(decisions_of(site)).error
     return Day(
         cases=len(recorded),
         deferred=len(decisions) - len(accepted),
