@@ -16,6 +16,7 @@ from triage.models import Alert
 from triage.selectors.alerts import sentence_of
 from triage.selectors.monitoring import monitoring_page
 from triage.selectors.reliance import own_reliance
+from triage.services.monitoring import check
 from triage.services.reliance import share_reliance
 
 
@@ -178,6 +179,19 @@ class Monitoring(APIView):
     @extend_schema(responses=MonitoringOut)
     def get(self, request: Request) -> Response:
         return Response(MonitoringOut(monitoring_page(site=site_for(request))).data)
+
+
+class Check(APIView):
+    """Look at the site now rather than in some minutes."""
+
+    acts: ClassVar = {"POST": "see_monitoring"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(request=None, responses=MonitoringOut)
+    def post(self, request: Request) -> Response:
+        site = site_for(request)
+        check(site=site)
+        return Response(MonitoringOut(monitoring_page(site=site)).data)
 
 
 class AlertOut(serializers.ModelSerializer[Alert]):

@@ -274,6 +274,15 @@ class EndCanary(PolicyAct):
         return rollout.end_canary(policy=policy, actor=person)
 
 
+class Drop(PolicyAct):
+    """Take a draft off the table; it stays in the list of versions."""
+
+    def act(self, policy: Policy, person: User) -> Policy:
+        policies.drop_policy(policy=policy, actor=person)
+        policy.refresh_from_db()
+        return policy
+
+
 class RollBack(PolicyAct):
     """Put a retired version in force again."""
 
