@@ -12,7 +12,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from triage.api.permissions import MayAct, person_for, site_for
-from triage.api.serializers import PolicyOut, RateOut
+from triage.api.serializers import PolicyOut
+from triage.api.shares import IntervalOut, RateOut
 from triage.models import GuardRail, Policy
 from triage.selectors.comparison import Parted, comparison, version_of, versions_of
 from triage.selectors.guard import Watch
@@ -76,14 +77,12 @@ class CanaryOut(serializers.Serializer[Any]):
     rest = ArmOut()
 
 
-class WatchOut(serializers.Serializer[Any]):
+class WatchOut(IntervalOut):
     """Where a published version stands with the guard rail; the bounds hold at every look."""
 
     limit = serializers.FloatField(source="limit.risk")
     audited = serializers.IntegerField()
     wrong = serializers.IntegerField()
-    low = serializers.FloatField()
-    high = serializers.FloatField()
     cases = serializers.IntegerField()
     deferred = serializers.IntegerField()
     band = serializers.SerializerMethodField()
