@@ -6,7 +6,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
-from rest_framework.response import Response
 from rest_framework.test import APIClient
 
 from tests.factories import SIGNATURE, make_camera, make_case, make_policy, rewrite
@@ -19,11 +18,10 @@ pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 SPLIT = ("Burns", "Burns", "Cut")
 
 
-def post(user: User, route: str, *args: object, **said: object) -> Response:
+def post(user: User, route: str, *args: object, **said: object) -> Any:
     client = APIClient()
     client.force_login(user)
-    answer: Any = client.post(reverse(route, args=args), said, format="json")
-    return answer  # type: ignore[no-any-return]
+    return client.post(reverse(route, args=args), said, format="json")
 
 
 def resolve(cases: list[Case], label: str = "Burns") -> None:

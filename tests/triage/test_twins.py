@@ -51,8 +51,9 @@ def twin_of(page: str) -> str:
 
 
 def acts_of(route: str) -> dict[str, str]:
-    found = next((entry for entry in api_urls.urlpatterns if entry.name == route), None)
-    return found.callback.view_class.acts if found else {}  # type: ignore[union-attr]
+    found = [entry.callback for entry in api_urls.urlpatterns if entry.name == route]
+    view: Any = found[0] if found else None
+    return dict(view.view_class.acts) if view else {}
 
 
 def act_of(view: Callable[..., Any]) -> str:
