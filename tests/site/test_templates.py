@@ -116,6 +116,24 @@ def test_modules_write_no_markup_and_evaluate_nothing(path: Path) -> None:
     assert not re.search(banned, path.read_text(encoding="utf-8"))
 
 
+def test_the_charts_share_their_drawing() -> None:
+    shared = ("getComputedStyle", "prefers-color-scheme", "new window.uPlot", "setLineDash")
+    for path in MODULES:
+        found = [one for one in shared if one in path.read_text(encoding="utf-8")]
+        assert found == (list(shared) if path.name == "plot.js" else []), path.name
+
+
+def test_an_interval_goes_from_its_low_to_its_high_end() -> None:
+    html = rendered("{% interval low high at %}", low=0.1, high=0.35, at=0.2)
+    assert '<rect x="10.00" y="2" width="25.00" height="4"/>' in html
+    assert 'class="point" x="20.00"' in html
+
+
+def test_an_interval_is_drawn_in_one_place() -> None:
+    for path in TEMPLATES:
+        assert 'class="interval"' not in path.read_text(encoding="utf-8"), path.name
+
+
 @pytest.mark.parametrize("value", [*CaseStatus.values, *STATE_LOOKS])
 def test_a_state_has_an_icon_that_exists_and_its_word(value: str) -> None:
     html = state(value, "its word")

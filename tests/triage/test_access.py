@@ -187,6 +187,27 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "api-trials": ("get", {CLINICIAN, ADMINISTRATOR}),
     "api-sites": ("post", {ADMINISTRATOR}),
     "api-at-work": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
+    **dict.fromkeys(
+        (
+            "api-defer-all",
+            "api-refit",
+            "api-propose-at",
+            "api-readings",
+            "api-drop",
+            "api-start-learning",
+            "api-end-learning",
+            "api-check",
+        ),
+        ("post", {ADMINISTRATOR}),
+    ),
+    "api-time-zone": ("post", {CAREGIVER, ADMINISTRATOR}),
+    **dict.fromkeys(
+        ("api-claim", "api-release", "api-extend", "api-pass", "api-skip", "api-retake"),
+        ("post", REVIEWERS),
+    ),
+    **dict.fromkeys(
+        ("api-answer", "api-not-sure", "api-quiet-hours", "api-snooze"), ("post", {CAREGIVER})
+    ),
     "api-sources": ("get", {CLINICIAN, ADMINISTRATOR, AUDITOR}),
 }
 OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}
@@ -223,6 +244,10 @@ ABOUT_A_CASE = {
     "audit-case",
     "api-audit-case",
 }
+ABOUT_A_CASE |= {
+    f"api-{act}"
+    for act in ("claim", "release", "extend", "pass", "skip", "retake", "answer", "not-sure")
+}
 ABOUT_A_MEMBER = {
     f"{kind}{act}-member" for kind in ("", "api-") for act in ("try", "take-in", "retire")
 }
@@ -232,7 +257,7 @@ ABOUT_A_POLICY = {"policy", "publish", "drop", "roll-back", "api-policy", "api-p
     for where in ("", "api-")
     for act in ("shadow", "end-shadow", "widen-canary", "end-canary")
 }
-ABOUT_A_POLICY |= {"api-roll-back"}
+ABOUT_A_POLICY |= {"api-roll-back", "api-drop"}
 
 
 ABOUT_A_NUMBER = {

@@ -186,3 +186,15 @@ def test_the_api_describes_itself(client: Client) -> None:
     response = client.get("/api/schema/", headers={"Accept": "application/json"})
     assert response.status_code == 200
     assert b"/api/v1/observations" in response.content
+
+
+def test_an_interval_is_written_in_one_room() -> None:
+    rooms = (Path(__file__).parents[2] / "triage/api").glob("*.py")
+    found = [one.name for one in rooms if "    low = serializers.FloatField()" in one.read_text()]
+    assert found == ["shares.py"]
+
+
+def test_what_has_an_interval_keeps_its_name_in_the_schema(client: Client) -> None:
+    schema = client.get("/api/schema/?format=json").json()["components"]["schemas"]
+    for name in ("Share", "Rate", "DomainShare", "Agreement", "Bin", "ReadersAgreement", "Watch"):
+        assert {"low", "high"} <= set(schema[f"{name}Out"]["properties"]), name

@@ -116,3 +116,30 @@ class TestPage:
         said = client.get(reverse("api-compare-versions"), {"left": 1, "right": 2}).json()
         assert said["only_right"] == 3 and said["left"]["live"]["cases"] == 5
         assert {row["right"] for row in said["parted"]} == {"accepted", "accepted: Burn"}
+
+
+@pytest.mark.parametrize("route", ["compare-versions", "api-compare-versions"])
+def test_a_version_is_found_however_old(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, route: str
+) -> None:
+    monkeypatch.setattr("triage.selectors.comparison.CHOICES", 1)
+    oldest = make_policy(cast.clinic)
+    for _ in range(2):
+        make_policy(cast.clinic, status=PolicyStatus.DRAFT)
+    client = Client()
+    client.force_login(cast.administrator)
+    page = client.get(reverse(route), {"left": oldest.version, "right": 2})
+    assert page.status_code == 200
+    if route == "compare-versions":
+        html = page.content.decode()
+        assert '<option value="1" selected>' in html and '<option value="2" selected>' in html
+    assert client.get(reverse(route), {"left": oldest.version, "right": 9}).status_code == 404
+
+
+def test_what_is_in_force_can_be_chosen_however_old(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.selectors.comparison.CHOICES", 2)
+    active = make_policy(cast.clinic)
+    newest = [make_policy(cast.clinic, status=PolicyStatus.DRAFT) for _ in range(3)][-1]
+    assert usual_pair(versions_of(cast.clinic)) == (active, newest)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tests.factories import make_case, make_policy, rewrite
 from tests.triage.conftest import Cast
-from triage.choices import CaseStatus, PolicyStatus
+from triage.choices import CaseStatus, PolicyStatus, RetakeReason
 from triage.management.commands.sweep import sweep
 from triage.models import Case, Checkup, Decision, Lease, Site
 from triage.selectors.checkup import as_json, found_at, look
@@ -175,6 +175,54 @@ def test_how_long_cases_wait(cast: Cast) -> None:
     assert levels.oldest == pytest.approx(30)
     assert levels.answers == 1
     assert levels.median == pytest.approx(50, abs=0.1)
+
+
+def aged(case: Case, hours: int, readings: int = 1) -> Case:
+    came = timezone.now() - timedelta(hours=hours)
+    Case.objects.filter(pk=case.pk).update(created_at=came, readings=readings)
+    case.refresh_from_db()
+    return case
+
+
+def test_what_is_in_dispute_has_not_been_answered(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    case = aged(make_case(cast.clinic, SPLIT), 60, readings=2)
+    for label, reader in (("Cut", cast.clinician), ("Burns", cast.colleague)):
+        answer(case, label, reader)
+        case.refresh_from_db()
+    assert case.status == CaseStatus.DISPUTED
+    assert service_levels(cast.clinic).oldest == pytest.approx(60, abs=0.1)
+
+
+def test_what_somebody_holds_has_not_been_answered(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    queue.claim(case=aged(make_case(cast.clinic, SPLIT), 60), user=cast.clinician)
+    assert service_levels(cast.clinic).oldest == pytest.approx(60, abs=0.1)
+
+
+def test_an_accepted_case_that_somebody_opens_waits_for_nobody(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    case = aged(make_case(cast.clinic, SURE), 60)
+    assert case.status == CaseStatus.ACCEPTED
+    queue.claim(case=case, user=cast.clinician)
+    assert service_levels(cast.clinic).oldest is None
+
+
+def test_a_new_photo_is_waited_for_until_it_comes(cast: Cast) -> None:
+    make_policy(cast.clinic)
+    case = aged(make_case(cast.clinic, SPLIT), 60)
+    lease = queue.claim(case=case, user=cast.clinician)
+    case.refresh_from_db()
+    reviews.ask_again(
+        case=case,
+        token=lease.token,
+        user=cast.clinician,
+        reason=RetakeReason.DARK,
+        version=case.version,
+    )
+    assert service_levels(cast.clinic).oldest == pytest.approx(60, abs=0.1)
+    Case.objects.filter(pk=make_case(cast.clinic, SPLIT).pk).update(replaces=case)
+    assert service_levels(cast.clinic).oldest == pytest.approx(0, abs=0.1)
 
 
 def test_the_first_answer_to_a_case_is_what_it_waited_for(cast: Cast) -> None:

@@ -12,6 +12,7 @@ from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
 from triage.errors import Conflict, Forbidden, Refused
 from triage.models import AuditEvent, Calibration, Case, Decision, Policy
+from triage.selectors import policies as selector
 from triage.selectors.evidence import gather
 from triage.selectors.fitted import fitted_of
 from triage.selectors.live import live_numbers
@@ -318,3 +319,21 @@ def test_an_accepted_case_opened_out_of_curiosity_is_no_audit(cast: Cast) -> Non
     make_policy(cast.clinic)
     answer(cast, make_case(cast.clinic, SURE), "Cut")
     assert live_numbers(decisions_of(cast.clinic)).error.audited == 0
+
+
+def test_the_page_counts_the_labels_that_a_refit_learns_from(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selector, "current_signature", lambda _domain: SIGNATURE)
+    make_policy(cast.clinic)
+    answered(cast, 5)
+    answer(cast, make_case(cast.clinic, SURE), "Cut")  # opened by hand: no label in this sense
+    foreign = make_case(cast.clinic, SPLIT)
+    answer(cast, foreign, "Cut")
+    Run.objects.filter(observation=foreign.observation).update(ensemble="1" * 64)
+    elsewhere = make_case(cast.clinic, SPLIT)
+    answer(cast, elsewhere, "Cut")
+    Case.objects.filter(pk=elsewhere.pk).update(domain="home")
+    page = selector.policies_page(site=cast.clinic, user=cast.administrator)
+    draft = calibration.refit(site=cast.clinic, domain="wound")
+    assert page.labels == draft.choice["labels"] == 5

@@ -462,3 +462,22 @@ def test_publishing_remembers_what_was_in_force_before(
     policies.roll_back(policy=first, actor=second)  # type: ignore[arg-type]
     assert fresh(first).before is None  # type: ignore[arg-type]
     assert fresh(draft).mode == PolicyMode.PERCENTILE
+
+
+def test_the_page_of_a_canary_follows_what_becomes_of_it(
+    cast: Cast, draft: Policy, second: User
+) -> None:
+    canary_of(draft, second)
+    client = Client()
+    client.force_login(second)
+    url = reverse("policy", args=[draft.pk])
+    page = client.get(url).content.decode()
+    assert reverse("widen-canary", args=[draft.pk]) in page
+    live = ("version", "version-actions", "version-now", "version-history")
+    assert all(
+        f'id="{one}" class="part" data-live="policy" data-url="{url}"' in page for one in live
+    )
+    rollout.end_canary(policy=fresh(draft), actor=cast.administrator)
+    part = client.get(url, headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in part and all(f'id="{one}"' in part for one in live)
+    assert reverse("widen-canary", args=[draft.pk]) not in part

@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from inference.pipeline.domains import MAX_LABEL, MAX_LINE, MAX_PROMPT
 from inference.services.definitions import kept
+from triage.api.shares import DomainShareOut
 from triage.choices import SiteKind
 from triage.models import DomainVersion
 from triage.services.domains import MAX_NOTE
@@ -105,15 +106,6 @@ class DomainTrialIn(serializers.Serializer[Any]):
     """On how many of the newest answered cases."""
 
     cases = serializers.IntegerField(min_value=FEWEST, max_value=MOST, default=USUAL)
-
-
-class DomainShareOut(serializers.Serializer[Any]):
-    """`n` of `of` cases, with exact bounds at 95 % confidence."""
-
-    n = serializers.IntegerField()
-    of = serializers.IntegerField()
-    low = serializers.FloatField()
-    high = serializers.FloatField()
 
 
 class ChangedOut(serializers.Serializer[Any]):

@@ -12,20 +12,13 @@ from rest_framework.views import APIView
 
 from triage.api.pagination import NewestFirst
 from triage.api.permissions import MayAct, person_for, site_for
+from triage.api.shares import IntervalOut, ShareOut
 from triage.models import Alert
 from triage.selectors.alerts import ended_of, sentence_of
 from triage.selectors.monitoring import monitoring_page
 from triage.selectors.reliance import own_reliance
+from triage.services.monitoring import check
 from triage.services.reliance import share_reliance
-
-
-class ShareOut(serializers.Serializer[Any]):
-    """A share with its 95 % interval, from `n` labelled cases; null without one."""
-
-    estimate = serializers.FloatField(allow_null=True)
-    low = serializers.FloatField()
-    high = serializers.FloatField()
-    n = serializers.IntegerField()
 
 
 class WeekOut(serializers.Serializer[Any]):
@@ -69,14 +62,12 @@ class SourceCheckedOut(serializers.Serializer[Any]):
     error = ShareOut()
 
 
-class BinOut(serializers.Serializer[Any]):
+class BinOut(IntervalOut):
     """Cases with about the same stated P(error), and the share that was wrong (95 % interval)."""
 
     n = serializers.IntegerField()
     stated = serializers.FloatField()
     happened = serializers.FloatField()
-    low = serializers.FloatField()
-    high = serializers.FloatField()
 
 
 class ReliabilityOut(serializers.Serializer[Any]):
@@ -101,14 +92,12 @@ class DriftOut(serializers.Serializer[Any]):
     p_value = serializers.FloatField(allow_null=True)
 
 
-class ReadersAgreementOut(serializers.Serializer[Any]):
+class ReadersAgreementOut(IntervalOut):
     """Krippendorff's alpha with its 95 % interval, and the share of cases with one label."""
 
     cases = serializers.IntegerField()
     same = serializers.FloatField()
     alpha = serializers.FloatField()
-    low = serializers.FloatField()
-    high = serializers.FloatField()
 
 
 class ReadingOut(serializers.Serializer[Any]):
@@ -178,6 +167,19 @@ class Monitoring(APIView):
     @extend_schema(responses=MonitoringOut)
     def get(self, request: Request) -> Response:
         return Response(MonitoringOut(monitoring_page(site=site_for(request))).data)
+
+
+class Check(APIView):
+    """Look at the site now rather than in some minutes."""
+
+    acts: ClassVar = {"POST": "see_monitoring"}
+    permission_classes = (MayAct,)
+
+    @extend_schema(request=None, responses=MonitoringOut)
+    def post(self, request: Request) -> Response:
+        site = site_for(request)
+        check(site=site)
+        return Response(MonitoringOut(monitoring_page(site=site)).data)
 
 
 class AlertOut(serializers.ModelSerializer[Alert]):

@@ -12,9 +12,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from triage.api.permissions import MayAct, person_for, site_for
-from triage.api.serializers import PolicyOut, RateOut
+from triage.api.serializers import PolicyOut
+from triage.api.shares import IntervalOut, RateOut
 from triage.models import GuardRail, Policy
-from triage.selectors.comparison import Parted, comparison, versions_of
+from triage.selectors.comparison import Parted, comparison, version_of, versions_of
 from triage.selectors.guard import Watch
 from triage.selectors.policies import policy_page
 from triage.services import policies, rollout
@@ -76,14 +77,12 @@ class CanaryOut(serializers.Serializer[Any]):
     rest = ArmOut()
 
 
-class WatchOut(serializers.Serializer[Any]):
+class WatchOut(IntervalOut):
     """Where a published version stands with the guard rail; the bounds hold at every look."""
 
     limit = serializers.FloatField(source="limit.risk")
     audited = serializers.IntegerField()
     wrong = serializers.IntegerField()
-    low = serializers.FloatField()
-    high = serializers.FloatField()
     cases = serializers.IntegerField()
     deferred = serializers.IntegerField()
     band = serializers.SerializerMethodField()
@@ -199,12 +198,11 @@ class CompareVersions(APIView):
     def get(self, request: Request) -> Response:
         asked = CompareIn(data=request.query_params)
         asked.is_valid(raise_exception=True)
-        versions = versions_of(site_for(request))
-        by_number = {policy.version: policy for policy in versions}
-        pair = [by_number.get(asked.validated_data[side]) for side in ("left", "right")]
-        if pair[0] is None or pair[1] is None:
+        site, said = site_for(request), asked.validated_data
+        left, right = version_of(site, said["left"]), version_of(site, said["right"])
+        if left is None or right is None:
             raise Http404
-        page = comparison(versions=versions, left=pair[0], right=pair[1])
+        page = comparison(versions=versions_of(site), left=left, right=right)
         return Response(ComparisonOut(page).data)
 
 
@@ -276,6 +274,15 @@ class EndCanary(PolicyAct):
 
     def act(self, policy: Policy, person: User) -> Policy:
         return rollout.end_canary(policy=policy, actor=person)
+
+
+class Drop(PolicyAct):
+    """Take a draft off the table; it stays in the list of versions."""
+
+    def act(self, policy: Policy, person: User) -> Policy:
+        policies.drop_policy(policy=policy, actor=person)
+        policy.refresh_from_db()
+        return policy
 
 
 class RollBack(PolicyAct):

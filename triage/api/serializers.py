@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from inference.media import Limits
 from inference.models import Member, Probe
-from inference.uq.audit import AcceptedError
+from triage.api.shares import AgreementOut, RateOut
 from triage.choices import CaseStatus, ExportForm
 from triage.models import Case, Policy
 from triage.reasons import in_words
@@ -185,19 +185,6 @@ class WhatIfIn(serializers.Serializer[Any]):
     as_of = serializers.DateTimeField(required=False)
 
 
-class RateOut(serializers.Serializer[Any]):
-    """An estimated share with its 95 % interval, from `audited` labelled cases."""
-
-    estimate = serializers.SerializerMethodField()
-    low = serializers.FloatField()
-    high = serializers.FloatField()
-    audited = serializers.IntegerField()
-
-    @extend_schema_field(serializers.FloatField(allow_null=True))
-    def get_estimate(self, rate: AcceptedError) -> float | None:
-        return rate.estimate if rate.audited else None
-
-
 class OutlookOut(serializers.Serializer[Any]):
     """A threshold on past cases."""
 
@@ -332,17 +319,6 @@ class PaceOut(serializers.Serializer[Any]):
     stages = TookOut(many=True)
     tokens_a_second = serializers.FloatField(allow_null=True)
     tokens = serializers.FloatField()
-
-
-class AgreementOut(serializers.Serializer[Any]):
-    """Of `n` answers the share that is the expert's label, with its 95 % interval."""
-
-    title = serializers.CharField()
-    right = serializers.IntegerField()
-    n = serializers.IntegerField()
-    share = serializers.FloatField()
-    low = serializers.FloatField()
-    high = serializers.FloatField()
 
 
 class MemberOut(serializers.Serializer[Any]):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
@@ -64,9 +65,21 @@ class Comparison:
 
 
 def versions_of(site: Site) -> list[Policy]:
-    """The newest versions that can be compared, newest first."""
+    """Versions to choose from, newest first: the newest ones, and whichever is in force."""
+    newest = list(_versions(site)[:CHOICES])
+    if any(one.status == PolicyStatus.ACTIVE for one in newest):
+        return newest
+    return newest + list(_versions(site).filter(status=PolicyStatus.ACTIVE))
+
+
+def version_of(site: Site, number: int) -> Policy | None:
+    """A version by its number, however old; None where there is none."""
+    return _versions(site).filter(version=number).first()
+
+
+def _versions(site: Site) -> QuerySet[Policy]:
     rows = Policy.objects.filter(site=site, domain=site.domain)
-    return list(rows.select_related("calibration", "site", "withdrawal")[:CHOICES])
+    return rows.select_related("calibration", "site", "withdrawal")
 
 
 def usual_pair(versions: list[Policy]) -> tuple[Policy, Policy] | None:
@@ -82,7 +95,7 @@ def comparison(*, versions: list[Policy], left: Policy, right: Policy) -> Compar
     evidence = _evidence(left, right)
     tried = _Tried.on(evidence, left, right) if evidence else None
     return Comparison(
-        versions=versions,
+        versions=sorted({*versions, left, right}, key=lambda one: one.version, reverse=True),
         left=_side(left),
         right=_side(right),
         cases=len(evidence) if evidence else 0,

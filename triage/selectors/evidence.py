@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from inference.models import Run
 from inference.services.answers import answers_of
@@ -19,12 +19,6 @@ LABELLED = Q(run__status=Run.Status.SCORED, case__status=CaseStatus.RESOLVED) & 
     Q(audited=True) | Q(outcome=Outcome.DEFER)
 )
 """Of a Decision: an expert has answered, in a way whose probability is known; see Evidence."""
-
-
-def labels_of(*, site: Site, domain: str, ensemble: str) -> int:
-    """How many of an ensemble's cases experts have answered in that way."""
-    rows = Decision.objects.filter(case__site=site, case__domain=domain, run__ensemble=ensemble)
-    return rows.filter(LABELLED).count()
 
 
 @dataclass(frozen=True)
@@ -102,9 +96,8 @@ def gather(
         only: what else must hold of a Decision.
     """
     rows = (
-        Decision.objects.filter(case__site=site, case__domain=domain, run__ensemble=ensemble)
+        _scored(site, domain, ensemble)
         .filter(only or Q())
-        .filter(run__status=Run.Status.SCORED)
         .select_related("case", "run")
         .prefetch_related("run__traces")
         .annotate(expert=_last_expert())
@@ -129,6 +122,21 @@ def gather(
         ).astype(object),
         learning=np.array([bool(kinds(row.reasons) & LEARNING) for row in decisions]),
         accepted=np.array([row.outcome == Outcome.ACCEPT for row in decisions]),
+    )
+
+
+def labels_of(*, site: Site, domain: str, ensemble: str) -> int:
+    """How many labels `gather` finds by default: what a refit of that ensemble learns from."""
+    newest = _scored(site, domain, ensemble).order_by("-pk").values("pk")[:NEWEST]
+    return Decision.objects.filter(LABELLED, pk__in=newest).count()
+
+
+def _scored(site: Site, domain: str, ensemble: str) -> QuerySet[Decision]:
+    return Decision.objects.filter(
+        case__site=site,
+        case__domain=domain,
+        run__ensemble=ensemble,
+        run__status=Run.Status.SCORED,
     )
 
 

@@ -9,14 +9,16 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
+from inference.ensemble import current_signature
 from inference.uq.audit import audits_needed
 from inference.uq.costs import Costs
 from inference.uq.promotion import LEARNED
-from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus, SiteKind
-from triage.models import Case, Decision, GuardRail, Policy, Site
+from triage.choices import Outcome, PolicyMode, PolicyStatus, SiteKind
+from triage.models import Decision, GuardRail, Policy, Site
 from triage.selectors.aggregators import AggregatorView, aggregator_view
 from triage.selectors.checkup import found_at
 from triage.selectors.drift import drift_sentences, drift_stands
+from triage.selectors.evidence import labels_of
 from triage.selectors.experts import DoubleReading, ExpertRow, double_reading, expert_rows
 from triage.selectors.guard import Watch, is_watched, newest_guard_rail, told, watch
 from triage.selectors.learning import SourceRow, source_rows
@@ -152,7 +154,9 @@ def policies_page(*, site: Site, user: AbstractBaseUser) -> PoliciesPage:
         audit=_audit(site, active.policy if active else None),
         new_labels=new_labels(site=site, domain=site.domain),
         refit_every=settings.ALARM_REFIT_EVERY,
-        labels=Case.objects.filter(site=site, status=CaseStatus.RESOLVED).count(),
+        labels=labels_of(
+            site=site, domain=site.domain, ensemble=current_signature(domain_at(site))
+        ),
         deferral=deferred / len(decided) if decided else None,
         decided=len(decided),
         drift=drift,

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from django.db.models import F, Min, QuerySet
+from django.db.models import F, Min, Q, QuerySet
 from django.utils import timezone
 
-from triage.choices import CaseStatus, ReviewAction
+from triage.choices import WAITING, CaseStatus, ReviewAction
 from triage.models import Case, Lease, Review, Site
 
 DAYS = 7
@@ -20,7 +20,7 @@ class ServiceLevels:
 
     Attributes:
         waiting: cases that wait for a person, of which `overdue` should have been seen by now.
-        oldest: hours that the oldest deferred case has waited; None where none waits.
+        oldest: hours that the oldest case without an answer has waited; None where there is none.
         expired: claims that ran out in the last seven days, with the case left unanswered.
         median, p90: until a person's first answer, over the newest 500; None before the first.
     """
@@ -51,9 +51,15 @@ def service_levels(site: Site, now: datetime | None = None) -> ServiceLevels:
 
 
 def oldest_deferred(site: Site, now: datetime) -> float | None:
-    """Hours since the intake of the deferred case that has waited longest, None without one."""
-    deferred = Case.objects.filter(site=site, status=CaseStatus.DEFERRED)
-    came = deferred.aggregate(first=Min("created_at"))["first"]
+    """Hours since the intake of the case that has waited longest for people, None without one.
+
+    That is whatever waits in the queue, for a third reading too; what somebody holds; and what
+    waits for a new photo that has not come. Of accepted cases that were opened by hand none is due.
+    """
+    held = Q(status=CaseStatus.IN_REVIEW, due_at__isnull=False)
+    retaken = Q(status=CaseStatus.RETAKE, replaced_by=None, erased_at=None)
+    open_cases = Case.objects.filter(Q(status__in=WAITING) | held | retaken, site=site)
+    came = open_cases.aggregate(first=Min("created_at"))["first"]
     return None if came is None else (now - came) / timedelta(hours=1)
 
 

@@ -90,6 +90,14 @@ def held_lease(*, site: Site, user: AbstractBaseUser) -> Lease | None:
     return leases.select_related("case__site").first()
 
 
+def lease_on(*, case: Case, user: AbstractBaseUser) -> Lease:
+    """This person's running lease on the case. Raises Conflict where they do not hold it."""
+    lease = held_lease(site=case.site, user=user)
+    if lease is None or lease.case_id != case.pk:
+        raise Conflict(_("You do not hold this case any more. Claim it again."), "no_lease")
+    return lease
+
+
 def extend(*, lease: Lease) -> Lease:
     """A fresh term. Raises Conflict when it has run out already."""
     if not Lease.objects.running().filter(pk=lease.pk).update(expires_at=_term_end()):

@@ -172,9 +172,7 @@ def keep_draft(*, case: Case, user: AbstractBaseUser, label: str, comment: str) 
     _check_answer(case, label=label, comment=comment, begun=True)
     with transaction.atomic():
         _locked(case)  # an answer that is just being stored ends all drafts, this one too
-        lease = queue.held_lease(site=case.site, user=user)
-        if lease is None or lease.case_id != case.pk:
-            raise Conflict(_("You do not hold this case any more. Claim it again."), "no_lease")
+        queue.lease_on(case=case, user=user)
         if label or comment:
             Draft.objects.update_or_create(
                 case=case, writer_id=user.pk, defaults={"label": label, "comment": comment}

@@ -107,6 +107,20 @@ def share_bar(share: float | None) -> SafeString:
 
 
 @register.simple_tag
+def interval(low: float, high: float, at: float) -> SafeString:
+    """An estimate within its interval (all 0 to 1); the numbers stand beside it in the text."""
+    return format_html(
+        '<svg class="interval" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" '
+        'focusable="false"><rect class="whole" y="3" width="100" height="2"/>'
+        '<rect x="{}" y="2" width="{}" height="4"/>'
+        '<rect class="point" x="{}" width="0.75" height="8"/></svg>',
+        hundredths(low),
+        hundredths(high - low),
+        hundredths(at),
+    )
+
+
+@register.simple_tag
 def moment(when: datetime | None, form: str = "j M, H:i") -> SafeString:
     """A time; the browser puts it into its own time zone (app.js)."""
     if when is None:

@@ -83,7 +83,8 @@ def propose_at_view(request: HttpRequest) -> HttpResponse:
 @member_page("see_policies")
 def policy_view(request: HttpRequest, pk: int) -> HttpResponse:
     page = policy_page(policy=policy_of(request, pk), user=person(request))
-    return render(request, "policy.html", {"page": page})
+    template = "_version_live.html" if is_fragment(request) else "policy.html"
+    return render(request, template, {"page": page})
 
 
 @require_POST

@@ -212,11 +212,7 @@ def _what_is_missing(form: ReviewForm) -> str:
 
 
 def _my_lease(request: HttpRequest, pk: UUID) -> Lease:
-    case = case_at(request, pk)
-    lease = queue.held_lease(site=case.site, user=person(request))
-    if lease is None or lease.case_id != case.pk:
-        raise Conflict(_("You do not hold this case any more. Claim it again."), "no_lease")
-    return lease
+    return queue.lease_on(case=case_at(request, pk), user=person(request))
 
 
 def _list_of(request: HttpRequest) -> str:
