@@ -1,7 +1,7 @@
 """What people do about what the models said."""
 
 import uuid
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -703,7 +703,7 @@ class Lease(SiteRow):
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
 
-    objects: ClassVar[LeaseManager] = LeaseManager()
+    objects: ClassVar[Any] = LeaseManager()
 
     class Meta:
         constraints: ClassVar = [

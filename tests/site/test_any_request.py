@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.core import NotSet
+from schemathesis.core.result import Ok
 
 from tests.factories import make_case, make_policy, make_site, make_user
 from triage.choices import PolicyStatus, Role
@@ -63,7 +64,7 @@ def test_no_request_that_the_schema_allows_breaks_anything(
 ) -> None:
     document = everybody.get(reverse("api-schema"), {"format": "json"}).json()
     schema = schemathesis.openapi.from_dict(document)
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     statuses: Counter[int] = Counter()
     broken: list[str] = []
 

@@ -201,7 +201,7 @@ def test_following_an_alerts_advice_ends_it(cast: Cast, client: Client) -> None:
     assert alert.ended_at is None
     defer_everything(site=cast.clinic, domain="wound", actor=cast.administrator)
     check(site=cast.clinic)
-    alert.refresh_from_db()
+    alert = Alert.objects.get(pk=alert.pk)
     assert alert.ended_at is not None and alert.with_policy
     event = AuditEvent.objects.get(verb="alert cleared", details__kind="deferral")
     assert event.details == {"kind": "deferral", "with_policy": True}
@@ -241,7 +241,7 @@ def test_an_alert_from_before_versions_were_kept_ends_where_it_does_not_apply(ca
     assert alert.ended_at is None, "not enough is known to say that it is over"
     defer_everything(site=cast.clinic, domain="wound", actor=cast.administrator)
     check(site=cast.clinic)
-    alert.refresh_from_db()
+    alert = Alert.objects.get(pk=alert.pk)
     assert alert.ended_at is not None and not alert.with_policy
 
 

@@ -11,7 +11,7 @@ from tests.factories import make_camera, make_case, make_policy, rewrite
 from tests.triage.conftest import Cast
 from tests.triage.test_monitoring import SPLIT, SURE, answer, audits, deferred, in_force
 from triage.choices import PolicyMode, PolicyStatus
-from triage.models import Alert, Checkup, Decision, Policy
+from triage.models import Alert, Calibration, Checkup, Decision, Policy
 from triage.selectors.checked import Pairs, checked, reliability
 from triage.selectors.checkup import found_at, look
 from triage.selectors.drift import drift_sentences, drift_stands
@@ -131,7 +131,7 @@ def drifted(cast: Cast) -> Policy:
     for _ in range(25):
         make_case(cast.clinic, SURE)
     rewrite(Policy.objects.filter(pk=policy.pk), choice={"value": 0.1, "confidence": 0.9})
-    rewrite(type(policy.calibration).objects.all(), created_at=timezone.now())
+    rewrite(Calibration.objects.all(), created_at=timezone.now())
     for _ in range(25):
         make_case(cast.clinic, SPLIT)
     return Policy.objects.get(pk=policy.pk)

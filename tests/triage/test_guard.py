@@ -20,7 +20,7 @@ from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, GuardAct, GuardCause, PolicyMode, PolicyStatus, Role
 from triage.errors import Conflict
 from triage.management.commands.sweep import sweep
-from triage.models import AuditEvent, Case, Decision, GuardRail, Policy
+from triage.models import AuditEvent, Calibration, Case, Decision, GuardRail, Policy
 from triage.selectors import guard as selectors
 from triage.selectors.guard import Band, Limit, Watch, limit_of, newest_guard_rail, told, watch
 from triage.selectors.policies import policy_page
@@ -172,6 +172,7 @@ def test_from_answers_to_a_draft_to_a_canary_to_the_guard(
         domain="wound",
         method="vote_entropy",
         threshold=5.0,
+        calibration=Calibration.objects.get().pk,
         actor=cast.administrator,
     )
     assert (draft.replay["acceptable"], draft.replay["accepted"]) == (48, 48)
