@@ -74,3 +74,59 @@ def flipped(data: bytes, seed: int) -> bytes:
 def animated(format_: str) -> bytes:
     frames = [halves(), halves().transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
     return encoded(frames[0], format_, save_all=True, append_images=frames[1:], duration=100)
+
+
+def polyglots() -> list[bytes]:
+    """Pictures that are something else as well."""
+    png, jpeg = encoded(halves(), "PNG"), encoded(halves())
+    script = b"<script>alert('hello')</script>"
+    return [
+        jpeg + HTML,
+        png + HTML,
+        jpeg + b"PK\x03\x04" + b"\0" * 60,
+        jpeg + b"%PDF-1.7\n1 0 obj",
+        jpeg[:2] + b"\xff\xfe" + struct.pack(">H", len(script) + 2) + script + jpeg[2:],
+        b"GIF89a" + HTML,
+        b"GIF89a/*" + b"\0" * 40 + b"*/=1;alert('hello')",
+        b"<!--" + jpeg + b"-->" + HTML,
+        SVG + jpeg,
+        b"#!/bin/sh\nrm -rf /\n" + jpeg,
+    ]
+
+
+ODD_NAMES = (
+    "../../../etc/passwd",
+    "..\\..\\windows\\system.ini",
+    "/etc/cron.d/job.jpg",
+    "photo.jpg.php",
+    "photo.html",
+    "photo\u202egpj.exe",
+    "<img src=x onerror=alert(1)>.jpg",
+    '"; drop table triage_case; --.jpg',
+    "photo\n\rSet-Cookie: a=b.jpg",
+    "%00.jpg",
+    "%2e%2e%2fsecret.jpg",
+    "." * 200 + ".jpg",
+    "n" * 400 + ".jpg",
+    "\N{FIRE}" * 60 + ".jpg",
+    "CON",
+    ".htaccess",
+    "{{ 7 * 7 }}.jpg",
+)
+
+
+def hostile() -> list[tuple[str, bytes]]:
+    """140 files that somebody might send who means no good, each with a name."""
+    formats = {one: encoded(noise(), one) for one in ("JPEG", "PNG", "WEBP")}
+    found = [flipped(data, seed) for data in formats.values() for seed in range(20)]
+    cuts = (0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 0.95, 0.99)
+    found += [data[: int(len(data) * cut)] for data in formats.values() for cut in cuts]
+    found += [claiming_png(side, side) for side in (1, 31, 60_000, 2**20, 2**31 - 1)]
+    found += [encoded(halves(), one, exif=told()) for one in formats]
+    found += [animated("PNG"), animated("WEBP"), animated("GIF"), encoded(halves(), "BMP"), b""]
+    found += [HTML, SVG, b"%PDF-1.7\n" + b"0" * 500, b"#EXTM3U\nfile:///etc/passwd"]
+    found += [b"#EXTM3U\nconcat:/etc/passwd|/etc/hosts", b"\0" * 5000, b"MZ" + b"\0" * 500]
+    found += [b"\x7fELF" + b"\0" * 500, b"PK\x03\x04" + b"\0" * 500, b"\xff\xd8\xff" + HTML * 20]
+    found += polyglots()
+    named = [(f"file-{number}.jpg", data) for number, data in enumerate(found)]
+    return named + [(name, encoded(halves(), quality=80 + n)) for n, name in enumerate(ODD_NAMES)]
