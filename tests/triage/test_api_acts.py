@@ -63,6 +63,8 @@ def test_a_threshold_off_the_curve_becomes_a_draft(cast: Cast) -> None:
     answer = post(cast.administrator, "api-propose-at", **said)
     assert answer.status_code == 201, answer.data
     assert (answer.data["threshold"], answer.data["mode"]) == (0.25, PolicyMode.BY_HAND)
+    stale = post(cast.administrator, "api-propose-at", **said, calibration=10**6)
+    assert stale.status_code == 409
     for nonsense in ("nan", "inf"):
         wrong = post(cast.administrator, "api-propose-at", **said | {"threshold": nonsense})
         assert wrong.status_code == 400

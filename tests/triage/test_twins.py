@@ -24,20 +24,25 @@ OTHERWISE_NAMED = {
     "add-member": "api-members",
     "upload": "api-observations",
     "review": "api-reviews",
+    "break-glass": "api-glass",
+    "consent": "api-consents",
 }
+# How somebody signs in, which allauth asks for by these names: a browser's session.
+SIGNING_IN = ("account_", "mfa_", "openid_connect_")
 NO_TWIN = {
     "sign-in": "begins a browser's session",
     "sign-out": "ends a browser's session",
     "switch-site": "the site of a browser's session",
     "set-language": "the language of a browser; a program sends Accept-Language",
     "subscribe": "hands over a key that only a browser can make for itself",
-    "consent": "given by a person in front of the page that says what it means",
     "draft": "what was typed so far, for the page that it was typed on; a program sends it whole",
 }
 
 
 def pages() -> Iterator[URLPattern]:
-    yield from (entry for entry in urls.urlpatterns if _takes_posts(entry.callback))
+    for entry in urls.urlpatterns:
+        if _takes_posts(entry.callback) and not str(entry.name).startswith(SIGNING_IN):
+            yield entry
 
 
 def _takes_posts(view: Callable[..., Any]) -> bool:

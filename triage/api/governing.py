@@ -19,10 +19,15 @@ from triage.services import calibration, learning, policies, sites
 
 
 class ThresholdIn(serializers.Serializer[Any]):
-    """A threshold that was found on the what-if's curve, on the score `method`."""
+    """A threshold that was found on the what-if's curve, on the score `method`.
+
+    `calibration`: the id of the one that it was found on (of the policy in force): refused where
+    that is no longer in force. Left out, it is taken for that in force.
+    """
 
     method = serializers.ChoiceField(choices=list(SCORES))
     threshold = serializers.FloatField()
+    calibration = serializers.IntegerField(required=False, allow_null=True, default=None)
 
     def validate_threshold(self, value: float) -> float:
         if not math.isfinite(value):

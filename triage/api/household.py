@@ -58,6 +58,8 @@ class _AtHome(APIView):
 class Answer(_AtHome):
     """At home the first answer settles a case; nobody claims it."""
 
+    acts: ClassVar = {"POST": "answer_at_home"}
+
     @extend_schema(request=AnswerIn, responses={201: CaseOut})
     def post(self, request: Request, pk: UUID) -> Response:
         case, asked = case_for(request, pk), AnswerIn(data=request.data)
@@ -68,6 +70,8 @@ class Answer(_AtHome):
 
 class NotSure(_AtHome):
     """The caller cannot say: the next one is asked at once."""
+
+    acts: ClassVar = {"POST": "answer_at_home"}
 
     @extend_schema(request=NotSureIn, responses={204: None})
     def post(self, request: Request, pk: UUID) -> Response:

@@ -158,6 +158,7 @@ class PolicyOut(serializers.ModelSerializer[Policy]):
             "method",
             "mode",
             "threshold",
+            "calibration",
             "choice",
             "replay",
             "audit_share",

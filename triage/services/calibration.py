@@ -223,21 +223,21 @@ def propose_at(
     domain: str,
     method: str,
     threshold: float,
-    calibration: int,
+    calibration: int | None,
     actor: AbstractBaseUser,
 ) -> Policy:
     """A draft with exactly this threshold, as somebody has chosen it on the what-if's dial.
 
     Args:
         calibration: key of the one that the dial was set on: the same number means something else
-            on another.
+            on another. None for whichever is in force.
 
     Raises:
         Refused: there is no such score here.
         Conflict: another calibration is in force by now.
     """
     fitted = known(calibration_in_force(site, domain))
-    if fitted.pk != calibration:
+    if calibration not in (None, fitted.pk):
         raise Conflict(
             _("Another calibration is in force by now: set the dial again."), "calibration"
         )
