@@ -280,7 +280,8 @@ class _TokenScores:
 
 
 def _few_threads() -> int:
-    return min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    wanted = int(os.environ.get("OMP_NUM_THREADS") or 2)
+    return min(wanted, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 
 
 def _keep_freed_memory() -> None:

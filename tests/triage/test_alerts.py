@@ -223,13 +223,17 @@ def test_another_version_ends_it_though_nothing_is_known_of_that_yet(cast: Cast)
     assert alert.with_policy
 
 
+WATCHED = ("error", "deferral", "drift", "override", "reader")
+
+
 def test_what_does_not_apply_is_not_waited_for(cast: Cast) -> None:
-    waiting = {str(AlertKind(kind).label) for kind in ("error", "deferral", "drift", "override")}
+    waiting = {str(AlertKind(kind).label) for kind in WATCHED}
     policy = make_policy(cast.clinic)
     rewrite(type(policy).objects.filter(pk=policy.pk), choice={"value": 0.3})
     assert set(untold(cast.clinic, look(cast.clinic))) == waiting
     defer_everything(site=cast.clinic, domain="wound", actor=cast.administrator)
-    assert untold(cast.clinic, look(cast.clinic)) == [str(AlertKind.OVERRIDE.label)]
+    of_people = [str(one.label) for one in (AlertKind.OVERRIDE, AlertKind.READER)]
+    assert untold(cast.clinic, look(cast.clinic)) == of_people
 
 
 def test_an_alert_from_before_versions_were_kept_ends_where_it_does_not_apply(cast: Cast) -> None:

@@ -326,10 +326,10 @@ def test_the_page_costs_the_same_however_many_cases_there_are(
     deferred(cast, count, 0)
     audits(cast, count, 0)
     client.force_login(cast.administrator)
-    with django_assert_max_num_queries(35):  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(37):  # type: ignore[attr-defined]
         client.get(reverse("monitoring"))
     check(site=cast.clinic)
-    with django_assert_max_num_queries(17):  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(18):  # type: ignore[attr-defined]
         client.get(reverse("monitoring"))
 
 

@@ -143,7 +143,7 @@ class _OfSource(APIView):
         asked = LearnerIn(data=self.request.data)
         asked.is_valid(raise_exception=True)
         site, wanted = site_for(self.request), asked.validated_data["camera"]
-        camera = get_object_or_404(DeviceToken, pk=wanted, site=site) if wanted else None
+        camera = get_object_or_404(DeviceToken.objects.of(site), pk=wanted) if wanted else None
         return Source(site, site.domain, camera)
 
     def answer(self, source: Source) -> Response:

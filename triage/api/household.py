@@ -50,9 +50,8 @@ class _AtHome(APIView):
     permission_classes = (MayAct,)
 
     def membership(self) -> Membership:
-        mine = Membership.objects.select_related("site")
-        person, site = person_for(self.request), site_for(self.request)
-        return get_object_or_404(mine, user=person, site=site, role=Role.CAREGIVER)
+        mine = Membership.objects.of(site_for(self.request)).select_related("site")
+        return get_object_or_404(mine, user=person_for(self.request), role=Role.CAREGIVER)
 
 
 class Answer(_AtHome):
@@ -101,7 +100,7 @@ class Snooze(_AtHome):
         asked.is_valid(raise_exception=True)
         said, site, mine = asked.validated_data, site_for(request), self.membership()
         wanted = said["camera"]
-        camera = get_object_or_404(DeviceToken, pk=wanted, site=site) if wanted else None
+        camera = get_object_or_404(DeviceToken.objects.of(site), pk=wanted) if wanted else None
         if said["hours"]:
             asking.snooze(membership=mine, camera=camera, hours=said["hours"])
         else:

@@ -234,7 +234,7 @@ def _newest_runs(site: Site, names: Sequence[str]) -> Iterable[tuple[str, UUID]]
     )
     each = [done.filter(member=name).order_by("-pk").values("pk")[:RECENT] for name in names]
     wanted = reduce(or_, (Q(pk__in=some) for some in each), Q(pk=None))
-    return MemberJob.objects.filter(wanted).values_list("member", "run_id")
+    return done.filter(wanted).values_list("member", "run_id")
 
 
 def pace_of(runs: Sequence[dict[str, tuple[float, int]]]) -> Pace:

@@ -128,7 +128,7 @@ def gather(
 def labels_of(*, site: Site, domain: str, ensemble: str) -> int:
     """How many labels `gather` finds by default: what a refit of that ensemble learns from."""
     newest = _scored(site, domain, ensemble).order_by("-pk").values("pk")[:NEWEST]
-    return Decision.objects.filter(LABELLED, pk__in=newest).count()
+    return Decision.objects.of(site).filter(LABELLED, pk__in=newest).count()
 
 
 def _scored(site: Site, domain: str, ensemble: str) -> QuerySet[Decision]:

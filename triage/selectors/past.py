@@ -133,7 +133,9 @@ def _computed(site: Site, calibration: Calibration, method: str, as_of: datetime
     applied = rule_with(calibration, method, None).apply(evidence)
     acceptable = np.isfinite(applied.scores) & evidence.trusted & ~evidence.learning
     pks = [row.pk for row in evidence.decisions]
-    facts = {row[0]: row for row in Decision.objects.filter(pk__in=pks).values_list(*FACTS)}
+    facts = {
+        row[0]: row for row in Decision.objects.of(site).filter(pk__in=pks).values_list(*FACTS)
+    }
     return _built(
         site,
         scores=np.where(acceptable, applied.scores, np.inf),
