@@ -35,7 +35,7 @@ function options(box, xs, columns) {
   return {
     cursor: { show: false },
     scales: { x: { time: false, range: byWeek ? [-0.3, data.weeks.length - 0.7] : [0, highest] }, y: { range: [0, highest] } },
-    axes: [byWeek ? weekAxis(data.weeks) : axis({ label: box.dataset.x }), axis({ space: 40, ...(byWeek ? { size: 48 } : { label: box.dataset.y, size: 60 }) })],
+    axes: [byWeek ? weekAxis(data.weeks) : axis({ label: box.dataset.x }), axis({ space: 40, ...(byWeek ? { size: 60 } : { label: box.dataset.y, size: 60 }) })],
     series: [{}, ...columns.slice(1).map(() => ({ show: false })), line],
     hooks: { drawAxes: [...(byWeek ? [] : [diagonal]), ...(columns.length > 1 ? [intervals] : [])] },
   };
