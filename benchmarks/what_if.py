@@ -65,7 +65,7 @@ def measure(cases: int) -> tuple[float, float, float]:
         threshold=0.6,
         audit_share=0.1,
     )
-    with connection.cursor() as cursor:
+    with guards.lifted(), connection.cursor() as cursor:
         cursor.execute(DECIDED, [policy.pk])
         cursor.execute(ACCEPTED, [])
         cursor.execute(ANSWERED, [])
