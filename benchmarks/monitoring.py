@@ -38,10 +38,13 @@ def fill(cases: int) -> None:
     from django.db.models import F, OuterRef, Subquery
 
     from tests.factories import fitted
+    from triage import guards
     from triage.choices import CaseStatus, ReviewAction
     from triage.models import Calibration, Case, Decision, Lease, Membership, Policy, Review, Site
 
+    guards.take_down()
     call_command("flush", interactive=False, verbosity=0)
+    guards.take_down()  # the flush has put them up again
     seed(cases, 3)
     site = Site.objects.get()
     stored = Calibration.objects.create(
@@ -101,6 +104,7 @@ def fill(cases: int) -> None:
     assert Review.objects.filter(action=ReviewAction.ANSWER).exists()
     administrator = User.objects.create_user("administrator")
     Membership.objects.create(user=administrator, site=site, role="administrator")
+    guards.put_up()
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE", [])
 
