@@ -30,8 +30,8 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
     await threads(plain, receive, send)
 
 
-# A page makes and drops some 50,000 objects; what is loaded by now stays for good. Looked through
-# at each 700th object, as Python would, they cost a twelfth of a page's time.
+# A page makes and drops many objects, and what is loaded by now stays for good: looked through at
+# each 700th, as Python would, they cost every page time.
 gc.collect()
 gc.freeze()
 gc.set_threshold(50_000, 20, 50)

@@ -181,7 +181,15 @@ def test_answers_move_the_threshold_and_one_step_moves_it_back(
 
 
 PAGES = {
-    "clinician": ("/queue/", "/upload/", "/cases/", "/policies/", "/ensemble/", "/answers/"),
+    "clinician": (
+        "/queue/",
+        "/upload/",
+        "/cases/",
+        "/policies/",
+        "/ensemble/",
+        "/answers/",
+        "/second-factor/",
+    ),
     "caregiver": ("/household/", "/upload/", "/cases/"),
     "administrator": (
         "/policies/",
@@ -191,6 +199,8 @@ PAGES = {
         "/audit/",
         "/retention/",
         "/cameras/",
+        "/people/",
+        "/glass/",
     ),
     "auditor": ("/audit/", "/policies/"),
 }

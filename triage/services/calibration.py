@@ -187,7 +187,7 @@ def propose_by_hand(
     Raises:
         Refused: there is no calibration, or no threshold qualifies; it says what is missing.
     """
-    calibration = known(newest_calibration(site, domain))
+    calibration = found_or_refused(newest_calibration(site, domain))
     evidence = gather(site=site, domain=domain, ensemble=calibration.ensemble)
     rows = rows_of(calibration, method, evidence, next_look(site, domain))
     if mode == PolicyMode.GUARANTEED and not rows.provable:
@@ -236,7 +236,7 @@ def propose_at(
         Refused: there is no such score here.
         Conflict: another calibration is in force by now.
     """
-    fitted = known(calibration_in_force(site, domain))
+    fitted = found_or_refused(calibration_in_force(site, domain))
     if calibration not in (None, fitted.pk):
         raise Conflict(
             _("Another calibration is in force by now: set the dial again."), "calibration"
@@ -258,7 +258,7 @@ def propose_at(
     )
 
 
-def known(calibration: Calibration | None) -> Calibration:
+def found_or_refused(calibration: Calibration | None) -> Calibration:
     """Raises Refused where there is none yet."""
     if calibration is None:
         raise Refused(

@@ -15,7 +15,7 @@ from triage.selectors.evidence import gather
 from triage.selectors.modes import FEWEST_FOR_PAIRS
 from triage.selectors.policy_state import newest_calibration
 from triage.selectors.rules import rule_with
-from triage.services.calibration import fallback_of, known, no_threshold, rows_of
+from triage.services.calibration import fallback_of, found_or_refused, no_threshold, rows_of
 from triage.services.policies import propose_policy
 
 
@@ -50,7 +50,7 @@ def propose_by_costs(
         Refused: there is no calibration, too few labels for costs by pairs, or nothing pays for
             itself; it says what is missing.
     """
-    calibration = known(newest_calibration(site, domain))
+    calibration = found_or_refused(newest_calibration(site, domain))
     evidence = gather(site=site, domain=domain, ensemble=calibration.ensemble)
     rows = rows_of(calibration, method, evidence, look=1)
     if not asked.costs.is_uniform:
