@@ -364,3 +364,14 @@ def test_depth_comes_by_borders_and_motion_is_short() -> None:
     assert int(re.findall(r"--quick: (\d+)ms", CSS)[0]) < 150
     assert "prefers-reduced-motion: reduce" in CSS
     assert "animation" not in CSS
+
+
+def test_a_list_that_sets_its_columns_is_laid_out_as_rows() -> None:
+    """`.held` names the columns alone: without `.versions` its rows run into each other."""
+    lists = {
+        (path.name, found)
+        for path in TEMPLATES
+        for found in re.findall(r'class="([^"]*\bheld\b[^"]*)"', path.read_text())
+    }
+    assert lists
+    assert all("versions" in found.split() for _name, found in lists), lists
