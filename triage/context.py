@@ -21,8 +21,9 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     if place is None or place.site is None or not isinstance(request.user, User):
         return {"nav": [], "member_site": None, "member_roles": frozenset(), "sites": []}
     entries = [
-        {"url": reverse(name), "title": title, "count": count, "current": _is_at(request, name)}
+        {"url": url, "title": title, "count": count, "current": request.path.startswith(url)}
         for name, title, count in _entries(place.site, place.roles)
+        for url in (reverse(name),)
     ]
     return {
         "nav": entries,
@@ -56,7 +57,3 @@ def _entries(site: Site, roles: frozenset[str]) -> list[tuple[str, str, int | No
     if home and not sees_first and allows(roles, "consent"):
         entries.append(("privacy", _("Consent"), None))
     return entries
-
-
-def _is_at(request: HttpRequest, name: str) -> bool:
-    return request.path.startswith(reverse(name))

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import prefetch_related_objects
+from django.db.models import Prefetch, prefetch_related_objects
 from django.utils.translation import gettext as _
 
 from inference.models import Frame, MemberJob, Run, StageTrace
@@ -190,19 +190,25 @@ class CasePage:
         ]
 
 
-def case_page(*, case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> CasePage:
+def case_page(
+    *, case: Case, user: AbstractBaseUser, roles: frozenset[str], lease: Lease | None = None
+) -> CasePage:
     """The page of a case for a person who may see it.
 
     Caregivers get the plain summary: labels in their words, no member's words, no scores.
+
+    Args:
+        lease: by which this person has just begun to hold it, if so; it is looked up otherwise.
     """
-    prefetch_related_objects([case], "decisions__policy", "reviews__reviewer")
+    decisions = Prefetch("decisions", Decision.objects.select_related("policy"))
+    prefetch_related_objects([case], decisions, "reviews__reviewer")
     domain = domain_of(case)
     detailed = allows(roles, "see_traces")
     titles = titles_of(domain, plain=not detailed)
     run = _run_of(case)
     decision = latest_decision(case)
     blind = is_blind(case, user)
-    lease = _open_lease(case)
+    lease = lease or _open_lease(case)
     mine = lease if lease and lease.holder_id == user.pk else None
     hypotheses = _hypotheses(run, titles, detailed) if run and not blind else []
     open_run = run if detailed and not (blind and decision) else None

@@ -4,11 +4,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from inference.pipeline.stages import Stage
 from triage.models import Decision
 
 STAGES = (Stage.COMPREHENSION, Stage.ANALYSIS, Stage.REFLECTION)
+TITLES = {
+    Stage.COMPREHENSION: gettext_lazy("Seeing"),
+    Stage.ANALYSIS: gettext_lazy("Reasoning"),
+    Stage.REFLECTION: gettext_lazy("Reflection"),
+}
+SENTENCES = {
+    Stage.COMPREHENSION: {
+        "low": gettext_lazy("The members describe the picture alike."),
+        "medium": gettext_lazy("The members describe the picture somewhat differently."),
+        "high": gettext_lazy("The members describe the picture differently than usual."),
+    },
+    Stage.ANALYSIS: {
+        "low": gettext_lazy("Their reasonings fit together."),
+        "medium": gettext_lazy("Their reasonings fit together only in part."),
+        "high": gettext_lazy("Their reasonings pull towards different labels."),
+    },
+    Stage.REFLECTION: {
+        "low": gettext_lazy("On reflection they would keep their labels."),
+        "medium": gettext_lazy("On reflection one of them might change its label."),
+        "high": gettext_lazy("On reflection they may well change their labels."),
+    },
+}
+UNSCORED = gettext_lazy("This stage could not be scored.")
 
 
 @dataclass(frozen=True)
@@ -22,11 +46,7 @@ class StageLevel:
 
 
 def stage_title(stage: str) -> str:
-    return {
-        Stage.COMPREHENSION: _("Seeing"),
-        Stage.ANALYSIS: _("Reasoning"),
-        Stage.REFLECTION: _("Reflection"),
-    }[Stage(stage)]
+    return str(TITLES[Stage(stage)])
 
 
 def stage_levels(decision: Decision | None) -> tuple[StageLevel, ...]:
@@ -50,25 +70,8 @@ def novelty_level(novelty: float | None) -> str:
 
 
 def _stage_level(stage: Stage, level: str) -> StageLevel:
-    sentences = {
-        Stage.COMPREHENSION: {
-            "low": _("The members describe the picture alike."),
-            "medium": _("The members describe the picture somewhat differently."),
-            "high": _("The members describe the picture differently than usual."),
-        },
-        Stage.ANALYSIS: {
-            "low": _("Their reasonings fit together."),
-            "medium": _("Their reasonings fit together only in part."),
-            "high": _("Their reasonings pull towards different labels."),
-        },
-        Stage.REFLECTION: {
-            "low": _("On reflection they would keep their labels."),
-            "medium": _("On reflection one of them might change its label."),
-            "high": _("On reflection they may well change their labels."),
-        },
-    }
-    unknown = _("This stage could not be scored.")
-    return StageLevel(stage, stage_title(stage), level, sentences[stage].get(level, unknown))
+    words = SENTENCES[stage].get(level, UNSCORED)
+    return StageLevel(stage, stage_title(stage), level, str(words))
 
 
 def sentence(

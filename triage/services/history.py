@@ -24,7 +24,7 @@ def record(
     what concerns the same chain waits for it, until the transaction that it is part of ends.
     """
     with transaction.atomic(savepoint=False):
-        head = _locked_head(site, case)
+        head = _locked_head(site, case) or ChainHead(site=site, case=case)
         event = AuditEvent(
             site=site,
             case=case,
@@ -54,21 +54,22 @@ def record_first(verb: str, *, case: Case, actor: AbstractBaseUser) -> None:
         record(verb, site=case.site, actor=actor, case=case)
 
 
-def _locked_head(site: Site, case: Case | None) -> ChainHead:
-    """The case's row is locked before its head, as by all who change a case: no two wait in a ring.
+def _locked_head(site: Site, case: Case | None) -> ChainHead | None:
+    """The end of the chain, or None for a case of which nothing is written yet.
 
-    Storing an event reads the case's row, and so waits for who holds it.
+    The case's row is locked before its head, as by all who change a case: no two wait in a ring,
+    and no two begin a chain. Storing an event reads the case's row, and so waits for who holds it.
     """
     if case and connection.features.has_select_for_update:
-        Case.objects.select_for_update(no_key=True).only("pk").get(pk=case.pk)
-    head = ChainHead.objects.select_for_update(no_key=True).get_or_create(site=site, case=case)
-    return head[0]
+        Case.objects.select_for_update(no_key=True).values_list("pk").get(pk=case.pk)
+    heads = ChainHead.objects.filter(site=site, case=case)
+    return heads.select_for_update(no_key=True).first()
 
 
 def _move_head(head: ChainHead, event: AuditEvent) -> None:
     head.length, head.hash = event.position, event.hash
     head.signature = _signature(head)
-    head.save(update_fields=["length", "hash", "signature"])
+    head.save()
 
 
 def _signature(head: ChainHead) -> str:

@@ -26,10 +26,9 @@ def claim_next(*, site: Site, user: AbstractBaseUser) -> Lease | None:
     was passed on to somebody else, comes last. What they have read or passed on does not come,
     but for a dispute between the only two who read here.
     """
-    end_expired_leases(site=site)
     with transaction.atomic():
         _one_at_a_time(user)
-        if held := held_lease(site=site, user=user):
+        if held := _held_after_the_expired(site, user):
             return held
         case = _first_offered(site, user)
         if case:
@@ -39,13 +38,14 @@ def claim_next(*, site: Site, user: AbstractBaseUser) -> Lease | None:
 
 def _first_offered(site: Site, user: AbstractBaseUser) -> Case | None:
     waiting = Case.objects.filter(site=site, waiting_due_at__isnull=False)
-    said: QuerySet[Any] = _locking(waiting).annotate(mine=last_word(user))
+    said: QuerySet[Any] = _locking(waiting).alias(mine=last_word(user))
     said = said.order_by("waiting_due_at", "created_at")
-    offered = said.exclude(mine__in=(ReviewAction.ANSWER, ReviewAction.PASS))
-    fresh = Q(wanted=None) & ~Q(mine=ReviewAction.SKIP)
+    mine = (ReviewAction.ANSWER, ReviewAction.PASS)
+    fresh = Q(wanted=None) & ~Q(mine__in=(*mine, ReviewAction.SKIP))
     passed_on = waiting.filter(wanted=user.pk).exists()  # cheaper asked alone: it is seldom so
-    for turn in (*([Q(wanted=user.pk)] if passed_on else []), fresh, Q()):
-        if case := offered.filter(turn).first():
+    turns = [fresh, ~Q(mine__in=mine)]
+    for turn in [Q(wanted=user.pk) & turns[1], *turns] if passed_on else turns:
+        if case := said.filter(turn).first():
             return cast(Case, case)
     if len(reviewer_ids(site)) <= READERS:
         return cast(
@@ -62,10 +62,9 @@ def claim(*, case: Case, user: AbstractBaseUser) -> Lease:
         Conflict: somebody else holds it, this person holds another or has read it already, or it
             is not to be reviewed.
     """
-    end_expired_leases(site=case.site)
     with transaction.atomic():
         _one_at_a_time(user)
-        held = held_lease(site=case.site, user=user)
+        held = _held_after_the_expired(case.site, user)
         if held and held.case_id == case.pk:
             return held
         locked = Case.objects.select_for_update().get(pk=case.pk)
@@ -86,8 +85,7 @@ def claim(*, case: Case, user: AbstractBaseUser) -> Lease:
 
 def held_lease(*, site: Site, user: AbstractBaseUser) -> Lease | None:
     """This person's running lease at the site."""
-    leases = Lease.objects.running().filter(case__site=site, holder_id=user.pk)
-    return leases.select_related("case__site").first()
+    return Lease.objects.running().filter(case__site=site, holder_id=user.pk).first()
 
 
 def lease_on(*, case: Case, user: AbstractBaseUser) -> Lease:
@@ -181,12 +179,24 @@ def take_away(*, lease: Lease, actor: AbstractBaseUser) -> None:
         record("took away", site=lease.case.site, actor=actor, case=lease.case)
 
 
-def end_expired_leases(*, site: Site | None = None) -> int:
+def end_expired_leases() -> int:
     """Put cases whose hold ran out back; returns how many."""
     expired = Lease.objects.filter(ended_at=None, expires_at__lte=timezone.now())
-    if site:
-        expired = expired.filter(case__site=site)
     return sum(release(lease=lease) for lease in expired)
+
+
+def _held_after_the_expired(site: Site, user: AbstractBaseUser) -> Lease | None:
+    """This person's running lease, once the cases of the site whose hold ran out wait again."""
+    now = timezone.now()
+    unended = Lease.objects.filter(case__site=site, ended_at=None)
+    found = unended.filter(Q(holder_id=user.pk) | Q(expires_at__lte=now)).order_by("pk")
+    running = None
+    for lease in found:
+        if lease.expires_at <= now:
+            release(lease=lease)
+        else:
+            running = lease
+    return running
 
 
 def end_lease(lease: Lease) -> bool:
@@ -224,8 +234,13 @@ def _take(case: Case, user: AbstractBaseUser, **fields: object) -> Lease:
 
 
 def _one_at_a_time(user: AbstractBaseUser) -> None:
-    """Of several claims by one person at once, each waits for the one before."""
-    get_user_model().objects.select_for_update(no_key=True).get(pk=user.pk)
+    """Of several claims by one person at once, each waits for the one before.
+
+    SQLite's immediate transaction has them wait already.
+    """
+    if connection.features.has_select_for_update:
+        people = get_user_model().objects.select_for_update(no_key=True)
+        people.values_list("pk").get(pk=user.pk)
 
 
 def _term_end() -> datetime:

@@ -212,7 +212,9 @@ def _end(lease: Lease) -> None:
 
 
 def _locked(case: Case) -> Case:
-    return Case.objects.select_for_update(of=("self",)).select_related("site").get(pk=case.pk)
+    locked = Case.objects.select_for_update().get(pk=case.pk)
+    locked.site = case.site
+    return locked
 
 
 def _valid_lease(case: Case, token: UUID, user: AbstractBaseUser) -> Lease:

@@ -99,8 +99,7 @@ def case_at(request: HttpRequest, pk: UUID) -> Case:
 def record_at(request: HttpRequest, pk: UUID) -> Case:
     """A case of the person's own site, for those who see nothing of what it shows."""
     site = site_of(request)
-    cases = Case.objects.of(site).select_related("subject", "observation__media")
-    case = get_object_or_404(cases, pk=pk)
+    case = get_object_or_404(Case.objects.of(site), pk=pk)
     case.site = site
     return case
 

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from triage.choices import ExportForm, RetakeReason, SiteKind, SkipReason
 from triage.errors import Conflict, Refused
 from triage.forms import RetakeForm, ReviewForm
-from triage.models import Lease
+from triage.models import Case, Lease
 from triage.permissions import allows
 from triage.selectors import cases as case_selectors
 from triage.selectors.queue import cases_page, queue_page
@@ -34,7 +34,7 @@ def queue_view(request: HttpRequest) -> HttpResponse:
 def claim_next_view(request: HttpRequest) -> HttpResponse:
     lease = queue.claim_next(site=site_of(request), user=person(request))
     if lease:
-        return _case_itself(request, lease.case_id)
+        return _case_itself(request, lease)
     page = queue_page(site=site_of(request), user=person(request))
     taken = _("All waiting cases are held by others or were passed on by you.")
     messages.info(request, taken if page.waiting or page.held else _("Nothing waits. Well done."))
@@ -59,13 +59,13 @@ def cases_view(request: HttpRequest) -> HttpResponse:
 @require_GET
 @member_page("look")
 def case_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return render(request, "case.html", _case_context(request, pk))
+    return render(request, "case.html", _case_context(request, case_at(request, pk)))
 
 
 @require_GET
 @member_page("look")
 def case_panel_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return render(request, "_case.html", _case_context(request, pk))
+    return render(request, "_case.html", _case_context(request, case_at(request, pk)))
 
 
 @require_POST
@@ -147,7 +147,7 @@ def review_view(request: HttpRequest, pk: UUID) -> HttpResponse:
             raise Refused(_what_is_missing(form), "form")
         review = reviews.submit_review(case=case, user=person(request), **form.cleaned_data)
     except (Refused, Conflict) as error:
-        context = _case_context(request, pk, form) | {"problem": str(error)}
+        context = _case_context(request, case, form) | {"problem": str(error)}
         return render(request, "case.html", context, status=error.status)
     if why_not_undo(review.case, review):
         messages.success(request, _("Stored."), extra_tags=f"case:{pk}")
@@ -170,23 +170,23 @@ def undo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     return redirect("case", pk=pk)
 
 
-def _case_itself(request: HttpRequest, pk: UUID) -> HttpResponse:
+def _case_itself(request: HttpRequest, lease: Lease) -> HttpResponse:
     """The page of a case as the answer to a form; its script puts the address right (app.js).
 
     A redirect would have the browser ask once more, and the server find out once more who asks.
     """
-    address = reverse("case", args=[pk])
-    context = _case_context(request, pk) | {"address": address}
+    address = reverse("case", args=[lease.case_id])
+    context = _case_context(request, lease.case, lease=lease) | {"address": address}
     response = render(request, "case.html", context)
     response.headers["Content-Location"] = address
     return response
 
 
 def _case_context(
-    request: HttpRequest, pk: UUID, form: ReviewForm | None = None
+    request: HttpRequest, case: Case, form: ReviewForm | None = None, lease: Lease | None = None
 ) -> dict[str, object]:
     page = case_selectors.case_page(
-        case=case_at(request, pk), user=person(request), roles=place(request).roles
+        case=case, user=person(request), roles=place(request).roles, lease=lease
     )
     if form is None:
         draft = page.draft
