@@ -6,10 +6,10 @@ const FONT = "13px system-ui, sans-serif";
 
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// An axis of percents; `own` says what is different.
+// An axis of percents, which may go a little beyond 100 so that a line there is whole; `own` says what is different.
 export function axis(own = {}) {
   const thin = { stroke: colour("--line"), width: 1 };
-  const values = (_, splits) => splits.map((value) => `${value} %`);
+  const values = (_, splits) => splits.map((value) => (value > 100 ? null : `${value} %`));
   return { stroke: colour("--ink-2"), font: FONT, labelFont: FONT, grid: thin, ticks: thin, values, ...own };
 }
 

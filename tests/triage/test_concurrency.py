@@ -7,15 +7,17 @@ from functools import partial
 from typing import TypeVar
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 
 from inference.models import MemberJob, Run
 from inference.services.jobs import claim_alike, claim_job
-from tests.factories import make_case, make_run, make_site, make_user
-from triage.errors import Conflict
-from triage.models import AuditEvent, ChainHead, Lease
+from tests.factories import make_case, make_policy, make_run, make_site, make_user, rewrite
+from triage.choices import PolicyStatus, Role
+from triage.errors import Conflict, Refused
+from triage.models import AuditEvent, ChainHead, Lease, Policy
 from triage.selectors.chains import verify
-from triage.services import queue, reviews
+from triage.services import policies, queue, reviews
 from triage.services.history import record
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
@@ -126,3 +128,25 @@ def test_many_looks_at_once_and_an_answer_are_one_chain_without_a_gap() -> None:
     assert ChainHead.objects.get(site=site, case=None).length == 8
     assert {ChainHead.objects.get(case=case).length for case in cases} == {10}
     assert verify().intact
+
+
+def test_of_two_publications_at_once_one_is_measured_against_the_other() -> None:
+    site = make_site()
+    people = [make_user(site, Role.ADMINISTRATOR) for _ in range(2)]
+    make_policy(site, threshold=0.2)
+    drafts = [make_policy(site, threshold=5.0, status=PolicyStatus.DRAFT) for _ in people]
+    within_the_cap = {"current": {"deferral": 0.6}, "proposed": {"deferral": 0.35}}
+    replay = {"n": 100, "labelled": 40, "against": 1} | within_the_cap
+    rewrite(Policy.objects.filter(status=PolicyStatus.DRAFT), replay=replay)
+    for draft in drafts:
+        draft.refresh_from_db()
+
+    def publish(draft: Policy, who: User) -> bool:
+        try:
+            return bool(policies.publish_policy(policy=draft, actor=who))
+        except Refused:
+            return False
+
+    calls = [partial(publish, *one) for one in zip(drafts, people, strict=True)]
+    assert sorted(at_once(calls)) == [False, True]
+    assert Policy.objects.get(status=PolicyStatus.ACTIVE).before == Policy.objects.get(version=1)
