@@ -6,14 +6,17 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
+from inference.pipeline.domains import load_domain
+from inference.uq.drift import label_drift
 from tests.factories import make_case, make_policy, rewrite
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus, PolicyStatus, RetakeReason
 from triage.management.commands.sweep import sweep
 from triage.models import Case, Checkup, Decision, Lease, Site
 from triage.selectors.checkup import as_json, found_at, look
+from triage.selectors.drift import in_words, told_of
 from triage.selectors.live import live_numbers
 from triage.selectors.policies import policies_page
 from triage.selectors.service_levels import service_levels
@@ -347,3 +350,19 @@ def test_the_api_says_the_same(cast: Cast, client: Client) -> None:
         {"said": "Burns", "truth": "Cut", "n": 5},
     ]
     assert said["reading"] == {"agreement": None, "open": 0, "disputed": 0}
+
+
+def test_a_label_that_drifts_is_told_by_its_title_in_the_readers_language() -> None:
+    home = load_domain("home")
+    signal = label_drift(["empty scene"] * 60, ["fall"] * 60)
+    values = told_of(signal, home)
+    assert values["label"] in {label.title for label in home.labels}
+    with translation.override("de"):
+        said = in_words(signal.code, values)
+    assert gettext_in("de", str(values["label"])) in said
+    assert signal.values["label"] not in said
+
+
+def gettext_in(language: str, text: str) -> str:
+    with translation.override(language):
+        return translation.gettext(text)

@@ -16,6 +16,7 @@ from triage.selectors.drift import drift_signals, in_words, told_of
 from triage.selectors.experts import double_reading
 from triage.selectors.reliance import Counted, counted_at
 from triage.selectors.weeks import OverTime, over_time
+from triage.selectors.words import domain_at
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def look(site: Site, now: datetime | None = None) -> Found:
 def _drift(site: Site) -> Drift:
     signals = drift_signals(site)
     told = [one.p_value for one in signals if math.isfinite(one.p_value)]
-    drifted = [Drifted(one.code, told_of(one)) for one in signals if one.drifted]
+    drifted = [Drifted(one.code, told_of(one, domain_at(site))) for one in signals if one.drifted]
     return Drift(drifted, min(told, default=None))
 
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from inference.uq.types import Ints
@@ -203,6 +204,6 @@ def _window(policy: Policy) -> str:
     return said.format(
         labels=window.get("labels", 0),
         cases=window.get("cases", 0),
-        begin=f"{begin:%Y-%m-%d}" if begin else "?",
-        end=f"{end:%Y-%m-%d}" if end else "?",
+        begin=date_format(begin, "j M Y") if begin else "?",
+        end=date_format(end, "j M Y") if end else "?",
     )

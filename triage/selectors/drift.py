@@ -7,6 +7,7 @@ import numpy as np
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
+from inference.pipeline.domains import Domain
 from inference.uq.drift import (
     DRIFTED,
     MIN_CASES,
@@ -25,6 +26,7 @@ from triage.selectors.descriptions import newest_descriptions
 from triage.selectors.fitted import fitted_of
 from triage.selectors.policy_state import active_policy
 from triage.selectors.rules import in_force_of
+from triage.selectors.words import domain_at
 
 RECENT = 200
 
@@ -33,17 +35,24 @@ def drift_sentences(site: Site) -> list[str]:
     """What has drifted since the calibration of the policy in force, in a sentence each; none while
     all is as it was, or too little is known."""
     drifted = (one for one in drift_signals(site) if one.drifted)
-    return [in_words(one.code, told_of(one)) for one in drifted]
+    return [in_words(one.code, told_of(one, domain_at(site))) for one in drifted]
 
 
-def told_of(signal: DriftSignal) -> dict[str, float | str]:
-    """The values that stand in its sentence."""
-    return {"p": signal.p_value} | signal.values
+def told_of(signal: DriftSignal, domain: Domain | None = None) -> dict[str, float | str]:
+    """The values that stand in its sentence; a label by its title in the domain."""
+    titles = {label.id: label.title for label in domain.labels} if domain else {}
+    label = str(signal.values.get("label", ""))
+    named = {"label": titles[label]} if label in titles else {}
+    return {"p": signal.p_value} | signal.values | named
 
 
 def in_words(code: str, values: Mapping[str, float | str]) -> str:
     """What has drifted, in the reader's language; a code that is unknown is shown as it is."""
-    return _(DRIFTED[code]).format(**values) if code in DRIFTED else code
+    if code not in DRIFTED:
+        return code
+    label = values.get("label")
+    named = {"label": _(label)} if isinstance(label, str) and label else {}
+    return _(DRIFTED[code]).format(**{**values, **named})
 
 
 def drift_stands(policy: Policy) -> bool:

@@ -383,11 +383,11 @@ def learn(evidence: Evidence) -> Learned | None:
 def no_threshold(choice: ThresholdChoice) -> str:
     """Why no threshold can be had, and what would help."""
     if choice.labels_needed:
-        return (
-            f"No threshold qualifies: about {choice.labels_needed} more of this site's own labels "
-            "are needed before this can be promised."
-        )
-    return "No threshold qualifies: too many of even the surest cases are wrong."
+        return _(
+            "No threshold qualifies: about {n} more of this site's own labels are needed before "
+            "this can be promised."
+        ).format(n=choice.labels_needed)
+    return _("No threshold qualifies: too many of even the surest cases are wrong.")
 
 
 def choose(rows: Labelled) -> tuple[PolicyMode, ThresholdChoice, dict[str, object]]:
