@@ -256,23 +256,46 @@ def page(context: BrowserContext) -> Page:
     return context.new_page()
 
 
+Sessions = dict[tuple[str, str], str]
+
+
+@pytest.fixture(scope="session")
+def sessions() -> Sessions:
+    """(address of the product, person) -> the session that they have there already."""
+    return {}
+
+
 @pytest.fixture
-def sign_in(new_context: Callable[..., BrowserContext]) -> SignIn:
-    """Gives a page on which a person of the demonstration is signed in, each with own cookies.
+def signed_in(base_url: str, sessions: Sessions) -> Callable[[BrowserContext, str], Page]:
+    """Opens a page as somebody, by the form where they have no session yet: that takes seconds."""
 
-    Names: clinician, clinician2, administrator, auditor, caregiver, caregiver2.
-    """
-
-    def as_person(name: str) -> Page:
-        page = new_context(viewport={"width": 1280, "height": WIDTHS[1280]}).new_page()
+    def as_person(context: BrowserContext, name: str) -> Page:
+        if kept := sessions.get((base_url, name)):
+            context.add_cookies([{"name": "sessionid", "value": kept, "url": base_url}])
+        page = context.new_page()
         page.goto("/")
-        page.fill("input[name=username]", name)
-        page.fill("input[name=password]", PASSWORD)
-        page.click("form button.primary")
-        page.wait_for_url(lambda url: "sign-in" not in url)
+        if "sign-in" in page.url:
+            page.fill("input[name=username]", name)
+            page.fill("input[name=password]", PASSWORD)
+            page.click("form button.primary")
+            page.wait_for_url(lambda url: "sign-in" not in url)
+            cookies = {str(one.get("name")): str(one.get("value")) for one in context.cookies()}
+            sessions[base_url, name] = cookies["sessionid"]
         return page
 
     return as_person
+
+
+@pytest.fixture
+def sign_in(
+    new_context: Callable[..., BrowserContext], signed_in: Callable[[BrowserContext, str], Page]
+) -> SignIn:
+    """Gives a page on which a person of the demonstration is signed in, in a browser of its own.
+
+    Names: clinician, clinician2, administrator, auditor, caregiver, caregiver2.
+    """
+    size = {"width": 1280, "height": WIDTHS[1280]}
+    return lambda name: signed_in(new_context(viewport=size), name)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from inference.drawings import samples
 from tests.e2e.conftest import WIDTHS
-from triage.services.demo import PASSWORD
 
 Shoot = Callable[[Page, str], None]
 Phone = Callable[[str], Page]
@@ -18,16 +17,14 @@ WAIT_MS = 180_000
 
 
 @pytest.fixture
-def phone(new_context: Callable[..., BrowserContext]) -> Phone:
+def phone(
+    new_context: Callable[..., BrowserContext], signed_in: Callable[[BrowserContext, str], Page]
+) -> Phone:
     """Gives a page as on a phone, on which somebody of the household is signed in."""
 
     def of(name: str) -> Page:
         size = {"width": 390, "height": WIDTHS[390]}
-        page = new_context(viewport=size, has_touch=True).new_page()
-        page.goto("/")
-        page.fill("input[name=username]", name)
-        page.fill("input[name=password]", PASSWORD)
-        page.click("form button.primary")
+        page = signed_in(new_context(viewport=size, has_touch=True), name)
         page.wait_for_url(re.compile("/household/"))
         return page
 
