@@ -134,6 +134,24 @@ def test_submit_and_next_goes_on_to_the_next_case(cast: Cast, signed: Signed) ->
     assert reverse("undo", args=[case.pk]) in html, "the answer before can be taken back"
 
 
+def test_an_answer_is_taken_back_from_the_page_of_the_next_case(cast: Cast, signed: Signed) -> None:
+    for _ in range(2):
+        make_case(cast.clinic, SPLIT)
+    client = signed("clinician")
+    client.post(reverse("claim-next"))
+    first = queue.held_lease(site=cast.clinic, user=cast.clinician)
+    assert first
+    answer = {"label": "Cut", "token": str(first.token), "version": first.case.version, "next": "1"}
+    client.post(reverse("review", args=[first.case_id]), answer)
+    second = queue.held_lease(site=cast.clinic, user=cast.clinician)
+    assert second and second.case_id != first.case_id
+    page = client.post(reverse("undo", args=[first.case_id]), follow=True)
+    assert b"your answer was taken back" in page.content.lower()
+    held = queue.held_lease(site=cast.clinic, user=cast.clinician)
+    assert held and held.case_id == first.case_id
+    assert Case.objects.get(pk=second.case_id).status == CaseStatus.DEFERRED
+
+
 def test_the_next_case_costs_few_queries(cast: Cast, signed: Signed) -> None:
     make_policy(cast.clinic)
     for _ in range(3):

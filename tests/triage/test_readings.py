@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from tests.factories import make_case, make_policy, make_user, rewrite
 from tests.triage.conftest import Cast
-from triage.choices import CaseStatus, Outcome, ReviewAction, Role
+from triage.choices import CaseStatus, Outcome, RetakeReason, ReviewAction, Role
 from triage.errors import Conflict, Refused
-from triage.models import AuditEvent, Case, Decision, Membership, Review, Site
+from triage.models import AuditEvent, Case, Decision, Learning, Membership, Review, Site
+from triage.reasons import LEARNING, kinds
 from triage.selectors.cases import case_page
 from triage.selectors.experts import double_reading, expert_rows
 from triage.selectors.queue import queue_page
@@ -19,6 +20,7 @@ from triage.services import queue, reviews, sites
 
 pytestmark = pytest.mark.django_db
 SPLIT = ("Burns", "Burns", "Cut")
+BLIND_WAIT = timedelta(hours=24 / 9)
 # What only the ensemble has said, in every form in which a page or the API might give it away.
 MACHINE = (
     "thinks Burns",
@@ -175,13 +177,21 @@ def test_while_a_colleague_reads_nothing_is_taken_back(cast: Cast, twice: Case) 
 
 def test_the_third_person_sees_both_readings_without_names(cast: Cast, twice: Case) -> None:
     third = make_user(cast.clinic, Role.CLINICIAN)
+    for reader, name in ((cast.clinician, "ada.first"), (cast.colleague, "ben.second")):
+        reader.username = name
+        reader.save()
     read_by(twice, cast.clinician, "Cut", "a clean edge")
     read_by(twice, cast.colleague, "Burns", "blisters")
     queue.claim(case=twice, user=third)
     html = client_of(third).get(reverse("case", args=[twice.pk])).content.decode()
-    review = html[html.index('id="review"') : html.index('id="evidence"')]
-    assert "a clean edge" in review and "blisters" in review
-    assert "reading 1" in review and cast.clinician.username not in review.split("dialog")[0]
+    assert "a clean edge" in html and "blisters" in html and "reading 1" in html
+    colleagues = html.index('id="pass"'), html.index('id="retake"')  # who can be asked is named
+    rest = html[: colleagues[0]] + html[colleagues[1] :]
+    assert "ada.first" not in rest and "ben.second" not in rest
+    assert rest.count("a reader") == 2
+    read_by(twice, third, "Cut")
+    html = client_of(third).get(reverse("case", args=[twice.pk])).content.decode()
+    assert "ada.first" in html and "ben.second" in html, "once it is settled they are"
 
 
 def test_whoever_is_alone_reads_alone(cast: Cast, twice: Case) -> None:
@@ -282,7 +292,33 @@ def test_a_blind_cases_place_in_the_queue_tells_nothing(cast: Cast, blind: Case)
     site = Site.objects.get(pk=cast.clinic.pk)
     harmless = make_case(site, ("Bruises", "Bruises", "Abrasions"))
     waits = [case.due_at - case.created_at for case in (blind, harmless) if case.due_at]
-    assert waits == [timedelta(hours=24 / 9)] * 2
+    assert waits == [BLIND_WAIT] * 2
+
+
+def test_neither_does_that_of_one_that_only_learning_keeps_back(cast: Cast) -> None:
+    make_policy(cast.clinic, threshold=5.0)
+    Learning.objects.filter(site=cast.clinic).delete()
+    cases = [make_case(cast.clinic, (label,) * 3) for label in ("Burns", "Cut", "Bruises")]
+    assert all(kinds(case.decisions.get().reasons) <= LEARNING for case in cases)
+    assert {case.due_at - case.created_at for case in cases if case.due_at} == {BLIND_WAIT}
+
+
+def test_a_first_reading_after_an_asked_for_photo_leaves_the_case_to_the_second(
+    cast: Cast, twice: Case
+) -> None:
+    lease = queue.claim(case=twice, user=cast.clinician)
+    twice.refresh_from_db()
+    reviews.ask_again(
+        case=twice,
+        token=lease.token,
+        user=cast.clinician,
+        reason=RetakeReason.BLURRED,
+        version=twice.version,
+    )
+    read_by(twice, cast.clinician, "Cut")
+    assert twice.status == CaseStatus.DEFERRED
+    found = queue.claim_next(site=cast.clinic, user=cast.colleague)
+    assert found and found.case_id == twice.pk
 
 
 def test_an_audit_stays_hidden_from_its_first_reader(cast: Cast) -> None:

@@ -45,6 +45,8 @@ from triage.selectors.rows import is_blind, latest_decision, why_not_undo
 from triage.selectors.words import domain_of, titles_of
 
 KEYS = 9
+# What only readers do: in a dispute their names are not told.
+OF_READERS = {"read", "read otherwise", "took back", "passed on", "skipped"}
 TEXT_FIELD = {
     Stage.COMPREHENSION: "description",
     Stage.ANALYSIS: "reasoning",
@@ -243,7 +245,7 @@ def case_page(
         policy=shown.policy if shown else None,
         reasons=[in_words(code) for code in shown.reasons] if shown else [],
         error_probability=shown.explanation.get("error_probability") if shown else None,
-        history=_history(case, blind, titles),
+        history=_history(case, blind, titles, unnamed=user if disputed and not resolved else None),
         lease=mine,
         held_by=lease.holder.get_username() if lease and not mine else "",
         can_claim=case.status in CLAIMABLE
@@ -510,19 +512,30 @@ def _novelty(decision: Decision) -> list[ScoreRow]:
     ]
 
 
-def _history(case: Case, blind: bool, titles: dict[str, str]) -> list[HistoryLine]:
+def _history(
+    case: Case, blind: bool, titles: dict[str, str], unnamed: AbstractBaseUser | None
+) -> list[HistoryLine]:
+    """What happened, oldest first; with `unnamed`, who read it is told to nobody but themselves."""
     # Looks are written down, but a history of them would bury the rest.
     events = case.events.select_related("actor").exclude(verb__in=SEEN)
     return [
         HistoryLine(
             when=event.created_at,
-            who=event.actor.get_username() if event.actor else _("the system"),
+            who=_who(event, unnamed),
             what=_(event.verb),
             detail=_detail(event, titles, blind),
         )
         for event in events
         if not (blind and event.verb == "decided")
     ]
+
+
+def _who(event: AuditEvent, unnamed: AbstractBaseUser | None) -> str:
+    if event.actor is None:
+        return _("the system")
+    if unnamed and event.verb in OF_READERS and event.actor_id != unnamed.pk:
+        return _("a reader")
+    return event.actor.get_username()
 
 
 def _detail(event: AuditEvent, titles: dict[str, str], blind: bool) -> str:

@@ -62,7 +62,7 @@ def is_blind(case: Case, viewer: AbstractBaseUser) -> bool:
         return True
     if case.status in (CaseStatus.ACCEPTED, CaseStatus.RESOLVED):
         return False
-    return _measures(case) or (case.blind and not has_answered(case, viewer))
+    return measures(latest_decision(case)) or (case.blind and not has_answered(case, viewer))
 
 
 def latest_decision(case: Case) -> Decision | None:
@@ -76,7 +76,7 @@ def why_not_undo(case: Case, last: Review) -> str:
         return _("Its picture has been erased: it cannot be judged again.")
     if last.action != ReviewAction.ANSWER:
         return _("There is no answer to take back.")
-    if _measures(case) and case.status == CaseStatus.RESOLVED:
+    if measures(latest_decision(case)) and case.status == CaseStatus.RESOLVED:
         return _("A blind answer stands: the machine's answer has been seen since.")
     if timezone.now() - last.created_at > timedelta(minutes=settings.ALARM_UNDO_MINUTES):
         return _("An answer can be taken back for {0} minutes.").format(settings.ALARM_UNDO_MINUTES)
@@ -88,9 +88,8 @@ def _audited(case: Case) -> bool:
     return bool(decision and decision.audited)
 
 
-def _measures(case: Case) -> bool:
+def measures(decision: Decision | None) -> bool:
     """Whether the answer tells how right the machine is about what it would accept."""
-    decision = latest_decision(case)
     if decision is None:
         return False
     objections = kinds(decision.reasons)

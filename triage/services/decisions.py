@@ -26,6 +26,7 @@ from triage.selectors.fitted import fitted_of, learned_of
 from triage.selectors.learning import source_of
 from triage.selectors.policy_state import AtWork, at_work
 from triage.selectors.readings import READERS, reviewer_ids
+from triage.selectors.rows import measures
 from triage.selectors.rules import InForce, in_force_of
 from triage.selectors.words import domain_of
 from triage.services import asking, learning
@@ -310,7 +311,7 @@ def due(case: Case, decision: Decision) -> datetime:
     """
     if decision.audited:
         return case.created_at + timedelta(hours=HOURS_AT_MOST)
-    if case.blind:
+    if case.blind or measures(decision):
         return case.created_at + timedelta(hours=HOURS_AT_MOST / (3 * WEIGHT["unknown"]))
     severity = {label.id: label.severity for label in domain_of(case).labels}
     level = decision.explanation.get("levels", {}).get("overall", "unknown")

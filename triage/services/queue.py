@@ -27,7 +27,7 @@ def claim_next(*, site: Site, user: AbstractBaseUser) -> Lease | None:
     but for a dispute between the only two who read here.
     """
     with transaction.atomic():
-        _one_at_a_time(user)
+        one_at_a_time(user)
         if held := _held_after_the_expired(site, user):
             return held
         case = _first_offered(site, user)
@@ -63,7 +63,7 @@ def claim(*, case: Case, user: AbstractBaseUser) -> Lease:
             is not to be reviewed.
     """
     with transaction.atomic():
-        _one_at_a_time(user)
+        one_at_a_time(user)
         held = _held_after_the_expired(case.site, user)
         if held and held.case_id == case.pk:
             return held
@@ -107,11 +107,14 @@ def extend(*, lease: Lease) -> Lease:
 def release(*, lease: Lease) -> bool:
     """Let a case go; it waits again where it waited before. Whether this call ended the lease."""
     with transaction.atomic():
-        case = Case.objects.select_for_update().get(pk=lease.case_id)
-        ended = end_lease(lease)
-        if ended and case.status == CaseStatus.IN_REVIEW:
-            move(case, origin(case))
-        return ended
+        return _let_go(lease, Case.objects.select_for_update().get(pk=lease.case_id))
+
+
+def _let_go(lease: Lease, case: Case) -> bool:
+    ended = end_lease(lease)
+    if ended and case.status == CaseStatus.IN_REVIEW:
+        move(case, origin(case))
+    return ended
 
 
 def pass_on(*, lease: Lease, comment: str = "", to: int | None = None) -> None:
@@ -192,10 +195,10 @@ def _held_after_the_expired(site: Site, user: AbstractBaseUser) -> Lease | None:
     found = unended.filter(Q(holder_id=user.pk) | Q(expires_at__lte=now)).order_by("pk")
     running = None
     for lease in found:
-        if lease.expires_at <= now:
-            release(lease=lease)
-        else:
+        if lease.expires_at > now:
             running = lease
+        elif case := _locking(Case.objects.filter(site=site, pk=lease.case_id)).first():
+            _let_go(lease, case)  # one that somebody else is at is left to the sweep
     return running
 
 
@@ -206,12 +209,25 @@ def end_lease(lease: Lease) -> bool:
 
 
 def take_back(*, case: Case, user: AbstractBaseUser) -> Lease:
-    """Hold a resolved case again, which the caller has locked; it has no answer until then."""
-    _one_at_a_time(user)
-    _refuse_second(held_lease(site=case.site, user=user))
+    """Hold a resolved case again, which the caller has locked; it has no answer until then.
+
+    Another one that this person holds is let go.
+    """
+    if held := held_lease(site=case.site, user=user):
+        release(lease=held)
     decision = case.decisions.order_by("-pk").first()
     label = decision.label if decision and decision.outcome == Outcome.ACCEPT else ""
     return _take(case, user, label=label, resolved_at=None)
+
+
+def one_at_a_time(user: AbstractBaseUser) -> None:
+    """Of several claims by one person at once, each waits for the one before.
+
+    SQLite's immediate transaction has them wait already.
+    """
+    if connection.features.has_select_for_update:
+        people = get_user_model().objects.select_for_update(no_key=True)
+        people.values_list("pk").get(pk=user.pk)
 
 
 def lease_over() -> Conflict:
@@ -231,16 +247,6 @@ def _take(case: Case, user: AbstractBaseUser, **fields: object) -> Lease:
         raise Conflict(_("Somebody else has just taken this case."), "held") from error
     move(case, CaseStatus.IN_REVIEW, **fields)
     return lease
-
-
-def _one_at_a_time(user: AbstractBaseUser) -> None:
-    """Of several claims by one person at once, each waits for the one before.
-
-    SQLite's immediate transaction has them wait already.
-    """
-    if connection.features.has_select_for_update:
-        people = get_user_model().objects.select_for_update(no_key=True)
-        people.values_list("pk").get(pk=user.pk)
 
 
 def _term_end() -> datetime:

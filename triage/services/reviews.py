@@ -50,7 +50,8 @@ def submit_review(
         _check_answer(case, label=label, comment=comment)
         _check_unchanged(case, version)
         prefetch_related_objects([case], "reviews", "decisions")
-        before, came_from = list(case.reviews.all()), origin(case)
+        before = list(case.reviews.all())
+        settles = origin(case, before) == CaseStatus.DISPUTED
         review = Review.objects.create(
             case=case,
             reviewer_id=user.pk,
@@ -60,7 +61,7 @@ def submit_review(
             seconds=_seconds(lease),
         )
         _end(lease)
-        _settle(case, [*before, review], came_from, user)
+        _settle(case, [*before, review], user, settles=settles)
     return review
 
 
@@ -72,6 +73,7 @@ def answer_at_home(*, case: Case, user: AbstractBaseUser, label: str, comment: s
         Conflict: somebody else has answered, or the case is not to be answered.
     """
     with transaction.atomic():
+        queue.one_at_a_time(user)
         case = _locked(case)
         _check_answer(case, label=label, comment=comment)
         if case.site.kind != SiteKind.HOUSEHOLD:
@@ -142,10 +144,9 @@ def ask_again(
     return review
 
 
-def _settle(case: Case, said: list[Review], came_from: CaseStatus, user: AbstractBaseUser) -> None:
+def _settle(case: Case, said: list[Review], user: AbstractBaseUser, *, settles: bool) -> None:
     """Resolve the case if the newest answer settles a dispute or enough have read it alike."""
     answers, answer = standing(said), said[-1]
-    settles = came_from == CaseStatus.DISPUTED
     readers = {one.reviewer_id for one in answers}
     if not settles and len({one.label for one in answers}) > 1:
         case.drafts.filter(writer_id=user.pk).delete()
@@ -154,7 +155,7 @@ def _settle(case: Case, said: list[Review], came_from: CaseStatus, user: Abstrac
     elif not settles and len(answers) < case.readings and has_colleague(case, readers):
         case.drafts.filter(writer_id=user.pk).delete()
         record("read", site=case.site, actor=user, case=case)
-        move(case, came_from)
+        move(case, origin(case, said))
     else:
         case.drafts.all().delete()
         move(case, CaseStatus.RESOLVED, label=answer.label, resolved_at=timezone.now())
@@ -184,10 +185,13 @@ def keep_draft(*, case: Case, user: AbstractBaseUser, label: str, comment: str) 
 def undo_review(*, case: Case, user: AbstractBaseUser) -> Lease:
     """Take one's own last answer back and hold the case again; the answer stays in the history.
 
+    The case that they hold by now is let go: after "submit and next" they always hold one.
+
     Raises:
         Conflict: it is not this person's last answer, or too long ago.
     """
     with transaction.atomic():
+        queue.one_at_a_time(user)
         locked = _locked(case)
         last = locked.reviews.filter(action__in=DECISIVE).last()
         over = locked.status in (*WAITING, CaseStatus.RESOLVED)

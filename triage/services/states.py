@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from triage import events
 from triage.choices import TRANSITIONS, WAITING, CaseStatus, Outcome
-from triage.models import Case
+from triage.models import Case, Review
 from triage.selectors.readings import asked_again, standing
 from triage.selectors.rows import latest_decision
 
@@ -35,9 +35,13 @@ def tell(site_id: int, case_id: UUID) -> None:
     events.announce(site_id, "queue", case_id)
 
 
-def origin(case: Case) -> CaseStatus:
-    """Where a case in review came from, and goes back to when it is let go."""
-    said = list(case.reviews.all())
+def origin(case: Case, said: list[Review] | None = None) -> CaseStatus:
+    """Where a case in review came from, and goes back to when it is let go.
+
+    Args:
+        said: all that was said of it, where that is known already.
+    """
+    said = list(case.reviews.all()) if said is None else said
     if asked_again(said):
         return CaseStatus.RETAKE
     if len({review.label for review in standing(said)}) > 1:

@@ -147,7 +147,7 @@ def review_view(request: HttpRequest, pk: UUID) -> HttpResponse:
             raise Refused(_what_is_missing(form), "form")
         review = reviews.submit_review(case=case, user=person(request), **form.cleaned_data)
     except (Refused, Conflict) as error:
-        context = _case_context(request, case, form) | {"problem": str(error)}
+        context = _case_context(request, case_at(request, pk), form) | {"problem": str(error)}
         return render(request, "case.html", context, status=error.status)
     if why_not_undo(review.case, review):
         messages.success(request, _("Stored."), extra_tags=f"case:{pk}")
