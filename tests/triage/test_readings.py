@@ -194,6 +194,15 @@ def test_the_third_person_sees_both_readings_without_names(cast: Cast, twice: Ca
     assert "ada.first" in html and "ben.second" in html, "once it is settled they are"
 
 
+def test_the_queue_says_which_case_waits_for_a_colleague(cast: Cast, twice: Case) -> None:
+    read_by(twice, cast.clinician, "Cut")
+    said = "read by you: a colleague is next"
+    assert said in client_of(cast.clinician).get(reverse("queue")).content.decode()
+    assert said not in client_of(cast.colleague).get(reverse("queue")).content.decode()
+    answer = client_of(cast.clinician).post(reverse("claim-next"), follow=True)
+    assert "you have read them" in answer.content.decode()
+
+
 def test_whoever_is_alone_reads_alone(cast: Cast, twice: Case) -> None:
     """A colleague who has left must not leave cases behind that nobody can finish."""
     Membership.objects.filter(user=cast.colleague).delete()

@@ -14,13 +14,16 @@ from triage.choices import WAITING, CaseStatus, ReviewAction
 from triage.models import Case, Decision, Lease, Review
 from triage.reasons import LEARNING, in_words, kinds
 from triage.selectors.explain import StageLevel, overall_level, stage_levels
-from triage.selectors.readings import has_answered
+from triage.selectors.readings import has_answered, standing
 from triage.selectors.words import domain_of, titles_of
 
 
 @dataclass(frozen=True)
 class QueueRow:
-    """A case in a list; `why` says in one sentence why it stands where it stands."""
+    """A case in a list; `why` says in one sentence why it stands where it stands.
+
+    `read`: the viewer has answered it, and it waits for a colleague.
+    """
 
     case: Case
     why: str
@@ -33,6 +36,7 @@ class QueueRow:
     drawn: bool
     clip: bool
     late: bool
+    read: bool
 
 
 def with_details(cases: QuerySet[Case]) -> QuerySet[Case]:
@@ -113,7 +117,12 @@ def _row(case: Case, viewer: AbstractBaseUser, detailed: bool) -> QueueRow:
         drawn=case.observation.drawn,
         clip=bool(case.observation.media.clip),
         late=bool(case.status in WAITING and case.due_at and case.due_at < timezone.now()),
+        read=case.status in WAITING and _stands(case, viewer),
     )
+
+
+def _stands(case: Case, viewer: AbstractBaseUser) -> bool:
+    return any(answer.reviewer_id == viewer.pk for answer in standing(case.reviews.all()))
 
 
 def _label(case: Case, decision: Decision | None) -> str:

@@ -36,7 +36,7 @@ def claim_next_view(request: HttpRequest) -> HttpResponse:
     if lease:
         return _case_itself(request, lease)
     page = queue_page(site=site_of(request), user=person(request))
-    taken = _("All waiting cases are held by others or were passed on by you.")
+    taken = _("All waiting cases are held by others, or you have read them or passed them on.")
     messages.info(request, taken if page.waiting or page.held else _("Nothing waits. Well done."))
     return redirect(_list_of(request))
 
