@@ -137,6 +137,7 @@ class AlertKind(TextChoices):
     OVERRIDE = "override", _("overridden by people")
     READER = "reader", _("somebody's answers")
     CONSENT = "consent", _("a household's consent")
+    TEAM = "team", _("care teams")
 
 
 class News(TextChoices):

@@ -82,6 +82,9 @@ class Site(models.Model):
     double_share = models.FloatField(
         default=0.0, help_text="Of the cases that people get: read by two, hidden from each other."
     )
+    by_team = models.BooleanField(
+        default=False, help_text="Clinicians see the patients of their own care teams alone."
+    )
     keep_accepted_days = models.PositiveIntegerField(
         null=True, help_text="Days after which media of accepted cases are erased; None keeps them."
     )
@@ -236,6 +239,25 @@ class Subject(SiteRow):
 
     def __str__(self) -> str:
         return self.pseudonym
+
+
+class CareTeamMember(SiteRow):
+    """Somebody looks after a subject; where the site goes `by_team`, only they see its cases."""
+
+    WAY_TO_SITE = "subject__site"
+
+    subject = models.ForeignKey(Subject, on_delete=models.CASCADE, related_name="team")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="care_teams"
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["subject", "user"], name="once_in_a_care_team"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} looks after {self.subject}"
 
 
 class Case(SiteRow):

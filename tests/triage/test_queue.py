@@ -163,5 +163,5 @@ def test_the_count_at_the_head_stops_where_there_is_no_more_room(
     monkeypatch.setattr("triage.selectors.queue.COUNTED", 2)
     for _ in range(3):
         make_case(cast.clinic, SPLIT)
-    assert waiting_count(cast.clinic) == 2
+    assert waiting_count(cast.clinic, cast.clinician) == 2
     assert (at_most(999), at_most(1000), at_most(5000)) == ("999", "999+", "999+")

@@ -15,6 +15,7 @@ from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, ReviewAction
 from triage.errors import Conflict, Refused
 from triage.models import Case, Lease, Review, Site
 from triage.selectors.readings import READERS, last_word, may_read, reviewer_ids
+from triage.selectors.teams import cases_for
 from triage.services.history import record
 from triage.services.states import move, origin
 
@@ -38,7 +39,7 @@ def claim_next(*, site: Site, user: AbstractBaseUser) -> Lease | None:
 
 
 def _first_offered(site: Site, user: AbstractBaseUser) -> Case | None:
-    waiting = Case.objects.filter(site=site, waiting_due_at__isnull=False)
+    waiting = cases_for(site, user).filter(waiting_due_at__isnull=False)
     said: QuerySet[Any] = _locking(waiting).annotate(mine=last_word(user))
     said = said.order_by("waiting_due_at", "created_at")
     offered = said.exclude(mine__in=(ReviewAction.ANSWER, ReviewAction.PASS))
@@ -47,11 +48,9 @@ def _first_offered(site: Site, user: AbstractBaseUser) -> Case | None:
     for turn in (*([Q(wanted=user.pk)] if passed_on else []), fresh, Q()):
         if case := offered.filter(turn).first():
             return cast(Case, case)
-    if len(reviewer_ids(site)) <= READERS:
-        return cast(
-            "Case | None",
-            said.filter(status=CaseStatus.DISPUTED, mine=ReviewAction.ANSWER).first(),
-        )
+    if site.by_team or len(reviewer_ids(site)) <= READERS:
+        own = said.filter(status=CaseStatus.DISPUTED, mine=ReviewAction.ANSWER)
+        return next((cast(Case, case) for case in own if may_read(case, user)), None)
     return None
 
 
