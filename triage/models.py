@@ -11,6 +11,7 @@ from django.utils import timezone
 from inference.models import Definition, Observation, Run
 from triage.chain import START, name_of
 from triage.choices import (
+    FOR_ALL,
     WAITING,
     AlertKind,
     CaseStatus,
@@ -140,6 +141,31 @@ class Membership(SiteRow):
 
     def __str__(self) -> str:
         return f"{self.user} as {self.role} at {self.site}"
+
+
+class OrganisationRole(SiteRow):
+    """One person's role at each site of an organisation, also at those that are yet to come."""
+
+    WAY_TO_SITE = "organisation__sites"
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="people")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="organisation_roles"
+    )
+    role = models.CharField(max_length=15, choices=Role)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["user", "organisation", "role"], name="role_once_an_organisation"
+            ),
+            models.CheckConstraint(
+                condition=Q(role__in=FOR_ALL), name="who_is_for_all_sees_no_pictures"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} as {self.role} of {self.organisation}"
 
 
 class DeviceToken(SiteRow):

@@ -16,13 +16,14 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 from django.urls import reverse
+from django.utils.text import slugify
 
 from alarm_site.checks import provider_fits
 from alarm_site.environment import group_roles
 from tests.factories import make_site, make_user
 from triage import sessions
 from triage.choices import Role
-from triage.models import AuditEvent, Membership, Site
+from triage.models import AuditEvent, Membership, OrganisationRole, Site
 
 pytestmark = pytest.mark.django_db
 CLIENT = "alarm"
@@ -306,11 +307,47 @@ def test_there_is_no_such_way_where_none_is_configured(clinic: Site) -> None:
     assert Client().get(BACK).status_code == 404
 
 
+def test_a_group_may_answer_for_a_whole_organisation(
+    provider: Provider, clinic: Site, settings: Any
+) -> None:
+    name = slugify(clinic.organisation.name)
+    settings.ALARM_OIDC_ROLES = [
+        ("directors", "auditor", f"organisation:{name}"),
+        ("directors", "auditor", name),  # no site is called so
+    ]
+    provider.groups = ["directors"]
+    come(Client())
+    come(Client())
+    user, of_all = User.objects.get(), OrganisationRole.objects
+    assert [(one.user, one.role) for one in of_all.filter(organisation=clinic.organisation)] == [
+        (user, "auditor")
+    ]
+    assert roles() == set()
+    provider.groups = []
+    assert come(Client()).status_code == 403
+    assert not of_all.exists()
+    said = list(
+        AuditEvent.objects.filter(site=clinic).order_by("pk").values_list("verb", flat=True)
+    )
+    assert said == ["role given by the provider", "role taken by the provider"]
+    [found] = provider_fits(None, databases=["default"])
+    assert found.msg.endswith(f"is called {name}.")
+
+
 def test_a_mapping_is_read_or_stops_the_start() -> None:
     assert group_roles("X", ["cn=nurses=clinician@north-clinic"]) == [
         ("cn=nurses", "clinician", "north-clinic")
     ]
-    for wrong in ("nurses", "nurses=clinician", "nurses=owner@north", "=clinician@north"):
+    assert group_roles("X", ["boss=auditor@organisation:north"]) == [
+        ("boss", "auditor", "organisation:north")
+    ]
+    for wrong in (
+        "nurses",
+        "nurses=clinician",
+        "nurses=owner@north",
+        "=clinician@north",
+        "nurses=clinician@organisation:north",
+    ):
         with pytest.raises(ImproperlyConfigured, match="X"):
             group_roles("X", [wrong])
 
