@@ -20,10 +20,10 @@ from django.utils.text import slugify
 
 from alarm_site.checks import provider_fits
 from alarm_site.environment import group_roles
-from tests.factories import make_site, make_user
+from tests.factories import make_case, make_site, make_user
 from triage import sessions
 from triage.choices import Role
-from triage.models import AuditEvent, Membership, OrganisationRole, Site
+from triage.models import AuditEvent, LegalHold, Membership, OrganisationRole, Site
 
 pytestmark = pytest.mark.django_db
 CLIENT = "alarm"
@@ -292,6 +292,56 @@ def test_signing_in_again_is_done_there(provider: Provider, clinic: Site) -> Non
     assert parse_qs(urlsplit(sent.headers["Location"]).query)["prompt"] == ["login"]
     assert come(client, url).headers["Location"] == export
     assert client.get(export).status_code == 200
+
+
+def proved_long_ago(client: Client) -> None:
+    session = client.session
+    session[sessions.PROVED] = time.time() - 3600
+    session.save()
+
+
+def test_what_was_sent_goes_on_afterwards(provider: Provider, clinic: Site) -> None:
+    case = make_case(clinic, ("Burns", "Cut", "Cut"))
+    provider.groups = ["leads"]
+    client = Client()
+    come(client)
+    proved_long_ago(client)
+    sent = {"kind": "case", "name": case.number, "reason": "a court asks"}
+    assert client.post(reverse("hold"), sent).headers["Location"].startswith("/sign-in/again/")
+    assert not LegalHold.objects.exists()
+    away = come(client, f"{TO}?next=/cases/&auth_params=prompt%3Dlogin")
+    assert away.headers["Location"] == "/cases/"
+    assert not LegalHold.objects.exists(), "whoever goes elsewhere has not sent it"
+    proved_long_ago(client)
+    client.post(reverse("hold"), sent)
+    done = come(client, f"{TO}?next={reverse('hold')}&auth_params=prompt%3Dlogin")
+    assert done.headers["Location"] == reverse("retention")
+    assert LegalHold.objects.get().reason == "a court asks"
+
+
+def test_whoever_signs_in_again_stays_at_their_site(
+    provider: Provider, clinic: Site, settings: Any
+) -> None:
+    other = make_site("South Clinic")
+    settings.ALARM_OIDC_ROLES.append(("leads", "auditor", "south-clinic"))
+    provider.groups = ["leads"]
+    client = Client()
+    come(client)
+    client.post(reverse("switch-site"), {"site": other.pk})
+    come(client, f"{TO}?next=/audit/&auth_params=prompt%3Dlogin")
+    assert client.get(reverse("audit")).context["member_site"] == other
+
+
+def test_nobody_else_goes_on_with_it(provider: Provider, clinic: Site) -> None:
+    case = make_case(clinic, ("Burns", "Cut", "Cut"))
+    provider.groups = ["leads"]
+    client = Client()
+    come(client)
+    proved_long_ago(client)
+    client.post(reverse("hold"), {"kind": "case", "name": case.number, "reason": "a court asks"})
+    provider.who = {"sub": "u2", "preferred_username": "bob"}
+    come(client, f"{TO}?next={reverse('hold')}&auth_params=prompt%3Dlogin")
+    assert not LegalHold.objects.exists()
 
 
 def test_the_sign_in_page_leads_there(provider: Provider, settings: Any) -> None:
