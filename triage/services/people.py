@@ -117,10 +117,10 @@ def _follow_for_all(user: AbstractBaseUser, roles: frozenset[tuple[int, str]]) -
     mine = OrganisationRole.objects.filter(user_id=user.pk).select_related("organisation")
     for one in mine:
         if (one.organisation_id, one.role) not in roles:
-            _dismiss(one, "role taken by the provider", user)
+            _dismiss("role taken by the provider", one, user)
     for pk, role in sorted(roles):
         organisation = Organisation.objects.get(pk=pk)
-        _appoint(user, organisation, role, "role given by the provider", user)
+        _appoint("role given by the provider", user, organisation, role, user)
 
 
 @transaction.atomic
@@ -132,7 +132,7 @@ def appoint(*, user: User, organisation: Organisation, role: str) -> None:
     """
     if role not in FOR_ALL:
         raise Refused(_("Only administrators and auditors answer for an organisation."), "role")
-    if not _appoint(user, organisation, role, "role given for the organisation", None):
+    if not _appoint("role given for the organisation", user, organisation, role):
         raise Refused(_("They have this role already."), "known")
 
 
@@ -146,15 +146,15 @@ def dismiss(*, user: User, organisation: Organisation, role: str) -> None:
     held = OrganisationRole.objects.filter(organisation=organisation, user=user, role=role).first()
     if held is None:
         raise Refused(_("They do not have this role."), "unknown")
-    _dismiss(held, "role taken for the organisation", None)
+    _dismiss("role taken for the organisation", held)
 
 
 def _appoint(
+    verb: str,
     user: AbstractBaseUser,
     organisation: Organisation,
     role: str,
-    verb: str,
-    actor: AbstractBaseUser | None,
+    actor: AbstractBaseUser | None = None,
 ) -> bool:
     _one, new = OrganisationRole.objects.get_or_create(
         organisation=organisation, user_id=user.pk, role=role
@@ -164,7 +164,7 @@ def _appoint(
     return new
 
 
-def _dismiss(held: OrganisationRole, verb: str, actor: AbstractBaseUser | None) -> None:
+def _dismiss(verb: str, held: OrganisationRole, actor: AbstractBaseUser | None = None) -> None:
     organisation, told = held.organisation, {"role": held.role, "person": held.user_id}
     held.delete()
     _tell_all(organisation, verb, actor, **told)
