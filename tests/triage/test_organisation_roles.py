@@ -33,7 +33,7 @@ from triage.services import people
 from triage.services.alerts import update_alerts
 from triage.services.sites import open_site
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+pytestmark = pytest.mark.django_db
 
 
 def lead(site: Site, role: str = ADMINISTRATOR, name: str = "lead") -> User:
@@ -54,6 +54,7 @@ def own(cast: Cast) -> tuple[Case, Policy]:
     return make_case(cast.clinic, ("Burns", "Cut", "Cut")), policy
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize("role", [ADMINISTRATOR, AUDITOR])
 @pytest.mark.parametrize("route", sorted(ROUTES))
 def test_it_is_the_same_role_at_each_site_and_no_more(
@@ -64,6 +65,7 @@ def test_it_is_the_same_role_at_each_site_and_no_more(
     assert status < 500
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize("route", sorted(set(ROUTES) - OWN_ACCOUNT))
 def test_another_organisation_stays_closed(
     cast: Cast, own: tuple[Case, Policy], route: str

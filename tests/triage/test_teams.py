@@ -21,7 +21,7 @@ from triage.services import queue, reviews, teams
 from triage.services.monitoring import check
 from triage.services.people import disable
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+pytestmark = pytest.mark.django_db
 UNSURE = ("Burns", "Cut", "Cut")
 
 
@@ -63,6 +63,7 @@ def test_without_the_setting_everybody_sees_everything(cast: Cast, case: Case) -
     assert client_of(cast.colleague).get(reverse("case", args=[case.pk])).status_code == 200
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize(
     "route", sorted(one for one in ABOUT_A_CASE if CLINICIAN in ROUTES[one][1])
 )
@@ -75,6 +76,7 @@ def test_another_teams_case_is_not_found(cast: Cast, case: Case, route: str) -> 
     assert own != 404 or route in {"photo", "thumbnail", "clip", "frame", "frame-thumbnail"}
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize(
     "route",
     sorted(
