@@ -95,10 +95,10 @@ def test_a_role_of_a_site_counts_beside_it(cast: Cast) -> None:
     user = lead(cast.clinic, AUDITOR)
     user.memberships.create(site=cast.clinic, role="clinician")
     user.memberships.create(site=cast.elsewhere, role="clinician")
-    place = place_of(user, {})  # type: ignore[arg-type]
-    assert (place.site, place.roles) == (cast.clinic, {"clinician", AUDITOR})
-    there = place_of(user, {"site": cast.elsewhere.pk})  # type: ignore[arg-type]
-    assert (there.site, there.roles) == (cast.elsewhere, {"clinician"})
+    place = place_of(user, {})
+    assert (place.site, place.roles) == (cast.clinic, frozenset({"clinician", AUDITOR}))
+    there = place_of(user, {"site": cast.elsewhere.pk})
+    assert (there.site, there.roles) == (cast.elsewhere, frozenset({"clinician"}))
     assert there.others == (cast.clinic,)
 
 
@@ -173,7 +173,7 @@ def test_a_sites_administrator_has_no_power_over_them(cast: Cast) -> None:
         people.reset_second_factor(user=user, site=cast.clinic, actor=cast.administrator)
     people.disable(user=user, site=cast.clinic, actor=lead(cast.clinic, name="other"))
     user.refresh_from_db()
-    assert not user.is_active and place_of(user, {}).site is None  # type: ignore[arg-type]
+    assert not user.is_active and place_of(user, {}).site is None
 
 
 def test_whoever_belongs_to_two_organisations_is_left_to_the_server(cast: Cast) -> None:

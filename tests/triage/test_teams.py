@@ -120,8 +120,7 @@ def test_of_no_team_means_of_everybody(cast: Cast, case: Case) -> None:
 
 
 def test_who_it_is_passed_on_to_sees_it_until_it_is_passed_on_again(cast: Cast, case: Case) -> None:
-    lease = queue.claim(case=case, user=cast.clinician)
-    queue.pass_on(lease=lease, to=cast.colleague.pk)
+    queue.pass_on(lease=queue.claim(case=case, user=cast.clinician), to=cast.colleague.pk)
     assert case in cases_for(cast.clinic, cast.colleague)
     lease = queue.claim_next(site=cast.clinic, user=cast.colleague)
     assert lease and lease.case_id == case.pk
@@ -168,9 +167,11 @@ def test_a_team_of_one_is_not_kept_waiting_for_a_second_reading(cast: Cast, case
     assert case.status == CaseStatus.RESOLVED
 
 
-def test_the_dispute_of_a_team_of_two_falls_back_to_them(cast: Cast, case: Case) -> None:
+def test_the_dispute_of_a_team_of_two_falls_back_to_them(
+    cast: Cast, patient: Subject, case: Case
+) -> None:
     make_user(cast.clinic)
-    CareTeamMember.objects.create(subject=case.subject, user=cast.colleague)
+    CareTeamMember.objects.create(subject=patient, user=cast.colleague)
     Case.objects.filter(pk=case.pk).update(readings=2)
     answer(case, cast.clinician, "Cut")
     assert case.status == CaseStatus.DEFERRED
@@ -214,8 +215,10 @@ def test_what_nobody_of_a_team_can_take_rings(cast: Cast, case: Case) -> None:
     assert case in cases_for(cast.clinic, cast.colleague)
 
 
-def test_a_second_reading_that_nobody_is_left_for_is_lost_too(cast: Cast, case: Case) -> None:
-    CareTeamMember.objects.create(subject=case.subject, user=cast.colleague)
+def test_a_second_reading_that_nobody_is_left_for_is_lost_too(
+    cast: Cast, patient: Subject, case: Case
+) -> None:
+    CareTeamMember.objects.create(subject=patient, user=cast.colleague)
     Case.objects.filter(pk=case.pk).update(readings=2)
     answer(case, cast.clinician)
     assert not lost_cases(cast.clinic)
@@ -295,7 +298,7 @@ def test_a_household_has_no_teams(cast: Cast) -> None:
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_socket_names_no_case_of_another_team(cast: Cast, case: Case) -> None:
-    heard = {}
+    heard: dict[str, list[Any]] = {}
     for user in (cast.clinician, cast.colleague):
         communicator = WebsocketCommunicator(ChangesConsumer.as_asgi(), "/ws/")
         communicator.scope.update(user=user, session={})

@@ -160,22 +160,23 @@ def _appoint(
         organisation=organisation, user_id=user.pk, role=role
     )
     if new:
-        _tell_all(organisation, verb, actor, role=role, person=user.pk)
+        _tell_all(verb, organisation, actor, role, user.pk)
     return new
 
 
 def _dismiss(verb: str, held: OrganisationRole, actor: AbstractBaseUser | None = None) -> None:
-    organisation, told = held.organisation, {"role": held.role, "person": held.user_id}
+    organisation, role, person = held.organisation, held.role, held.user_id
     held.delete()
-    _tell_all(organisation, verb, actor, **told)
+    _tell_all(verb, organisation, actor, role, person)
 
 
 def _tell_all(
-    organisation: Organisation, verb: str, actor: AbstractBaseUser | None, **told: object
+    verb: str, organisation: Organisation, actor: AbstractBaseUser | None, role: str, person: int
 ) -> None:
     """In the history of each site: there it counts."""
+    told = {"organisation": organisation.pk, "role": role, "person": person}
     for site in organisation.sites.order_by("pk"):
-        record(verb, site=site, actor=actor, organisation=organisation.pk, **told)
+        record(verb, site=site, actor=actor, case=None, **told)
 
 
 def send_away(user: AbstractBaseUser) -> None:

@@ -53,9 +53,9 @@ def add_to_team(*, site: Site, actor: AbstractBaseUser, subject: str, person: in
 @transaction.atomic
 def remove_from_team(*, member: CareTeamMember, site: Site, actor: AbstractBaseUser) -> None:
     """Somebody looks after a subject no more; once nobody does, it is everybody's again."""
-    told = {"subject": member.subject_id, "person": member.user_id}
+    subject, carer = member.subject_id, member.user_id
     member.delete()
-    record("removed from a care team", site=site, actor=actor, **told)
+    record("removed from a care team", site=site, actor=actor, subject=subject, person=carer)
     _tell(site)
 
 

@@ -30,11 +30,10 @@ register = Library()
 @register.simple_tag(takes_context=True)
 def may_open(context: Context, case_id: str) -> bool:
     """Whether the reader may follow the number of a case to the case itself."""
-    site, roles = context.get("member_site"), context.get("member_roles", frozenset())
-    if site is None or not allows(roles, "see_cases"):
+    site = context.get("member_site")
+    if site is None or not allows(context["member_roles"], "see_cases"):
         return False
-    viewer = context["user"]
-    return not site.by_team or cases_for(site, viewer).filter(pk=case_id).exists()
+    return not site.by_team or cases_for(site, context["user"]).filter(pk=case_id).exists()
 
 
 STAGES = tuple(Stage)
