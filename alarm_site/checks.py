@@ -90,16 +90,16 @@ def provider_fits(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None, **kwargs: object
 ) -> list[CheckMessage]:
     """Names the sites of ALARM_OIDC_ROLES that give nobody a role."""
-    from triage.selectors.people import sites_by_slug
+    from triage.selectors.people import places_by_slug
 
     if not databases or not settings.ALARM_OIDC_ROLES:
         return []
     try:
-        known = set(sites_by_slug())
+        known = set(places_by_slug())
     except DatabaseError:  # not migrated yet
         return []
     missing = sorted({site for _group, _role, site in settings.ALARM_OIDC_ROLES} - known)
-    words = f"ALARM_OIDC_ROLES: no site, or more than one, is called {', '.join(missing)}."
+    words = f"ALARM_OIDC_ROLES: no place, or more than one, is called {', '.join(missing)}."
     hint = f"There are: {', '.join(sorted(known)) or 'none yet'}."
     return [Warning(words, hint=hint, id="alarm.W002")] if missing else []
 

@@ -13,6 +13,7 @@ TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 ROLES = ("clinician", "caregiver", "administrator", "auditor")
+OF_ALL, FOR_ALL = "organisation:", ("administrator", "auditor")
 KEY_PREFIX = "whsec_"  # of Standard Webhooks: base64 follows
 KEY_BYTES = 24
 
@@ -56,6 +57,8 @@ def webhook_secrets(name: str, words: list[str]) -> list[bytes]:
 def group_roles(name: str, words: list[str]) -> list[tuple[str, str, str]]:
     """What the groups of a provider may do: "group=role@site", as (group, role, site).
 
+    For a whole organisation the site is "organisation:name", the role administrator or auditor.
+
     Raises:
         ImproperlyConfigured: one is written otherwise, or there is no such role.
     """
@@ -66,6 +69,10 @@ def group_roles(name: str, words: list[str]) -> list[tuple[str, str, str]]:
         if not group or not site or role not in ROLES:
             raise ImproperlyConfigured(
                 f"{name}: {word!r} is not GROUP=ROLE@SITE with one of {', '.join(ROLES)}."
+            )
+        if site.startswith(OF_ALL) and role not in FOR_ALL:
+            raise ImproperlyConfigured(
+                f"{name}: {word!r}: of an organisation one is {' or '.join(FOR_ALL)}."
             )
         found.append((group, role, site))
     return found

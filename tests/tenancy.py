@@ -27,6 +27,7 @@ ENTRIES = ("views", "api", "consumers", "forms", "context", "middleware", "templ
 BEGINNINGS = frozenset({"of", "none"})
 MAKES = frozenset({"create", "bulk_create"})
 SHORTCUTS = frozenset({"get_object_or_404", "get_list_or_404"})
+OWN = frozenset({"Membership", "OrganisationRole"})
 RAW = frozenset({"cursor", "raw", "extra", "RawSQL"})
 
 
@@ -59,7 +60,7 @@ def keys_of(model: type[Model]) -> frozenset[str]:
         for name, parent in _parents(model, optional=True).items()
         if _is_root(parent) or parent.__name__ in tenant_models()
     }
-    return frozenset(keys | ({"user"} if model.__name__ == "Membership" else set()))
+    return frozenset(keys | ({"user"} if model.__name__ in OWN else set()))
 
 
 def _parents(model: type[Model], *, optional: bool = False) -> dict[str, type[Model]]:

@@ -12,6 +12,8 @@ class Role(TextChoices):
 
 
 STAFF = frozenset({Role.CLINICIAN, Role.ADMINISTRATOR, Role.AUDITOR})
+# What somebody can be for a whole organisation: neither sees a picture.
+FOR_ALL = (Role.ADMINISTRATOR, Role.AUDITOR)
 # What a caregiver is at a household whose consent has ended: no role that anybody can be given.
 SHUT_OUT = "shut out"
 SHUT_OUT_TITLE = _("shut out")
@@ -137,6 +139,7 @@ class AlertKind(TextChoices):
     OVERRIDE = "override", _("overridden by people")
     READER = "reader", _("somebody's answers")
     CONSENT = "consent", _("a household's consent")
+    TEAM = "team", _("care teams")
 
 
 class News(TextChoices):

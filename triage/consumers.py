@@ -10,6 +10,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from triage.events import Changed, Left, person_group, site_group
 from triage.middleware import Place, place_of
 from triage.permissions import allows
+from triage.selectors.teams import cases_for
 from triage.sessions import seconds_left
 
 NOT_ALLOWED = 4403
@@ -38,24 +39,39 @@ class ChangesConsumer(AsyncJsonWebsocketConsumer):
         """A page has nothing to say; what it sends is ignored."""
 
     async def changed(self, event: Changed) -> None:
-        """Forward one change, as long as the person still belongs here."""
+        """Forward one change, as long as the person still belongs here.
+
+        Of a case of another care team no more than that the queue has changed.
+        """
         if await self._still_here():
-            await self.send_json({"kind": event["kind"], "id": event["id"]})
+            shown = event["id"] if await self._sees(event["id"]) else ""
+            if shown or not event["id"] or event["kind"] == "queue":
+                await self.send_json({"kind": event["kind"], "id": shown})
 
     async def left(self, event: Left) -> None:
         """The person was sent away, from everywhere or from one of their sites."""
         await self._still_here()
 
     async def _still_here(self) -> bool:
-        here = bool((await self._place()).site == self.place.site)
+        place = await self._place()
+        here = place.site is not None and place.site == self.place.site
         if not here:
             await self.close(code=NOT_ALLOWED)
+        else:
+            self.place = place  # with the roles, and the site's settings, as they are by now
         return here
 
     def _groups(self) -> list[str]:
         if self.place.site is None:
             return []
         return [site_group(self.place.site.pk), person_group(self.scope["user"].pk)]
+
+    @database_sync_to_async
+    def _sees(self, case_id: str) -> bool:
+        site = self.place.site
+        if not case_id or site is None or not site.by_team:
+            return True
+        return cases_for(site, self.scope["user"]).filter(pk=case_id).exists()
 
     @database_sync_to_async
     def _place(self) -> Place:

@@ -22,7 +22,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         return {"nav": [], "member_site": None, "member_roles": frozenset(), "sites": []}
     entries = [
         {"url": url, "title": title, "count": count, "current": request.path.startswith(url)}
-        for name, title, count in _entries(place.site, place.roles)
+        for name, title, count in _entries(place.site, place.roles, request.user)
         for url in (reverse(name),)
     ]
     return {
@@ -35,13 +35,13 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _entries(site: Site, roles: frozenset[str]) -> list[tuple[str, str, int | None]]:
+def _entries(site: Site, roles: frozenset[str], user: User) -> list[tuple[str, str, int | None]]:
     home = site.kind == SiteKind.HOUSEHOLD
     first = ("household", _("Household")) if home else ("queue", _("Queue"))
     sees_first = allows(roles, "see_home" if home else "review")
     entries: list[tuple[str, str, int | None]] = []
     if sees_first:
-        entries.append((*first, waiting_count(site)))
+        entries.append((*first, waiting_count(site, user)))
     pages = [
         ("upload", "upload", _("Upload")),
         ("see_cases", "cases", _("Cases")),

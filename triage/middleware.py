@@ -14,8 +14,9 @@ from django.utils.translation import gettext as _
 
 from triage import sessions
 from triage.choices import SHUT_OUT, STAFF, Role, SiteKind
-from triage.models import Membership, Site
+from triage.models import Site
 from triage.selectors.consents import has_ended
+from triage.selectors.people import places_of
 
 SESSION_KEY = "site"
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
@@ -44,20 +45,17 @@ def place_of(user: AbstractBaseUser | AnonymousUser, session: sessions.Session) 
     if not user.is_authenticated:
         return Place()
     # A socket knows its user from when it was opened: whether they are disabled is read anew.
-    mine = Membership.objects.filter(user_id=user.pk, user__is_active=True)
-    mine = mine.select_related("site").order_by("site_id")
-    by_site: dict[int, list[Membership]] = {}
-    for membership in mine:
-        by_site.setdefault(membership.site_id, []).append(membership)
-    here = by_site.get(session.get(SESSION_KEY) or 0) or next(iter(by_site.values()), [])
-    if not here:
+    mine = places_of(user.pk)
+    sites = {site.pk: site for site, _role in mine}
+    site = sites.get(session.get(SESSION_KEY) or 0) or next(iter(sites.values()), None)
+    if site is None:
         return Place()
-    staff = any(one.role in STAFF for rows in by_site.values() for one in rows)
+    staff = any(role in STAFF for _site, role in mine)
     if staff and lacks_factor(user, session):
         return Place(staff=True, barred=True)
-    site = here[0].site
-    others = tuple(rows[0].site for pk, rows in by_site.items() if pk != site.pk)
-    return Place(site, _roles(site, frozenset(m.role for m in here)), others, staff)
+    held = frozenset(role for at, role in mine if at.pk == site.pk)
+    others = tuple(one for one in sites.values() if one.pk != site.pk)
+    return Place(site, _roles(site, held), others, staff)
 
 
 def _roles(site: Site, held: frozenset[str]) -> frozenset[str]:

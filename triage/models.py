@@ -11,6 +11,7 @@ from django.utils import timezone
 from inference.models import Definition, Observation, Run
 from triage.chain import START, name_of
 from triage.choices import (
+    FOR_ALL,
     WAITING,
     AlertKind,
     CaseStatus,
@@ -82,6 +83,9 @@ class Site(models.Model):
     double_share = models.FloatField(
         default=0.0, help_text="Of the cases that people get: read by two, hidden from each other."
     )
+    by_team = models.BooleanField(
+        default=False, help_text="Clinicians see the patients of their own care teams alone."
+    )
     keep_accepted_days = models.PositiveIntegerField(
         null=True, help_text="Days after which media of accepted cases are erased; None keeps them."
     )
@@ -137,6 +141,31 @@ class Membership(SiteRow):
 
     def __str__(self) -> str:
         return f"{self.user} as {self.role} at {self.site}"
+
+
+class OrganisationRole(SiteRow):
+    """One person's role at each site of an organisation, also at those that are yet to come."""
+
+    WAY_TO_SITE = "organisation__sites"
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="people")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="organisation_roles"
+    )
+    role = models.CharField(max_length=15, choices=Role)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["user", "organisation", "role"], name="role_once_an_organisation"
+            ),
+            models.CheckConstraint(
+                condition=Q(role__in=FOR_ALL), name="who_is_for_all_sees_no_pictures"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} as {self.role} of {self.organisation}"
 
 
 class DeviceToken(SiteRow):
@@ -236,6 +265,25 @@ class Subject(SiteRow):
 
     def __str__(self) -> str:
         return self.pseudonym
+
+
+class CareTeamMember(SiteRow):
+    """Somebody looks after a subject; where the site goes `by_team`, only they see its cases."""
+
+    WAY_TO_SITE = "subject__site"
+
+    subject = models.ForeignKey(Subject, on_delete=models.CASCADE, related_name="team")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="care_teams"
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["subject", "user"], name="once_in_a_care_team"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} looks after {self.subject}"
 
 
 class Case(SiteRow):

@@ -17,7 +17,7 @@ from django.http import HttpRequest
 from inference.models import Run
 from inference.signals import probe_ended, run_finished, run_progressed
 from triage import events, sessions
-from triage.models import Case, Membership, Site
+from triage.models import Case, Membership, OrganisationRole, Site
 from triage.services import people
 from triage.services.decisions import decide
 from triage.services.trials import go_on_after
@@ -81,6 +81,7 @@ def send_away_the_disabled(instance: User, **_: Any) -> None:
 
 
 @receiver(post_delete, sender=Membership)
-def send_away_who_lost_a_role(instance: Membership, **_: Any) -> None:
+@receiver(post_delete, sender=OrganisationRole)
+def send_away_who_lost_a_role(instance: Membership | OrganisationRole, **_: Any) -> None:
     if user := User.objects.filter(pk=instance.user_id).first():
         people.send_away(user)

@@ -23,6 +23,7 @@ from triage.views import (
     reviewing,
     rolling_out,
     second_factor,
+    teams,
     uploading,
 )
 
@@ -75,6 +76,10 @@ urlpatterns = [
         name="mfa_remove_webauthn",
     ),
     path("people/", people.people_view, name="people"),
+    path("people/teams/", teams.teams_view, name="care-teams"),
+    path("people/teams/set/", teams.set_view, name="set-care-teams"),
+    path("people/teams/add/", teams.add_view, name="add-to-team"),
+    path("people/teams/<int:pk>/remove/", teams.remove_view, name="remove-from-team"),
     path("people/<int:pk>/reset/", people.reset_view, name="reset-factor"),
     path("people/<int:pk>/unlock/", people.unlock_view, name="unlock"),
     path("people/<int:pk>/disable/", people.disable_view, name="disable"),

@@ -16,13 +16,14 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 from django.urls import reverse
+from django.utils.text import slugify
 
 from alarm_site.checks import provider_fits
 from alarm_site.environment import group_roles
-from tests.factories import make_site, make_user
+from tests.factories import make_case, make_site, make_user
 from triage import sessions
 from triage.choices import Role
-from triage.models import AuditEvent, Membership, Site
+from triage.models import AuditEvent, LegalHold, Membership, OrganisationRole, Site
 
 pytestmark = pytest.mark.django_db
 CLIENT = "alarm"
@@ -293,6 +294,56 @@ def test_signing_in_again_is_done_there(provider: Provider, clinic: Site) -> Non
     assert client.get(export).status_code == 200
 
 
+def proved_long_ago(client: Client) -> None:
+    session = client.session
+    session[sessions.PROVED] = time.time() - 3600
+    session.save()
+
+
+def test_what_was_sent_goes_on_afterwards(provider: Provider, clinic: Site) -> None:
+    case = make_case(clinic, ("Burns", "Cut", "Cut"))
+    provider.groups = ["leads"]
+    client = Client()
+    come(client)
+    proved_long_ago(client)
+    sent = {"kind": "case", "name": case.number, "reason": "a court asks"}
+    assert client.post(reverse("hold"), sent).headers["Location"].startswith("/sign-in/again/")
+    assert not LegalHold.objects.exists()
+    away = come(client, f"{TO}?next=/cases/&auth_params=prompt%3Dlogin")
+    assert away.headers["Location"] == "/cases/"
+    assert not LegalHold.objects.exists(), "whoever goes elsewhere has not sent it"
+    proved_long_ago(client)
+    client.post(reverse("hold"), sent)
+    done = come(client, f"{TO}?next={reverse('hold')}&auth_params=prompt%3Dlogin")
+    assert done.headers["Location"] == reverse("retention")
+    assert LegalHold.objects.get().reason == "a court asks"
+
+
+def test_whoever_signs_in_again_stays_at_their_site(
+    provider: Provider, clinic: Site, settings: Any
+) -> None:
+    other = make_site("South Clinic")
+    settings.ALARM_OIDC_ROLES.append(("leads", "auditor", "south-clinic"))
+    provider.groups = ["leads"]
+    client = Client()
+    come(client)
+    client.post(reverse("switch-site"), {"site": other.pk})
+    come(client, f"{TO}?next=/audit/&auth_params=prompt%3Dlogin")
+    assert client.get(reverse("audit")).context["member_site"] == other
+
+
+def test_nobody_else_goes_on_with_it(provider: Provider, clinic: Site) -> None:
+    case = make_case(clinic, ("Burns", "Cut", "Cut"))
+    provider.groups = ["leads"]
+    client = Client()
+    come(client)
+    proved_long_ago(client)
+    client.post(reverse("hold"), {"kind": "case", "name": case.number, "reason": "a court asks"})
+    provider.who = {"sub": "u2", "preferred_username": "bob"}
+    come(client, f"{TO}?next={reverse('hold')}&auth_params=prompt%3Dlogin")
+    assert not LegalHold.objects.exists()
+
+
 def test_the_sign_in_page_leads_there(provider: Provider, settings: Any) -> None:
     settings.ALARM_OIDC_NAME = "Hospital"
     page = Client().get(reverse("sign-in"))
@@ -306,11 +357,47 @@ def test_there_is_no_such_way_where_none_is_configured(clinic: Site) -> None:
     assert Client().get(BACK).status_code == 404
 
 
+def test_a_group_may_answer_for_a_whole_organisation(
+    provider: Provider, clinic: Site, settings: Any
+) -> None:
+    name = slugify(clinic.organisation.name)
+    settings.ALARM_OIDC_ROLES = [
+        ("directors", "auditor", f"organisation:{name}"),
+        ("directors", "auditor", name),  # no site is called so
+    ]
+    provider.groups = ["directors"]
+    come(Client())
+    come(Client())
+    user, of_all = User.objects.get(), OrganisationRole.objects
+    assert [(one.user, one.role) for one in of_all.filter(organisation=clinic.organisation)] == [
+        (user, "auditor")
+    ]
+    assert roles() == set()
+    provider.groups = []
+    assert come(Client()).status_code == 403
+    assert not of_all.exists()
+    said = list(
+        AuditEvent.objects.filter(site=clinic).order_by("pk").values_list("verb", flat=True)
+    )
+    assert said == ["role given by the provider", "role taken by the provider"]
+    [found] = provider_fits(None, databases=["default"])
+    assert found.msg.endswith(f"is called {name}.")
+
+
 def test_a_mapping_is_read_or_stops_the_start() -> None:
     assert group_roles("X", ["cn=nurses=clinician@north-clinic"]) == [
         ("cn=nurses", "clinician", "north-clinic")
     ]
-    for wrong in ("nurses", "nurses=clinician", "nurses=owner@north", "=clinician@north"):
+    assert group_roles("X", ["boss=auditor@organisation:north"]) == [
+        ("boss", "auditor", "organisation:north")
+    ]
+    for wrong in (
+        "nurses",
+        "nurses=clinician",
+        "nurses=owner@north",
+        "=clinician@north",
+        "nurses=clinician@organisation:north",
+    ):
         with pytest.raises(ImproperlyConfigured, match="X"):
             group_roles("X", [wrong])
 

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.factories import make_case, make_policy, make_user
+from tests.factories import make_case, make_policy, make_user, make_version
 from tests.site.test_signing_in import code_of, with_app
 from tests.triage.conftest import Cast
 from triage import sessions
@@ -46,6 +46,7 @@ PAGES = [
     ("post", "retention-set", "administrator"),
     ("post", "reset-factor", "administrator"),
     ("post", "disable", "administrator"),
+    ("post", "publish-domain", "administrator"),
 ]
 CALLS = [
     ("post", "api-publish", "administrator"),
@@ -58,14 +59,18 @@ CALLS = [
     ("patch", "api-retention", "administrator"),
     ("post", "api-reset-factor", "administrator"),
     ("post", "api-disable", "administrator"),
+    ("post", "api-publish-version", "administrator"),
 ]
 ABOUT_A_POLICY = {"publish", "widen-canary", "api-publish", "api-widen-canary", "roll-back"}
 ABOUT_ONE = {"lift", "api-lift", "reset-factor", "disable", "api-reset-factor", "api-disable"}
+ABOUT_A_VERSION = {"publish-domain", "api-publish-version"}
 
 
 def url_of(route: str, draft: Policy) -> str:
     if route in ABOUT_A_POLICY:
         return reverse(route, args=[draft.pk])
+    if route in ABOUT_A_VERSION:
+        return reverse(route, args=["wound", make_version(draft.site).version])
     return reverse(route, args=[999999] if route in ABOUT_ONE else [])
 
 

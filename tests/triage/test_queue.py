@@ -163,5 +163,23 @@ def test_the_count_at_the_head_stops_where_there_is_no_more_room(
     monkeypatch.setattr("triage.selectors.queue.COUNTED", 2)
     for _ in range(3):
         make_case(cast.clinic, SPLIT)
-    assert waiting_count(cast.clinic) == 2
+    assert waiting_count(cast.clinic, cast.clinician) == 2
     assert (at_most(999), at_most(1000), at_most(5000)) == ("999", "999+", "999+")
+
+
+def test_what_everybody_passed_on_comes_again_after_all_others(cast: Cast) -> None:
+    case = make_case(cast.clinic, SPLIT)
+    for reader, other in ((cast.clinician, cast.colleague), (cast.colleague, cast.clinician)):
+        lease = queue.claim_next(site=cast.clinic, user=reader)
+        assert lease and lease.case_id == case.pk
+        queue.pass_on(lease=lease)
+        if other == cast.colleague:
+            assert queue.claim_next(site=cast.clinic, user=reader) is None, "a colleague is left"
+    later = make_case(cast.clinic, SPLIT)
+    order = []
+    for _ in range(2):
+        lease = queue.claim_next(site=cast.clinic, user=cast.clinician)
+        assert lease
+        order.append(lease.case_id)
+        queue.pass_on(lease=lease)
+    assert order == [later.pk, case.pk]

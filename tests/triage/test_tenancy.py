@@ -28,7 +28,6 @@ ALLOWED = {
     "triage/guards.py:_triggers": "reads the names of triggers",
     "triage/guards.py:_statements": "reads the names of columns",
     "triage/management/commands/audit.py:_export": OF_ALL,
-    "triage/middleware.py:place_of": "a person's own memberships say which sites are theirs",
     "triage/receivers.py:show_progress": BY_A_WORKER,
     "triage/selectors/accounts.py:accounts": OF_ALL,
     "triage/selectors/chains.py:_differs": "by one chain, or all where the command asks for all",
@@ -52,7 +51,6 @@ ALLOWED = {
     "triage/simulation/loop.py:_run_members": OF_ALL,
     "triage/tasks.py:push_ask": BY_A_WORKER,
     "triage/tasks.py:push_settled": BY_A_WORKER,
-    "triage/views/entering.py:switch_site_view": "a person's own memberships",
 }
 # inference knows neither sites nor people (a contract holds that): workers take what the queue
 # names, and triage reaches a run only through a case in hand.

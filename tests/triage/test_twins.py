@@ -26,6 +26,8 @@ OTHERWISE_NAMED = {
     "review": "api-reviews",
     "break-glass": "api-glass",
     "consent": "api-consents",
+    "set-care-teams": "api-care-teams",
+    "add-to-team": "api-care-teams",
 }
 # How somebody signs in, which allauth asks for by these names: a browser's session.
 SIGNING_IN = ("account_", "mfa_", "openid_connect_")

@@ -80,6 +80,7 @@ class PublishVersion(APIView):
     """Put a version in force at this site."""
 
     acts: ClassVar = {"POST": "change_domains"}
+    proved: ClassVar = {"POST"}
     permission_classes = (MayAct,)
 
     @extend_schema(request=None, responses=wire.WrittenOut)

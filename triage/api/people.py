@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from triage.api.permissions import MayAct, person_for, place_for, site_for
-from triage.selectors.people import PersonRow, people_of
+from triage.selectors.people import PersonRow, members_of, people_of
 from triage.services import people
 from triage.sessions import seconds_left
 
@@ -23,7 +23,10 @@ class SessionOut(serializers.Serializer[Any]):
 
 
 class PersonOut(serializers.Serializer[Any]):
-    """`locked`: too many failed sign-ins from one address within a quarter of an hour."""
+    """`locked`: too many failed sign-ins from one address within a quarter of an hour.
+
+    `for_all`: they answer for the whole organisation.
+    """
 
     id = serializers.IntegerField()
     name = serializers.CharField()
@@ -33,6 +36,7 @@ class PersonOut(serializers.Serializer[Any]):
     needs_factor = serializers.BooleanField()
     locked = serializers.BooleanField()
     last_sign_in = serializers.DateTimeField(allow_null=True)
+    for_all = serializers.BooleanField()
 
 
 class SessionView(APIView):
@@ -73,8 +77,7 @@ class PersonAct(APIView):
 
     @extend_schema(request=None, responses=PersonOut)
     def post(self, request: Request, pk: int) -> Response:
-        members = User.objects.filter(memberships__site=site_for(request)).distinct()
-        self.act(request, get_object_or_404(members, pk=pk))
+        self.act(request, get_object_or_404(members_of(site_for(request)), pk=pk))
         return Response(PersonOut(self._row(request, pk)).data)
 
     def _row(self, request: Request, pk: int) -> PersonRow:

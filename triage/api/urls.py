@@ -15,6 +15,7 @@ from triage.api import (
     people,
     proposing,
     rollout,
+    teams,
     views,
 )
 
@@ -55,6 +56,12 @@ urlpatterns = [
     path("retention/holds/<int:pk>/lift", keeping.Lift.as_view(), name="api-lift"),
     path("session", people.SessionView.as_view(), name="api-session"),
     path("people", people.People.as_view(), name="api-people"),
+    path("people/teams", teams.CareTeams.as_view(), name="api-care-teams"),
+    path(
+        "people/teams/<int:pk>/remove",
+        teams.RemoveFromTeam.as_view(),
+        name="api-remove-from-team",
+    ),
     path("people/<int:pk>/reset", people.ResetFactor.as_view(), name="api-reset-factor"),
     path("people/<int:pk>/unlock", people.Unlock.as_view(), name="api-unlock"),
     path("people/<int:pk>/disable", people.Disable.as_view(), name="api-disable"),

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.http import StreamingHttpResponse
+from django.http import Http404, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -25,9 +25,10 @@ from triage.models import Case, Lease, Policy
 from triage.selectors.at_work import at_work_page
 from triage.selectors.cases import case_page
 from triage.selectors.ensemble import ensemble_page
-from triage.selectors.glass import why_not_look
+from triage.selectors.glass import is_hidden, why_not_look
 from triage.selectors.learning import source_rows
 from triage.selectors.leases import held_cases
+from triage.selectors.teams import cases_for, is_seen
 from triage.selectors.what_if import what_if
 from triage.services import idempotency, intake, members, queue, reviews, tokens
 from triage.views.exporting import TYPES, export_file
@@ -97,7 +98,10 @@ class ObservationReceipt(APIView):
 
     @extend_schema(responses=serializers.Receipt)
     def get(self, request: Request, pk: UUID) -> Response:
-        case = get_object_or_404(Case.objects.of(site_for(request)), observation_id=pk)
+        site = site_for(request)
+        case = get_object_or_404(Case.objects.of(site), observation_id=pk)
+        if not isinstance(request.user, Device) and not is_seen(case, site, person_for(request)):
+            raise Http404
         return Response(serializers.Receipt(case).data)
 
 
@@ -111,7 +115,8 @@ class Cases(generics.ListAPIView[Case]):
     def get_queryset(self) -> QuerySet[Case]:
         cases = Case.objects.none()
         if not getattr(self, "swagger_fake_view", False):
-            cases = Case.objects.of(site_for(self.request)).select_related("subject")
+            seen = cases_for(site_for(self.request), person_for(self.request))
+            cases = seen.select_related("subject")
         wanted = self.request.query_params.get("status") if self.request else None
         return cases.filter(status=wanted) if wanted in CaseStatus.values else cases
 
@@ -314,6 +319,8 @@ def case_for(request: Request, pk: UUID) -> Any:
         BehindGlass: they may not but with a reason.
     """
     case = record_for(request, pk)
+    if is_hidden(case, person_for(request), place_for(request).roles):
+        raise Http404
     if why := why_not_look(case, person_for(request), place_for(request).roles):
         raise BehindGlass(why)
     return case

@@ -16,6 +16,7 @@ from triage.selectors.experts import worst_reader
 from triage.selectors.guard import audits_of
 from triage.selectors.policy_state import active_policy
 from triage.selectors.service_levels import oldest_deferred
+from triage.selectors.teams import lost_cases
 from triage.selectors.weeks import FEWEST_AUDITS
 
 CLEARS = 0.75
@@ -101,6 +102,7 @@ def _of_the_site(site: Site, found: Found) -> list[Measured]:
         (AlertKind.WAIT, oldest_deferred(site, found.as_of) or 0.0, settings.ALARM_ALERT_HOURS),
         (AlertKind.OVERRIDE, override, settings.ALARM_ALERT_OVERRIDE),
         (AlertKind.READER, worst_reader(site), settings.ALARM_ALERT_READER),
+        (AlertKind.TEAM, float(lost_cases(site).count()), 0.0),
     ]
     measured = [Measured(kind, value, limit, CLEARS * limit) for kind, value, limit in limits]
     return [*measured, _consent(site, found)]
@@ -162,6 +164,7 @@ def title_of(alert: Alert) -> str:
         AlertKind.OVERRIDE: _("People override most of what is deferred"),
         AlertKind.READER: _("Somebody's answers are often not what the case turned out to be"),
         AlertKind.CONSENT: _("The household's consent comes to its end"),
+        AlertKind.TEAM: _("Nobody of a care team can take a case that waits"),
     }
     return titles[AlertKind(alert.kind)]
 
@@ -196,6 +199,10 @@ def sentence_of(alert: Alert) -> str:
         AlertKind.CONSENT: _(
             "By it the caregivers see pictures. Once it has ended they see none, and what comes in "
             "waits for the site's staff: have it renewed, or withdrawn."
+        ),
+        AlertKind.TEAM: _(
+            "Of whole teams nobody reads here any more, or everybody has: waiting cases, "
+            "{value:.0f} of them, are seen by nobody. Add somebody under “Care teams”."
         ),
     }
     return sentences[AlertKind(alert.kind)].format(value=alert.value, limit=alert.limit)

@@ -24,6 +24,7 @@ from triage.selectors.evidence import LABELLED
 from triage.selectors.experts import readings_of
 from triage.selectors.learning import NEWEST as NEWEST_OF_SOURCE
 from triage.selectors.readings import standing
+from triage.selectors.teams import cases_for
 from triage.selectors.words import domain_at, titles_of
 
 LABELS, REFITS, SHOWN = 10_000, 20, 60
@@ -114,7 +115,7 @@ def at_work_page(*, site: Site, user: AbstractBaseUser, everyone: bool = False) 
         readings=len(readings),
         agreed=sum(one.label == other.label for one, other in readings),
         refit_every=settings.ALARM_REFIT_EVERY,
-        effects=_Teller(site, mine, everyone).effects() if mine else [],
+        effects=_Teller(site, mine, everyone, user).effects() if mine else [],
     )
 
 
@@ -176,8 +177,11 @@ def _answerers(site: Site, labels: dict[UUID, str]) -> dict[UUID, frozenset[int]
 class _Teller:
     """Tells what these labels have moved at a site."""
 
-    def __init__(self, site: Site, given: list[Given], everyone: bool) -> None:
+    def __init__(
+        self, site: Site, given: list[Given], everyone: bool, viewer: AbstractBaseUser
+    ) -> None:
         self.site, self.given, self.everyone = site, given, everyone
+        self.viewer = viewer
         self.titles = titles_of(domain_at(site))
         people = {pk for one in given for pk in one.people} if everyone else set()
         self.names = {
@@ -309,6 +313,9 @@ class _Teller:
         return same[: min(NEWEST_OF_SOURCE, row.evidence.get("checked", 0))]
 
     def _of_audits(self) -> Iterator[Effect]:
+        found = cases_for(self.site, self.viewer)
+        wrong = [one.case for one in self.given if one.audited and one.label != one.said]
+        open_ones = set(found.filter(pk__in=wrong).values_list("pk", flat=True))
         for one in self.given:
             if one.audited and one.label != one.said:
                 words = (
@@ -324,7 +331,7 @@ class _Teller:
                         said=self.titles.get(one.said, one.said),
                     ),
                     detail=self._people([one]),
-                    case=one.case,
+                    case=one.case if one.case in open_ones else None,
                 )
 
     def _answers(self, n: int) -> str:

@@ -15,8 +15,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from triage.chain import name_of
-from triage.models import AuditEvent, Case, Membership, Site
+from triage.models import AuditEvent, Case, Site
 from triage.selectors.looks import SEEN
+from triage.selectors.people import members_of
 
 SHOWN = 50
 NUMBER = re.compile(r"[0-9a-f]{8}")
@@ -77,7 +78,7 @@ def log_page(*, site: Site, filters: Filters, after: int | None = None) -> LogPa
     found = list(events.select_related("actor")[: SHOWN + 1])
     rows, more = found[:SHOWN], len(found) > SHOWN
     verbs = AuditEvent.objects.filter(site=site).order_by().values_list("verb", flat=True)
-    members = Membership.objects.filter(site=site).values_list("user__username", flat=True)
+    members = members_of(site).values_list("username", flat=True)
     return LogPage(
         rows=[_row(event) for event in rows],
         after=rows[-1].pk if more else None,

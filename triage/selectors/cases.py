@@ -42,6 +42,7 @@ from triage.selectors.readings import DECISIVE, may_read, reviewers, standing
 from triage.selectors.retakes import Retake, retake_of
 from triage.selectors.retention import erasure_of, why_erased
 from triage.selectors.rows import is_blind, latest_decision, why_not_undo
+from triage.selectors.teams import cases_for, is_seen
 from triage.selectors.words import domain_of, titles_of
 
 KEYS = 9
@@ -258,8 +259,8 @@ def case_page(
         clip=bool(media.clip),
         duration=media.duration_s,
         frames=frames,
-        earlier=_earlier(case),
-        alike=neighbours_of(case),
+        earlier=_earlier(case, user),
+        alike=[one for one in neighbours_of(case) if is_seen(one, case.site, user)],
         draft=case.drafts.filter(writer_id=user.pk).first() if mine else None,
         readings=_readings(answers, titles, user, resolved=resolved, disputed=disputed),
         handovers=_handovers(case),
@@ -569,10 +570,9 @@ def _can_undo(case: Case, user: AbstractBaseUser) -> bool:
     return not why_not_undo(case, last)
 
 
-def _earlier(case: Case) -> list[Case]:
+def _earlier(case: Case, user: AbstractBaseUser) -> list[Case]:
     if case.subject_id is None:
         return []
-    others = Case.objects.select_related("observation__media").filter(
-        site_id=case.site_id, subject_id=case.subject_id
-    )
+    others = cases_for(case.site, user).filter(subject_id=case.subject_id)
+    others = others.select_related("observation__media")
     return list(others.filter(created_at__lt=case.created_at).order_by("-created_at")[:6])

@@ -18,6 +18,7 @@ from triage.choices import CaseStatus, ExportForm
 from triage.models import Case, Decision, Site
 from triage.selectors.readings import standing
 from triage.selectors.rows import is_blind, latest_decision
+from triage.selectors.teams import cases_for
 
 CHUNK = 500
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -53,7 +54,7 @@ class Exported:
 
 def exported(site: Site, viewer: AbstractBaseUser, status: str = "") -> Iterator[Exported]:
     """The site's cases as this person may know them, the oldest first, a chunk at a time."""
-    cases = _cases(site, status)
+    cases = _cases(cases_for(site, viewer), status)
     last: Case | None = None
     while True:
         chunk = list((_after(cases, last) if last else cases)[:CHUNK])
@@ -73,8 +74,8 @@ def written(rows: Iterator[Exported], form: ExportForm) -> Iterator[str]:
     }[form](rows)
 
 
-def _cases(site: Site, status: str) -> QuerySet[Case]:
-    cases = Case.objects.filter(site=site).order_by("created_at", "pk")
+def _cases(cases: QuerySet[Case], status: str) -> QuerySet[Case]:
+    cases = cases.order_by("created_at", "pk")
     if status in CaseStatus.values:
         cases = cases.filter(status=status)
     return cases.select_related("subject", "camera").prefetch_related(

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from triage.models import Case, GlassBreak, Site
 from triage.permissions import allows
+from triage.selectors.teams import is_seen
 
 SHOWN = 50
 GLASS_MINUTES = 30
@@ -43,12 +44,21 @@ def open_glass(case: Case, user: AbstractBaseUser) -> GlassBreak | None:
 
 def why_not_look(case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> str:
     """Why this person may not look into a case of their site, in words; "" if they may."""
-    if allows(roles, "see_cases") or open_glass(case, user):
+    if _sees(case, user, roles) or open_glass(case, user):
         return ""
     return _(
         "Administrators see no pictures. If you have to look into this case, say why: you can for "
         "{0} minutes, and another administrator looks at it afterwards."
     ).format(GLASS_MINUTES)
+
+
+def is_hidden(case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> bool:
+    """Whether it is no case of this person's, and no reason makes it one: it is not found."""
+    return not (allows(roles, "break_glass") or _sees(case, user, roles))
+
+
+def _sees(case: Case, user: AbstractBaseUser, roles: frozenset[str]) -> bool:
+    return allows(roles, "see_cases") and is_seen(case, case.site, user)
 
 
 def glass_page(*, site: Site, viewer: AbstractBaseUser, roles: frozenset[str]) -> GlassPage:

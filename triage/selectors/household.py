@@ -27,6 +27,7 @@ from triage.selectors.consents import ConsentRow, show_row
 from triage.selectors.readings import standing
 from triage.selectors.retakes import Retake, retakes
 from triage.selectors.rows import QueueRow, is_blind, latest_decision, rows, with_details
+from triage.selectors.teams import cases_for
 from triage.selectors.words import domain_at, domain_of, titles_of
 
 SHOWN = 20
@@ -110,7 +111,7 @@ class AskingPage:
 
 def household_page(*, site: Site, user: AbstractBaseUser, shut_out: bool = False) -> HouseholdPage:
     """The household's page; who is `shut_out` learns how much waits, and nothing of what."""
-    cases = Case.objects.filter(site=site)
+    cases = cases_for(site, user)
     open_ones = cases.filter(status__in=(*WAITING, CaseStatus.IN_REVIEW)).order_by("due_at")
     answered = cases.filter(status=CaseStatus.RESOLVED).order_by("-resolved_at")
     given = Review.objects.filter(case__site=site, reviewer_id=user.pk, action=ReviewAction.ANSWER)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from inference import ensemble
@@ -12,6 +12,7 @@ from triage.models import Case, Lease, Site
 from triage.selectors.pace import Pace, pace_of
 from triage.selectors.retakes import Retake, retakes
 from triage.selectors.rows import QueueRow, rows, with_details
+from triage.selectors.teams import cases_for
 from triage.selectors.words import domain_at
 
 SHOWN = 50
@@ -44,23 +45,22 @@ class CasesPage:
     next: str
 
 
-def counts(site: Site) -> dict[str, int]:
+def counts(cases: QuerySet[Case]) -> dict[str, int]:
     """How many cases are in each state, every state named."""
-    found = dict(
-        Case.objects.filter(site=site).order_by().values_list("status").annotate(n=Count("pk"))
-    )
+    found = dict(cases.order_by().values_list("status").annotate(n=Count("pk")))
     return {status: found.get(status, 0) for status in CaseStatus.values}
 
 
-def waiting_count(site: Site) -> int:
-    """How many wait, counted up to COUNTED: every page asks."""
-    return Case.objects.filter(site=site, waiting_due_at__isnull=False)[:COUNTED].count()
+def waiting_count(site: Site, user: AbstractBaseUser) -> int:
+    """How many wait for this person, counted up to COUNTED: every page asks."""
+    return cases_for(site, user).filter(waiting_due_at__isnull=False)[:COUNTED].count()
 
 
 def queue_page(*, site: Site, user: AbstractBaseUser) -> QueuePage:
     """The queue as this person sees it."""
-    in_state = counts(site)
-    waiting = Case.objects.filter(site=site, waiting_due_at__isnull=False)
+    seen = cases_for(site, user)
+    in_state = counts(seen)
+    waiting = seen.filter(waiting_due_at__isnull=False)
     waiting = waiting.order_by("waiting_due_at", "created_at")
     held = Lease.objects.running().filter(case__site=site, holder=user.pk)
     mine = Case.objects.filter(site=site, leases__in=held)
@@ -88,20 +88,21 @@ def cases_page(
     detailed: bool = True,
 ) -> CasesPage:
     """Newest first; `after` is the cursor that the page before gave."""
-    cases = Case.objects.filter(site=site).order_by("-created_at", "-pk")
+    seen = cases_for(site, user)
+    cases = seen.order_by("-created_at", "-pk")
     if status in CaseStatus.values:
         cases = cases.filter(status=status)
     if q:
         # The label of an open audit is nobody's business yet, not even by a search.
         known = Q(label__icontains=q, status__in=(CaseStatus.ACCEPTED, CaseStatus.RESOLVED))
         subject = Q(subject__pseudonym__icontains=q)
-        cases = cases.filter(subject | known | Q(pk__in=_numbered(site, q)))
-    if after and (last := Case.objects.filter(site=site, pk=after).first()):
+        cases = cases.filter(subject | known | Q(pk__in=_numbered(seen, q)))
+    if after and (last := seen.filter(pk=after).first()):
         cases = cases.filter(
             Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk)
         )
     page = list(with_details(cases)[: SHOWN + 1])
-    in_state = counts(site)
+    in_state = counts(seen)
     statuses = [("", _("all"), sum(in_state.values()))]
     statuses += [(value, str(title), in_state[value]) for value, title in CaseStatus.choices]
     return CasesPage(
@@ -113,12 +114,10 @@ def cases_page(
     )
 
 
-def _numbered(site: Site, number: str) -> list[object]:
+def _numbered(cases: QuerySet[Case], number: str) -> list[object]:
     """Cases whose short number begins so: a range of primary keys, which an index answers."""
     digits = number.lower().replace("-", "")
     if not 4 <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
         return []
     low, high = digits.ljust(32, "0"), digits.ljust(32, "f")
-    return list(
-        Case.objects.filter(site=site, pk__gte=low, pk__lte=high).values_list("pk", flat=True)[:50]
-    )
+    return list(cases.filter(pk__gte=low, pk__lte=high).values_list("pk", flat=True)[:50])

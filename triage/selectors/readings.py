@@ -7,7 +7,7 @@ from django.db.models import OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from triage.choices import CaseStatus, ReviewAction, Role, SiteKind
-from triage.models import Case, Membership, Review, Site
+from triage.models import CareTeamMember, Case, Membership, Review, Site
 
 READERS = 2
 DECISIVE = (ReviewAction.ANSWER, ReviewAction.UNDO, ReviewAction.RETAKE)
@@ -59,9 +59,20 @@ def reviewer_ids(site: Site) -> set[int]:
     return set(reviewers(site).values_list("user_id", flat=True))
 
 
+def readers_of(case: Case) -> set[int]:
+    """Who may read this case: where its site goes by care teams, only those whose it is."""
+    everybody = reviewer_ids(case.site)
+    if not case.site.by_team or case.subject_id is None:
+        return everybody
+    team = set(
+        CareTeamMember.objects.filter(subject=case.subject_id).values_list("user", flat=True)
+    )
+    return everybody & {*team, case.wanted_id, case.opened_by_id} if team else everybody
+
+
 def has_colleague(case: Case, readers: Iterable[int]) -> bool:
-    """Whether anybody at the case's site has not read it yet."""
-    return bool(reviewer_ids(case.site) - set(readers))
+    """Whether anybody who may read the case has not read it yet."""
+    return bool(readers_of(case) - set(readers))
 
 
 def may_read(case: Case, user: AbstractBaseUser) -> bool:
@@ -70,6 +81,13 @@ def may_read(case: Case, user: AbstractBaseUser) -> bool:
     if user.pk not in readers:
         return True
     return case.status == CaseStatus.DISPUTED and not has_colleague(case, readers)
+
+
+def is_left(case: Case) -> bool:
+    """Whether everybody who may read the case has read it or passed it on."""
+    last = {one.reviewer_id: one.action for one in sorted(case.reviews.all(), key=lambda r: r.pk)}
+    done = {who for who, act in last.items() if act in (ReviewAction.ANSWER, ReviewAction.PASS)}
+    return readers_of(case) <= done
 
 
 def last_word(user: AbstractBaseUser) -> Coalesce:

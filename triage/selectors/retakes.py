@@ -8,6 +8,7 @@ from django.db.models import Q, QuerySet
 from triage.choices import CaseStatus, RetakeReason
 from triage.models import Case, Site
 from triage.selectors.readings import asked_again
+from triage.selectors.teams import cases_for
 
 SHOWN = 20
 
@@ -30,7 +31,7 @@ def retakes(site: Site, user: AbstractBaseUser) -> list[Retake]:
 
 def asked_of(site: Site, user: AbstractBaseUser) -> QuerySet[Case]:
     """The cases whose photos this person sent, or a device did, and that cannot be judged."""
-    cases = Case.objects.filter(site=site, status=CaseStatus.RETAKE, erased_at=None)
+    cases = cases_for(site, user).filter(status=CaseStatus.RETAKE, erased_at=None)
     return cases.filter(Q(opened_by=user.pk) | Q(opened_by=None))
 
 

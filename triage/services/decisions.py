@@ -18,14 +18,14 @@ from inference.services.sweep import each
 from inference.uq.ensemble import STAGE_METHODS
 from inference.uq.promotion import LEARNED
 from triage.choices import CaseStatus, Outcome, PolicyMode, SiteKind
-from triage.models import Case, Decision, Policy, ShadowDecision, Site
+from triage.models import Case, Decision, Policy, ShadowDecision
 from triage.reasons import UNFAMILIAR, kinds
 from triage.selectors.consents import consent_objections
 from triage.selectors.familiarity import familiarity
 from triage.selectors.fitted import fitted_of, learned_of
 from triage.selectors.learning import source_of
 from triage.selectors.policy_state import AtWork, at_work
-from triage.selectors.readings import READERS, reviewer_ids
+from triage.selectors.readings import READERS, readers_of
 from triage.selectors.rows import measures
 from triage.selectors.rules import InForce, in_force_of
 from triage.selectors.words import domain_of
@@ -280,7 +280,7 @@ def _move_on(case: Case, decision: Decision) -> None:
     if decision.outcome == Outcome.ACCEPT and not decision.audited:
         move(case, CaseStatus.ACCEPTED, label=decision.label)
         return
-    case.blind, case.readings = _readings(case.site)
+    case.blind, case.readings = _readings(case)
     drawn = {"blind": case.blind, "readings": case.readings, "due_at": due(case, decision)}
     if decision.outcome == Outcome.DEFER:
         move(case, CaseStatus.DEFERRED, **drawn)
@@ -290,11 +290,12 @@ def _move_on(case: Case, decision: Decision) -> None:
         transaction.on_commit(lambda: asking.ask_next(case=case), robust=True)
 
 
-def _readings(site: Site) -> tuple[bool, int]:
+def _readings(case: Case) -> tuple[bool, int]:
     """Whether a case is read blind, and by how many; at home the first answer settles it."""
+    site = case.site
     if site.kind == SiteKind.HOUSEHOLD:
         return False, 1
-    several = len(reviewer_ids(site)) >= READERS
+    several = len(readers_of(case)) >= READERS
     return _drawn(site.blind_share), READERS if several and _drawn(site.double_share) else 1
 
 

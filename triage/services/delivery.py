@@ -24,9 +24,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 
 from inference import dispatch
-from triage.choices import News, Role
-from triage.models import Alert, Delivery, Membership
+from triage.choices import News
+from triage.models import Alert, Delivery, Site
 from triage.selectors.alerts import ended_of, sentence_of, title_of
+from triage.selectors.people import administrators_of
 
 log = logging.getLogger(__name__)
 DELIVER = "triage.tasks.deliver_news"
@@ -46,7 +47,7 @@ def tell(*, alert: Alert, news: News) -> None:
     """Write down who is to be told, and point the workers at it."""
     whom: list[int | None] = [None] if settings.ALARM_WEBHOOK_URL else []
     if settings.EMAIL_HOST:
-        whom += sorted(_administrators(alert.site_id))
+        whom += sorted(_administrators(alert.site))
     rows = [Delivery.objects.create(alert=alert, news=news, recipient_id=one) for one in whom]
     transaction.on_commit(lambda: _hint([row.pk for row in rows]), robust=True)
 
@@ -80,10 +81,10 @@ def signature(secrets: list[bytes], message_id: UUID, timestamp: int, body: byte
     return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
 
 
-def _administrators(site_id: int) -> set[int]:
+def _administrators(site: Site) -> set[int]:
     """Those of the site who have an address."""
-    people = Membership.objects.filter(site=site_id, role=Role.ADMINISTRATOR, user__is_active=True)
-    return set(people.exclude(user__email="").values_list("user_id", flat=True))
+    people = administrators_of(site).exclude(email="")
+    return set(people.values_list("pk", flat=True))
 
 
 def _hint(ids: list[int]) -> int:
@@ -118,7 +119,7 @@ def _write(row: Delivery, error: object, **fields: datetime | None) -> None:
 
 def _send_mail(row: Delivery) -> None:
     alert, person = row.alert, row.recipient
-    if person is None or person.pk not in _administrators(alert.site_id):
+    if person is None or person.pk not in _administrators(alert.site):
         raise Undeliverable("not an administrator here any more, or without an address")
     with override(settings.LANGUAGE_CODE):
         subject, text = _words(alert, News(row.news))

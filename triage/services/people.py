@@ -8,13 +8,15 @@ from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import AbstractBaseUser, User
 from django.contrib.sessions.models import Session
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from triage import events
+from triage.choices import FOR_ALL
 from triage.errors import Forbidden, Refused
-from triage.models import Membership, Site
-from triage.selectors.people import Roles
+from triage.models import Membership, Organisation, OrganisationRole, Site
+from triage.selectors.people import Roles, is_for_all, leads_all, works_elsewhere
 from triage.services.history import record
 
 log = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ def reset_second_factor(*, user: User, site: Site, actor: AbstractBaseUser | Non
     Their sessions end. `actor` is None for who has the server itself.
 
     Raises:
-        Forbidden: it is one's own, or that of somebody who also works at another organisation.
+        Forbidden: it is one's own, or of somebody of another organisation or of all sites.
         Refused: there is none.
     """
     if actor is not None:
@@ -42,7 +44,10 @@ def reset_second_factor(*, user: User, site: Site, actor: AbstractBaseUser | Non
 def _may_change(user: User, site: Site, actor: AbstractBaseUser) -> None:
     if user.pk == actor.pk:
         raise Forbidden(_("Not for yourself: ask another administrator."), "oneself")
-    if user.memberships.exclude(site__organisation_id=site.organisation_id).exists():
+    if is_for_all(user, site) and not leads_all(actor, site):
+        words = _("This person answers for the whole organisation: only somebody who does may.")
+        raise Forbidden(words, "for_all")
+    if works_elsewhere(user, site):
         words = _("This person also works at another organisation. Whoever runs the server may.")
         raise Forbidden(words, "another_organisation")
 
@@ -59,7 +64,7 @@ def disable(*, user: User, site: Site, actor: AbstractBaseUser | None) -> None:
     """Nobody signs in by this account any more; what is open is closed at once.
 
     Raises:
-        Forbidden: it is one's own, or that of somebody who also works at another organisation.
+        Forbidden: it is one's own, or of somebody of another organisation or of all sites.
     """
     if actor is not None:
         _may_change(user, site, actor)
@@ -89,6 +94,11 @@ def note_factor(user: AbstractBaseUser, *, added: bool, kind: str) -> None:
 @transaction.atomic
 def follow_groups(*, user: AbstractBaseUser, roles: Roles) -> None:
     """Give a person exactly these roles, and write down what changed."""
+    _follow_for_all(user, roles.organisations)
+    _follow_at_sites(user, roles.sites)
+
+
+def _follow_at_sites(user: AbstractBaseUser, roles: frozenset[tuple[int, str]]) -> None:
     mine = Membership.objects.filter(user_id=user.pk).select_related("site")
     for one in mine:
         if (one.site_id, one.role) not in roles:
@@ -103,6 +113,72 @@ def follow_groups(*, user: AbstractBaseUser, roles: Roles) -> None:
                 record("role given by the provider", site=site, actor=user, role=role)
 
 
+def _follow_for_all(user: AbstractBaseUser, roles: frozenset[tuple[int, str]]) -> None:
+    mine = OrganisationRole.objects.filter(user_id=user.pk).select_related("organisation")
+    for one in mine:
+        if (one.organisation_id, one.role) not in roles:
+            _dismiss("role taken by the provider", one, user)
+    for pk, role in sorted(roles):
+        organisation = Organisation.objects.get(pk=pk)
+        _appoint("role given by the provider", user, organisation, role, user)
+
+
+@transaction.atomic
+def appoint(*, user: User, organisation: Organisation, role: str) -> None:
+    """Make somebody an administrator or auditor of all sites, also of those yet to come.
+
+    Raises:
+        Refused: there is no such role of an organisation, or they have it already.
+    """
+    if role not in FOR_ALL:
+        raise Refused(_("Only administrators and auditors answer for an organisation."), "role")
+    if not _appoint("role given for the organisation", user, organisation, role):
+        raise Refused(_("They have this role already."), "known")
+
+
+@transaction.atomic
+def dismiss(*, user: User, organisation: Organisation, role: str) -> None:
+    """Take a role of an organisation from somebody; their sessions end.
+
+    Raises:
+        Refused: they do not have it.
+    """
+    held = OrganisationRole.objects.filter(organisation=organisation, user=user, role=role).first()
+    if held is None:
+        raise Refused(_("They do not have this role."), "unknown")
+    _dismiss("role taken for the organisation", held)
+
+
+def _appoint(
+    verb: str,
+    user: AbstractBaseUser,
+    organisation: Organisation,
+    role: str,
+    actor: AbstractBaseUser | None = None,
+) -> bool:
+    _one, new = OrganisationRole.objects.get_or_create(
+        organisation=organisation, user_id=user.pk, role=role
+    )
+    if new:
+        _tell_all(verb, organisation, actor, role, user.pk)
+    return new
+
+
+def _dismiss(verb: str, held: OrganisationRole, actor: AbstractBaseUser | None = None) -> None:
+    organisation, role, person = held.organisation, held.role, held.user_id
+    held.delete()
+    _tell_all(verb, organisation, actor, role, person)
+
+
+def _tell_all(
+    verb: str, organisation: Organisation, actor: AbstractBaseUser | None, role: str, person: int
+) -> None:
+    """In the history of each site: there it counts."""
+    told = {"organisation": organisation.pk, "role": role, "person": person}
+    for site in organisation.sites.order_by("pk"):
+        record(verb, site=site, actor=actor, case=None, **told)
+
+
 def send_away(user: AbstractBaseUser) -> None:
     """End all sessions of a person, and have their open pages hear nothing more."""
     current = Session.objects.filter(expire_date__gte=timezone.now())
@@ -113,4 +189,6 @@ def send_away(user: AbstractBaseUser) -> None:
 
 
 def sites_of(user: AbstractBaseUser) -> list[Site]:
-    return list(Site.objects.filter(memberships__user_id=user.pk).distinct().order_by("pk"))
+    """Also of who is disabled."""
+    mine = Q(memberships__user_id=user.pk) | Q(organisation__people__user_id=user.pk)
+    return list(Site.objects.filter(mine).distinct().order_by("pk"))

@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, ReviewAction, SkipReason
 from triage.errors import Conflict, Refused
 from triage.models import Case, Lease, Review, Site
-from triage.selectors.readings import READERS, last_word, may_read, reviewer_ids
+from triage.selectors.readings import is_left, last_word, may_read, reviewer_ids
+from triage.selectors.teams import cases_for
 from triage.services.history import record
 from triage.services.states import move, origin
 
@@ -24,7 +25,7 @@ def claim_next(*, site: Site, user: AbstractBaseUser) -> Lease | None:
 
     What a colleague passed on to this person comes first; what this person has skipped, or what
     was passed on to somebody else, comes last. What they have read or passed on does not come,
-    but for a dispute between the only two who read here.
+    until everybody else who may read it has done so as well.
     """
     with transaction.atomic():
         one_at_a_time(user)
@@ -37,7 +38,7 @@ def claim_next(*, site: Site, user: AbstractBaseUser) -> Lease | None:
 
 
 def _first_offered(site: Site, user: AbstractBaseUser) -> Case | None:
-    waiting = Case.objects.filter(site=site, waiting_due_at__isnull=False)
+    waiting = cases_for(site, user).filter(waiting_due_at__isnull=False)
     said: QuerySet[Any] = _locking(waiting).alias(mine=last_word(user))
     said = said.order_by("waiting_due_at", "created_at")
     mine = (ReviewAction.ANSWER, ReviewAction.PASS)
@@ -47,12 +48,10 @@ def _first_offered(site: Site, user: AbstractBaseUser) -> Case | None:
     for turn in [Q(wanted=user.pk) & turns[1], *turns] if passed_on else turns:
         if case := said.filter(turn).first():
             return cast(Case, case)
-    if len(reviewer_ids(site)) <= READERS:
-        return cast(
-            "Case | None",
-            said.filter(status=CaseStatus.DISPUTED, mine=ReviewAction.ANSWER).first(),
-        )
-    return None
+    left = said.filter(
+        Q(status=CaseStatus.DISPUTED, mine=ReviewAction.ANSWER) | Q(mine=ReviewAction.PASS)
+    )
+    return next((cast(Case, case) for case in left if may_read(case, user) and is_left(case)), None)
 
 
 def claim(*, case: Case, user: AbstractBaseUser) -> Lease:

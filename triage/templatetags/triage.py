@@ -10,7 +10,7 @@ from functools import cache
 from typing import Protocol
 
 from django.contrib.messages.storage.base import Message
-from django.template import Library
+from django.template import Context, Library
 from django.templatetags.static import static
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -20,9 +20,21 @@ from django.utils.translation import gettext, gettext_lazy
 
 from inference.pipeline.stages import Stage
 from triage.choices import CaseStatus
+from triage.permissions import allows
 from triage.selectors.queue import COUNTED
+from triage.selectors.teams import cases_for
 
 register = Library()
+
+
+@register.simple_tag(takes_context=True)
+def may_open(context: Context, case_id: str) -> bool:
+    """Whether the reader may follow the number of a case to the case itself."""
+    site = context.get("member_site")
+    if site is None or not allows(context["member_roles"], "see_cases"):
+        return False
+    return not site.by_team or cases_for(site, context["user"]).filter(pk=case_id).exists()
+
 
 STAGES = tuple(Stage)
 

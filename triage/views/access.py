@@ -9,7 +9,7 @@ from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -19,7 +19,7 @@ from triage.errors import BehindGlass, Forbidden, TriageError
 from triage.middleware import Place
 from triage.models import Case, Site
 from triage.permissions import require
-from triage.selectors.glass import why_not_look
+from triage.selectors.glass import is_hidden, why_not_look
 from triage.sessions import is_proved
 
 View = Callable[..., HttpResponse]
@@ -85,12 +85,15 @@ def site_of(request: HttpRequest) -> Site:
 
 
 def case_at(request: HttpRequest, pk: UUID) -> Case:
-    """A case that the person may look into; another site's is not found rather than forbidden.
+    """A case that the person may look into; another site's, or another care team's, is not
+    found rather than forbidden.
 
     Raises:
         BehindGlass: they may not but with a reason.
     """
     case = record_at(request, pk)
+    if is_hidden(case, person(request), place(request).roles):
+        raise Http404
     if why := why_not_look(case, person(request), place(request).roles):
         raise BehindGlass(why)
     return case

@@ -18,4 +18,4 @@ def at_work_view(request: HttpRequest) -> HttpResponse:
         user=person(request),
         everyone=not reviews or request.GET.get("whose") == "everyone",
     )
-    return render(request, "at_work.html", {"page": page, "may_review": reviews})
+    return render(request, "at_work.html", {"page": page})

@@ -76,7 +76,7 @@ def edit_domain_view(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @require_POST
-@member_page("change_domains")
+@member_page("change_domains", proved=True)
 def publish_domain_view(request: HttpRequest, name: str, number: int) -> HttpResponse:
     version = _stored(request, name, number)
     domains.publish_version(site=site_of(request), version=version, actor=person(request))

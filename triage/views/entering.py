@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from triage.choices import Role, SiteKind
 from triage.middleware import SESSION_KEY
-from triage.models import Membership
+from triage.selectors.people import places_of
 from triage.services.demo import demo_accounts
 from triage.views.access import person, place
 
@@ -84,7 +84,7 @@ def start_view(request: HttpRequest) -> HttpResponse:
 def switch_site_view(request: HttpRequest) -> HttpResponse:
     """Work at another of one's own sites from now on."""
     wanted = request.POST.get("site", "")
-    mine = Membership.objects.filter(user=person(request)).values_list("site_id", flat=True)
+    mine = {site.pk for site, _role in places_of(person(request).pk)}
     if not wanted.isdigit() or int(wanted) not in mine:
         raise Http404
     request.session[SESSION_KEY] = int(wanted)

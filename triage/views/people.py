@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from triage.selectors.people import people_of
+from triage.selectors.people import leads_all, members_of, people_of
 from triage.services import people
 from triage.views.access import member_page, person, site_of
 
@@ -15,7 +15,9 @@ from triage.views.access import member_page, person, site_of
 @require_GET
 @member_page("manage_people")
 def people_view(request: HttpRequest) -> HttpResponse:
-    return render(request, "people.html", {"rows": people_of(site_of(request))})
+    site = site_of(request)
+    context = {"rows": people_of(site), "leads_all": leads_all(person(request), site)}
+    return render(request, "people.html", context)
 
 
 @require_POST
@@ -49,6 +51,4 @@ def disable_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _member(request: HttpRequest, pk: int) -> User:
-    return get_object_or_404(
-        User.objects.filter(memberships__site=site_of(request)).distinct(), pk=pk
-    )
+    return get_object_or_404(members_of(site_of(request)), pk=pk)

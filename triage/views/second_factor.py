@@ -1,8 +1,11 @@
 """allauth's pages of second factors and of signing in again, with our templates and ways on."""
 
+import json
 from typing import Any
 
+from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
 from allauth.account.views import ReauthenticateView
+from allauth.core.internal.httpkit import deserialize_request
 from allauth.mfa.base.views import AuthenticateView, IndexView
 from allauth.mfa.base.views import ReauthenticateView as CodeView
 from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView, ViewRecoveryCodesView
@@ -19,11 +22,13 @@ from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOA
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse_lazy
+from django.urls import resolve, reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
+
+from triage.middleware import SESSION_KEY
 
 INDEX = reverse_lazy("mfa_index")
 unseen = method_decorator(never_cache, name="dispatch")
@@ -98,7 +103,7 @@ class AgainByKeyView(ReauthenticateWebAuthnView):
 @require_GET
 @login_required
 def again_by_provider_view(request: HttpRequest) -> HttpResponse:
-    """Whoever signed in at a provider does so there again; what they sent they send again."""
+    """Whoever signed in at a provider does so there again; what they sent then goes on."""
     to = request.GET.get("next", "")
     safe = url_has_allowed_host_and_scheme(to, {request.get_host()})
     return render(request, "sign_in_again.html", {"by": "provider", "next": to if safe else "/"})
@@ -125,7 +130,29 @@ def to_provider_view(request: HttpRequest, provider_id: str) -> HttpResponse:
 
 @require_GET
 def from_provider_view(request: HttpRequest, provider_id: str) -> HttpResponse:
-    return _provider(OAuth2CallbackView, request, provider_id)
+    """Somebody is back. allauth begins a new session; of whoever it was before that goes on.
+
+    They stay at their site, and what they sent before they had to sign in again is done now, where
+    that is what they come back to: it was checked for its CSRF token when it came.
+    """
+    before, who = dict(request.session), request.user.pk
+    answer = _provider(OAuth2CallbackView, request, provider_id)
+    if who is None or request.user.pk != who:
+        return answer
+    if SESSION_KEY in before:
+        request.session[SESSION_KEY] = before[SESSION_KEY]
+    sent = before.get(STATE_SESSION_KEY, {}).get("request")
+    return _resumed(request, sent, answer) if sent else answer
+
+
+def _resumed(request: HttpRequest, sent: str, answer: HttpResponse) -> HttpResponse:
+    path = json.loads(sent)["path"]
+    if answer.headers.get("Location") != path:
+        return answer
+    found = resolve(path)
+    again = deserialize_request(sent, request)
+    done: HttpResponse = found.func(again, *found.args, **found.kwargs)
+    return done
 
 
 def _provider(view: Any, request: HttpRequest, provider_id: str) -> HttpResponse:
