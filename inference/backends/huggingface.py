@@ -23,6 +23,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -148,6 +149,7 @@ class HuggingFaceBackend:
         if self._shared_cache and len(batch) > 1:
             inputs = self._with_cache(inputs)
         prompt_length = int(inputs["input_ids"].shape[1])
+        went_in = inputs["attention_mask"].sum(dim=1).tolist()
         clock = _Clock(started + min(one.deadline_s for one in batch))
         clock.check()
         listeners: list[Any] = [clock]
@@ -165,7 +167,8 @@ class HuggingFaceBackend:
             )
         clock.check()
         seconds = (time.monotonic() - began) / len(batch)
-        return self._read(sequences, prompt_length, scores.finish(sequences), seconds)
+        said = self._read(sequences, prompt_length, scores.finish(sequences), seconds)
+        return [replace(one, prompt_tokens=count) for one, count in zip(said, went_in, strict=True)]
 
     def _guide(self, request: Request) -> list[Guide]:
         """What holds the answer to its schema, if anything does."""
