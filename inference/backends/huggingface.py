@@ -24,7 +24,9 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from itertools import groupby
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 from PIL import Image
@@ -101,6 +103,8 @@ class HuggingFaceBackend:
             _keep_freed_memory()
         self._model = _load_model(spec, self._device, options)
         self._processor = _load_processor(spec, self._model.config)
+        # Gemma looks at a picture's tokens both ways, and is told by these which they are.
+        self._takes_types = "token_type_ids" in signature(self._model.forward).parameters
         self._tokenizer = self._processor.tokenizer
         self._tokenizer.padding_side = "left"
         if self._tokenizer.pad_token_id is None:
@@ -188,7 +192,8 @@ class HuggingFaceBackend:
         ]
         images = [list(shown) for shown in pictures] if pictures[0] else None
         inputs = self._processor(text=texts, images=images, padding=True, return_tensors="pt")
-        inputs.pop("token_type_ids", None)
+        if not self._takes_types:
+            inputs.pop("token_type_ids", None)
         inputs = inputs.to(self._device)
         if "pixel_values" in inputs:
             inputs["pixel_values"] = inputs["pixel_values"].to(self._model.dtype)
@@ -334,13 +339,52 @@ def _load_processor(spec: Spec, config: Any) -> Any:
     revision = spec.revision or "main"
     try:
         return AutoProcessor.from_pretrained(spec.model, revision=revision)
-    except ImportError as error:
-        return _plain_processor(spec, config, error)
-    except (OSError, ValueError, KeyError) as error:
+    except (ImportError, OSError, ValueError, KeyError) as error:
+        if isinstance(error, ImportError) or "torchvision" in str(error):
+            return _processor_of_parts(spec, config, error)
         raise ModelUnavailable(f"{spec.model} has no usable processor: {error}") from error
 
 
-def _plain_processor(spec: Spec, config: Any, cause: ImportError) -> Any:
+def _processor_of_parts(spec: Spec, config: Any, cause: Exception) -> Any:
+    """Without torchvision: what does without it, or else the word of what is to be installed."""
+    try:
+        return _still_processor(spec, config) or _plain_processor(spec, config)
+    except (ImportError, OSError, ValueError, TypeError, AttributeError) as error:
+        missing = error if isinstance(error, ImportError) else cause
+        raise ModelUnavailable(f"{spec.model}: {_what_to_install(missing)}") from error
+
+
+def _what_to_install(missing: Exception) -> str:
+    words = str(missing)
+    if "torchvision" in words.lower():
+        return TORCHVISION_HINT
+    return f"its processor needs a package that is not installed: {' '.join(words.split())[:200]}"
+
+
+def _still_processor(spec: Spec, config: Any) -> Any:
+    """The family's own processor without its part for videos; None where it has no such part."""
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+    kind = PROCESSOR_MAPPING.get(type(config), None)
+    if kind is None or "video_processor" not in kind.get_attributes():
+        return None
+
+    class Still(kind):  # type: ignore[misc, valid-type]
+        # SmolVLM's chat template is told these, and shows pictures all the same.
+        video_processor = SimpleNamespace(num_frames=None, fps=None)
+
+        @classmethod
+        def get_attributes(cls) -> list[str]:
+            return [one for one in super().get_attributes() if one != "video_processor"]
+
+        @classmethod
+        def _get_arguments_from_pretrained(cls, *args: Any, **kwargs: Any) -> list[Any]:
+            return [*super()._get_arguments_from_pretrained(*args, **kwargs), None]
+
+    return Still.from_pretrained(spec.model, revision=spec.revision or "main")
+
+
+def _plain_processor(spec: Spec, config: Any) -> Any:
     """Tokenizer and image processor alone, for models with a fixed number of image tokens."""
     from transformers import AutoImageProcessor, AutoTokenizer
 
@@ -348,13 +392,10 @@ def _plain_processor(spec: Spec, config: Any, cause: ImportError) -> Any:
         getattr(config, key, None) for key in ("image_seq_length", "image_token_id")
     )
     if not length or token_id is None:
-        raise ModelUnavailable(f"{spec.model}: {TORCHVISION_HINT}") from cause
+        raise ValueError("its pictures are no fixed number of tokens")
     revision = spec.revision or "main"
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(spec.model, revision=revision)
-        image_processor = AutoImageProcessor.from_pretrained(spec.model, revision=revision)
-    except (ImportError, OSError, ValueError) as error:
-        raise ModelUnavailable(f"{spec.model}: {TORCHVISION_HINT}") from error
+    tokenizer = AutoTokenizer.from_pretrained(spec.model, revision=revision)
+    image_processor = AutoImageProcessor.from_pretrained(spec.model, revision=revision)
     return _PlainProcessor(tokenizer, image_processor, int(token_id), int(length))
 
 

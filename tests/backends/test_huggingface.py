@@ -11,34 +11,9 @@ from inference.backends.base import Request
 from inference.backends.errors import DeadlineExceeded, GenerationFailed, ModelUnavailable
 from inference.backends.huggingface import HuggingFaceBackend, with_centre_crops
 from inference.backends.registry import MemberSpec
+from tests.tiny_models import IMAGE, make_tokenizer, template
 
 SIDE = 32
-TEMPLATE = (
-    "{% for message in messages %}{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
-    "{% endfor %}{% endfor %}"
-)
-
-
-def make_tokenizer() -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    inner = Tokenizer(models.BPE())
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        special_tokens=["<pad>", "<end>", "<image>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    inner.train_from_iterator(["look closely"], trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        pad_token="<pad>",
-        eos_token="<end>",
-        extra_special_tokens={"image_token": "<image>"},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +54,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer=tokenizer,
         patch_size=SIDE,
         vision_feature_select_strategy="full",
-        chat_template=TEMPLATE,
+        chat_template=template(IMAGE),
     ).save_pretrained(folder)
     return folder
 
@@ -260,14 +235,24 @@ def test_without_torchvision_the_parts_of_a_processor_do(
     assert [one.text for one in made] == [one.text for one in expected]
 
 
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("requires the Torchvision library", "pip install torchvision"),
+        ("Package `num2words` is required", "a package that is not installed: Package `num2words`"),
+    ],
+)
 def test_where_they_do_not_it_says_what_to_install(
-    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, missing: str, words: str
 ) -> None:
     from transformers import AutoImageProcessor, AutoProcessor
 
+    def needs(*_: object, **__: object) -> None:
+        raise ImportError(missing)
+
     monkeypatch.setattr(AutoProcessor, "from_pretrained", _needs_torchvision)
-    monkeypatch.setattr(AutoImageProcessor, "from_pretrained", _needs_torchvision)
-    with pytest.raises(ModelUnavailable, match="pip install torchvision"):
+    monkeypatch.setattr(AutoImageProcessor, "from_pretrained", needs)
+    with pytest.raises(ModelUnavailable, match=words):
         load(checkpoint)
 
 
