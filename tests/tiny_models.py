@@ -65,7 +65,8 @@ def _save(
     return folder
 
 
-def llava(folder: Path) -> Path:
+def llava(folder: Path, **text: Any) -> Path:
+    """`text`: what is to be another of the decoder."""
     from transformers import (
         CLIPVisionConfig,
         LlamaConfig,
@@ -76,7 +77,7 @@ def llava(folder: Path) -> Path:
     tokenizer = make_tokenizer()
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(**VISION),
-        text_config=LlamaConfig(vocab_size=len(tokenizer), **TEXT),
+        text_config=LlamaConfig(**(TEXT | {"vocab_size": len(tokenizer)} | text)),
         image_token_index=2,
         image_seq_length=4,
     )

@@ -1,35 +1,23 @@
 """Any Hugging Face image-text-to-text checkpoint, on CPU or CUDA.
 
-The members that ship go through this very code, as does a user's own folder or hub id.
-
-Options of a member (members.toml):
-
-    device         "cpu", "cuda", "cuda:1"; default: CUDA where there is one
-    dtype          "float32", "bfloat16", "float16"; default: float32 on CPU, else the file's
-    threads        torch threads, >= 1, for the whole process; default: two, or the one core there
-                   is. More help small members little, and a machine has other work
-    batch          requests generated together, >= 1; default 16. One that shows several pictures
-                   counts as many as it shows; each has a generation of its own at the least
-    crops          centre crops shown after each picture, as shares of its sides, e.g. [0.8, 0.6]
-    guided         true holds answers to the JSON schema of a request, see guided.py; default false
-    shared_cache   true works out once what the texts of a batch begin with, and spares copies of
-                   the key-value cache; for decoders like Llama, see caches.py; default false
-    channels_last  true lays convolutions out for speed on CPU; default false
-    online         true lets transformers ask the hub; default false
+The members that ship go through this very code, as does a user's own folder or hub id. What a
+member's options are is said by HuggingFaceOptions.
 """
 
 import ctypes
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from itertools import groupby
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inference.backends.base import Generation, OnText, Request
 from inference.backends.errors import (
@@ -37,6 +25,7 @@ from inference.backends.errors import (
     DeadlineExceeded,
     GenerationFailed,
     ModelUnavailable,
+    faults_in_words,
 )
 from inference.backends.guided import Guide
 
@@ -50,9 +39,65 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 2**30
 
 
+class HuggingFaceOptions(BaseModel):
+    """The options of a member.
+
+    device         "cpu", "cuda", "cuda:1"; by default CUDA where there is one
+    dtype          "float32", "bfloat16", "float16"; by default float32 on CPU, else the file's
+    threads        torch threads for the whole process; by default two, or the one core there is.
+                   More help small members little, and a machine has other work
+    batch          requests generated together. One that shows several pictures counts as many as
+                   it shows; each has a generation of its own at the least
+    batch_tokens   tokens, those of pictures and those to be generated among them, that a
+                   generation may hold, its padding as well; 0 sets no limit
+    crops          centre crops shown after each picture, as shares of its sides, e.g. [0.8, 0.6]
+    guided         holds answers to the JSON schema of a request, see guided.py
+    shared_cache   works out once what the texts of a batch begin with, and spares copies of the
+                   key-value cache; for decoders like Llama, see caches.py
+    static_cache   allots keys and values once, for the longest answer
+    compile        compiles the decoding step, once a shape; needs a static cache, and CUDA
+    channels_last  lays convolutions out for speed on CPU
+    online         lets transformers ask the hub
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)?$")] = ""
+    dtype: Literal["", "float32", "bfloat16", "float16"] = ""
+    threads: Annotated[int, Field(ge=0)] = 0
+    batch: Annotated[int, Field(ge=1)] = 16
+    batch_tokens: Annotated[int, Field(ge=0)] = 0
+    crops: list[Annotated[float, Field(gt=0, le=1)]] = []
+    guided: bool = False
+    shared_cache: bool = False
+    static_cache: bool = False
+    compile: bool = False
+    channels_last: bool = False
+    online: bool = False
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if self.shared_cache and self.static_cache:
+            raise ValueError("a cache is shared_cache or static_cache, not both")
+        if self.compile and not self.static_cache:
+            raise ValueError("compile needs static_cache")
+        return self
+
+    def placed(self, cuda: bool) -> str:
+        """The device. Raises ValueError where it is not there, or cannot do what is wanted."""
+        device = self.device or ("cuda" if cuda else "cpu")
+        if device != "cpu" and not cuda:
+            raise ValueError(f"device {device}: this machine, or its torch, has no CUDA")
+        if self.compile and device == "cpu":
+            raise ValueError("compile needs CUDA: on a CPU it takes longer than a call may")
+        return device
+
+
 class Spec(Protocol):
     """The part of a MemberSpec that is read here."""
 
+    @property
+    def name(self) -> str: ...
     @property
     def model(self) -> str: ...
     @property
@@ -85,20 +130,17 @@ class HuggingFaceBackend:
     """
 
     def __init__(self, spec: Spec) -> None:
-        options = dict(spec.options)
-        os.environ.setdefault("HF_HUB_OFFLINE", "0" if options.get("online") else "1")
+        self.options = options = _options(spec)
+        os.environ.setdefault("HF_HUB_OFFLINE", "0" if options.online else "1")
         import torch
 
-        torch.set_num_threads(int(options.get("threads", 0)) or _few_threads())
+        try:
+            self._device = options.placed(torch.cuda.is_available())
+        except ValueError as error:
+            raise ModelUnavailable(f"{spec.name}: {error}") from error
+        torch.set_num_threads(options.threads or _few_threads())
         self._torch = torch
-        self._guided = bool(options.get("guided", False))
         self._guides: dict[str, Guide] = {}
-        self._shared_cache = bool(options.get("shared_cache", False))
-        self._batch = int(options.get("batch", 16))
-        self._crops = tuple(float(share) for share in options.get("crops", ()))
-        self._device = str(
-            options.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
-        )
         if self._device == "cpu":
             _keep_freed_memory()
         self._model = _load_model(spec, self._device, options)
@@ -139,7 +181,7 @@ class HuggingFaceBackend:
 
         for _, group in groupby(sorted(range(len(requests)), key=alike), key=alike):
             indices = list(group)
-            size = max(1, self._batch // max(1, len(requests[indices[0]].images)))
+            size = max(1, self.options.batch // max(1, len(requests[indices[0]].images)))
             for start in range(0, len(indices), size):
                 yield indices[start : start + size]
 
@@ -150,7 +192,14 @@ class HuggingFaceBackend:
 
         began = time.monotonic()
         inputs = self._inputs(batch)
-        if self._shared_cache and len(batch) > 1:
+        fits = self._fitting(inputs["input_ids"].shape[1] + batch[0].max_tokens)
+        if fits < len(batch):
+            return [
+                said
+                for start in range(0, len(batch), fits)
+                for said in self._generate_batch(batch[start : start + fits], started, None)
+            ]
+        if self.options.shared_cache and len(batch) > 1:
             inputs = self._with_cache(inputs)
         prompt_length = int(inputs["input_ids"].shape[1])
         went_in = inputs["attention_mask"].sum(dim=1).tolist()
@@ -165,6 +214,7 @@ class HuggingFaceBackend:
             sequences = self._model.generate(
                 **inputs,
                 **_sampling(batch[0]),
+                **self._cache_kind(),
                 pad_token_id=self._tokenizer.pad_token_id,
                 stopping_criteria=StoppingCriteriaList(listeners),
                 logits_processor=LogitsProcessorList([scores, *self._guide(batch[0])]),
@@ -174,9 +224,15 @@ class HuggingFaceBackend:
         said = self._read(sequences, prompt_length, scores.finish(sequences), seconds)
         return [replace(one, prompt_tokens=count) for one, count in zip(said, went_in, strict=True)]
 
+    def _fitting(self, length: int) -> int:
+        """How many sequences of so many tokens may be generated together, >= 1."""
+        if not self.options.batch_tokens:
+            return sys.maxsize
+        return max(1, self.options.batch_tokens // length)
+
     def _guide(self, request: Request) -> list[Guide]:
         """What holds the answer to its schema, if anything does."""
-        if not self._guided or request.schema is None:
+        if not self.options.guided or request.schema is None:
             return []
         key = f"{request.max_tokens} {json.dumps(request.schema)}"
         if key not in self._guides:
@@ -186,7 +242,7 @@ class HuggingFaceBackend:
         return [self._guides[key].begin()]
 
     def _inputs(self, batch: Sequence[Request]) -> Any:
-        pictures = [with_centre_crops(one.images, self._crops) for one in batch]
+        pictures = [with_centre_crops(one.images, self.options.crops) for one in batch]
         texts = [
             self._prompt(one.prompt, len(shown)) for one, shown in zip(batch, pictures, strict=True)
         ]
@@ -198,6 +254,11 @@ class HuggingFaceBackend:
         if "pixel_values" in inputs:
             inputs["pixel_values"] = inputs["pixel_values"].to(self._model.dtype)
         return inputs
+
+    def _cache_kind(self) -> dict[str, Any]:
+        if not self.options.static_cache:
+            return {}
+        return {"cache_implementation": "static", "disable_compile": not self.options.compile}
 
     def _with_cache(self, inputs: Any) -> Any:
         from inference.backends.caches import with_cache
@@ -317,18 +378,25 @@ def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
     return {int(one) for one in (*listed, tokenizer.eos_token_id) if one is not None}
 
 
-def _load_model(spec: Spec, device: str, options: Mapping[str, Any]) -> Any:
+def _options(spec: Spec) -> HuggingFaceOptions:
+    try:
+        return HuggingFaceOptions.model_validate(dict(spec.options))
+    except ValidationError as error:
+        raise ModelUnavailable(f"{spec.name}: {faults_in_words(error)}") from error
+
+
+def _load_model(spec: Spec, device: str, options: HuggingFaceOptions) -> Any:
     import torch
     from transformers import AutoModelForImageTextToText
 
-    dtype = options.get("dtype") or ("float32" if device == "cpu" else "auto")
+    dtype = options.dtype or ("float32" if device == "cpu" else "auto")
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             spec.model, revision=spec.revision or "main", dtype=dtype
         )
     except (OSError, ImportError, ValueError, KeyError) as error:
         raise ModelUnavailable(f"{spec.model} cannot be loaded: {error}") from error
-    if options.get("channels_last"):
+    if options.channels_last:
         model = model.to(memory_format=torch.channels_last)
     return model.to(device).eval()
 

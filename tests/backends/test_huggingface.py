@@ -137,6 +137,60 @@ def test_no_more_pictures_than_a_batch_are_looked_at_together(
     assert made == sizes
 
 
+@pytest.mark.parametrize(("tokens", "sizes"), [(0, [5]), (44, [2, 2, 1]), (1, [1] * 5)])
+def test_a_generation_holds_no_more_tokens_than_its_budget(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tokens: int, sizes: list[int]
+) -> None:
+    requests = [ask(prompt="z" * 10, max_tokens=10, shade=40 * at) for at in range(5)]
+    expected = load(checkpoint).generate(requests)
+    backend = load(checkpoint, batch_tokens=tokens)
+    seen: list[int] = []
+    generate = backend._model.generate
+
+    def watched(**inputs: Any) -> Any:
+        seen.append(len(inputs["input_ids"]))
+        return generate(**inputs)
+
+    monkeypatch.setattr(backend._model, "generate", watched)
+    assert [one.text for one in backend.generate(requests)] == [one.text for one in expected]
+    assert seen == sizes
+
+
+def test_a_static_cache_and_half_precision_answer_too(checkpoint: Path) -> None:
+    requests = [ask(0), ask(200, "look at this closely")]
+    plain = load(checkpoint).generate(requests)
+    static = load(checkpoint, static_cache=True).generate(requests)
+    assert [(one.text, one.tokens) for one in static] == [(one.text, one.tokens) for one in plain]
+    half = load(checkpoint, dtype="bfloat16")
+    assert str(half._model.dtype) == "torch.bfloat16"
+    assert half.generate(requests)[0].logprob == pytest.approx(plain[0].logprob, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"device": "gpu"}, "tiny: device"),
+        ({"device": "cuda:0"}, "tiny: device cuda:0: this machine, or its torch, has no CUDA"),
+        ({"dtype": "int8"}, "tiny: dtype"),
+        ({"batch": 0}, "tiny: batch"),
+        ({"batch_tokens": -1}, "tiny: batch_tokens"),
+        ({"crops": [1.5]}, r"tiny: crops\.0"),
+        ({"typo": 1}, "tiny: typo"),
+        ({"shared_cache": True, "static_cache": True}, "not both"),
+        ({"compile": True}, "compile needs static_cache"),
+        ({"compile": True, "static_cache": True}, "compile needs CUDA"),
+    ],
+)
+def test_options_that_cannot_be_are_named_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], words: str
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelUnavailable, match=words):
+        load(Path("nowhere"), **options)
+
+
 def test_the_log_probability_is_that_of_the_generated_tokens(checkpoint: Path) -> None:
     import torch
     from transformers import AutoModelForImageTextToText, AutoTokenizer

@@ -240,9 +240,10 @@ def _paces(site: Site, names: Sequence[str]) -> dict[str, Pace]:
         .values_list("member", "run_id", "stage", "seconds", "tokens", "prompt_tokens")
     )
     runs: dict[str, dict[object, dict[str, Spent]]] = defaultdict(dict)
-    for member, run_id, stage, *spent in rows:
+    for member, run_id, stage, seconds, tokens, went_in in rows:
         if (member, run_id) in newest:
-            runs[member].setdefault(run_id, {})[stage] = Spent(*spent)
+            spent = Spent(seconds, tokens, went_in)
+            runs[member].setdefault(run_id, {})[stage] = spent
     return {member: pace_of(list(some.values())) for member, some in runs.items()}
 
 
