@@ -13,7 +13,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from inference.backends import limits, openai_compatible
+from inference.backends import openai_compatible
 from inference.backends.base import Request
 from inference.backends.errors import (
     BackendError,
@@ -324,7 +324,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(limits.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("inference.backends.limits.time.monotonic", lambda: self.now)
 
 
 @pytest.fixture
