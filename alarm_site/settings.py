@@ -59,6 +59,8 @@ ALARM_CALL_DEADLINE_S = env.number("ALARM_CALL_DEADLINE_S", 20, low=0.1, high=36
 ALARM_BATCH = env.integer("ALARM_BATCH", 16, low=1, high=256)
 # Seconds from intake after which a case goes to a person whatever the machine is doing.
 ALARM_RUN_DEADLINE_S = env.integer("ALARM_RUN_DEADLINE_S", 900, low=5, high=86400)
+# Seconds that the others are waited for once the quorum has answered in full; 0 waits on.
+ALARM_GRACE_S = env.integer("ALARM_GRACE_S", 0, low=0, high=86400)
 ALARM_JOB_ATTEMPTS = env.integer("ALARM_JOB_ATTEMPTS", 3, low=1, high=20)
 # Minutes without an answer after which the next person of a household is asked.
 ALARM_ASK_MINUTES = env.integer("ALARM_ASK_MINUTES", 5, low=1, high=1440)

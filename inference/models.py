@@ -192,7 +192,11 @@ class MemberJob(models.Model):
 
 
 class StageTrace(models.Model):
-    """One member's one stage: what it was asked (as a hash), what it said, what that meant."""
+    """One member's one stage: what it was asked (as a hash), what it said, what that meant.
+
+    A `late` one came when its run was closed, or its job with somebody else: it is kept to be seen,
+    and no vote, score or decision reads it.
+    """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="traces")
     member = models.CharField(max_length=80)
@@ -204,10 +208,12 @@ class StageTrace(models.Model):
     valid = models.BooleanField()
     repaired = models.BooleanField(default=False)
     error = models.CharField(max_length=300, blank=True)
-    tokens = models.PositiveIntegerField(default=0)
+    tokens = models.PositiveIntegerField(default=0, help_text="Generated.")
+    prompt_tokens = models.PositiveIntegerField(default=0, help_text="That went in.")
     seconds = models.FloatField(default=0)
     logprob = models.FloatField(null=True)
     embedding = models.BinaryField(null=True, help_text="float32, little-endian, of the text.")
+    late = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -287,6 +293,7 @@ class Member(models.Model):
     domains = models.JSONField(default=list)
     options = models.JSONField(default=dict)
     price = models.FloatField(null=True, help_text="Of a million generated tokens.")
+    price_in = models.FloatField(default=0, help_text="Of a million tokens that go in.")
     status = models.CharField(max_length=10, choices=Status, default=Status.CANDIDATE)
     added_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -323,6 +330,7 @@ class Member(models.Model):
             domains=tuple(self.domains),
             options=self.options,
             price=self.price,
+            price_in=self.price_in,
         )
 
 

@@ -289,6 +289,12 @@ class MemberForm(forms.Form):
     price = forms.FloatField(
         label=_("Price of a million tokens"), min_value=0, max_value=1e6, required=False
     )
+    price_in = forms.FloatField(
+        label=_("Price of a million tokens that go in"),
+        min_value=0,
+        max_value=1e6,
+        required=False,
+    )
     domains = forms.MultipleChoiceField(label=_("Asked about"), widget=forms.CheckboxSelectMultiple)
 
     def __init__(self, data: Any = None, *, domains: list[str], chosen: str = "") -> None:

@@ -36,15 +36,17 @@ class Request:
 class Generation:
     """One generated text.
 
-    tokens   generated tokens, >= 0
-    seconds  wall-clock time, >= 0
-    logprob  mean log-probability a generated token, <= 0; None where unknown
+    tokens         generated tokens, >= 0
+    seconds        wall-clock time, >= 0
+    logprob        mean log-probability a generated token, <= 0; None where unknown
+    prompt_tokens  tokens that went in, those of pictures among them, >= 0; 0 where unknown
     """
 
     text: str
     tokens: int
     seconds: float
     logprob: float | None
+    prompt_tokens: int = 0
 
 
 class Backend(Protocol):

@@ -3,6 +3,7 @@
 BackendError
 ├── ModelUnavailable   permanent: missing weights, package, key or setting; a retry cannot help
 ├── GenerationFailed   the model or its server failed this once
+├── NotAsked           nothing was asked: its server is left alone for a while
 └── DeadlineExceeded   no answer within the request's deadline
 """
 
@@ -25,6 +26,14 @@ class ModelUnavailable(BackendError):
 
 class GenerationFailed(BackendError):
     """This generation failed; another attempt may work."""
+
+
+class NotAsked(BackendError):
+    """Nothing was asked, so it is no attempt; `after_s` seconds later it may be."""
+
+    def __init__(self, words: str, after_s: float) -> None:
+        super().__init__(words)
+        self.after_s = after_s
 
 
 class DeadlineExceeded(BackendError):

@@ -1,32 +1,23 @@
 """Any Hugging Face image-text-to-text checkpoint, on CPU or CUDA.
 
-The members that ship go through this very code, as does a user's own folder or hub id.
-
-Options of a member (members.toml):
-
-    device         "cpu", "cuda", "cuda:1"; default: CUDA where there is one
-    dtype          "float32", "bfloat16", "float16"; default: float32 on CPU, else the file's
-    threads        torch threads, >= 1, for the whole process; default: two, or the one core there
-                   is. More help small members little, and a machine has other work
-    batch          requests generated together, >= 1; default 16. One that shows several pictures
-                   counts as many as it shows; each has a generation of its own at the least
-    crops          centre crops shown after each picture, as shares of its sides, e.g. [0.8, 0.6]
-    guided         true holds answers to the JSON schema of a request, see guided.py; default false
-    shared_cache   true works out once what the texts of a batch begin with, and spares copies of
-                   the key-value cache; for decoders like Llama, see caches.py; default false
-    channels_last  true lays convolutions out for speed on CPU; default false
-    online         true lets transformers ask the hub; default false
+The members that ship go through this very code, as does a user's own folder or hub id. What a
+member's options are is said by HuggingFaceOptions.
 """
 
 import ctypes
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from inspect import signature
 from itertools import groupby
-from typing import Any, Protocol
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inference.backends.base import Generation, OnText, Request
 from inference.backends.errors import (
@@ -34,6 +25,7 @@ from inference.backends.errors import (
     DeadlineExceeded,
     GenerationFailed,
     ModelUnavailable,
+    faults_in_words,
 )
 from inference.backends.guided import Guide
 
@@ -47,9 +39,65 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 2**30
 
 
+class HuggingFaceOptions(BaseModel):
+    """The options of a member.
+
+    device         "cpu", "cuda", "cuda:1"; by default CUDA where there is one
+    dtype          "float32", "bfloat16", "float16"; by default float32 on CPU, else the file's
+    threads        torch threads for the whole process; by default two, or the one core there is.
+                   More help small members little, and a machine has other work
+    batch          requests generated together. One that shows several pictures counts as many as
+                   it shows; each has a generation of its own at the least
+    batch_tokens   tokens, those of pictures and those to be generated among them, that a
+                   generation may hold, its padding as well; 0 sets no limit
+    crops          centre crops shown after each picture, as shares of its sides, e.g. [0.8, 0.6]
+    guided         holds answers to the JSON schema of a request, see guided.py
+    shared_cache   works out once what the texts of a batch begin with, and spares copies of the
+                   key-value cache; for decoders like Llama, see caches.py
+    static_cache   allots keys and values once, for the longest answer
+    compile        compiles the decoding step, once a shape; needs a static cache, and CUDA
+    channels_last  lays convolutions out for speed on CPU
+    online         lets transformers ask the hub
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)?$")] = ""
+    dtype: Literal["", "float32", "bfloat16", "float16"] = ""
+    threads: Annotated[int, Field(ge=0)] = 0
+    batch: Annotated[int, Field(ge=1)] = 16
+    batch_tokens: Annotated[int, Field(ge=0)] = 0
+    crops: list[Annotated[float, Field(gt=0, le=1)]] = []
+    guided: bool = False
+    shared_cache: bool = False
+    static_cache: bool = False
+    compile: bool = False
+    channels_last: bool = False
+    online: bool = False
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if self.shared_cache and self.static_cache:
+            raise ValueError("a cache is shared_cache or static_cache, not both")
+        if self.compile and not self.static_cache:
+            raise ValueError("compile needs static_cache")
+        return self
+
+    def placed(self, cuda: bool) -> str:
+        """The device. Raises ValueError where it is not there, or cannot do what is wanted."""
+        device = self.device or ("cuda" if cuda else "cpu")
+        if device != "cpu" and not cuda:
+            raise ValueError(f"device {device}: this machine, or its torch, has no CUDA")
+        if self.compile and device == "cpu":
+            raise ValueError("compile needs CUDA: on a CPU it takes longer than a call may")
+        return device
+
+
 class Spec(Protocol):
     """The part of a MemberSpec that is read here."""
 
+    @property
+    def name(self) -> str: ...
     @property
     def model(self) -> str: ...
     @property
@@ -82,24 +130,23 @@ class HuggingFaceBackend:
     """
 
     def __init__(self, spec: Spec) -> None:
-        options = dict(spec.options)
-        os.environ.setdefault("HF_HUB_OFFLINE", "0" if options.get("online") else "1")
+        self.options = options = _options(spec)
+        os.environ.setdefault("HF_HUB_OFFLINE", "0" if options.online else "1")
         import torch
 
-        torch.set_num_threads(int(options.get("threads", 0)) or _few_threads())
+        try:
+            self._device = options.placed(torch.cuda.is_available())
+        except ValueError as error:
+            raise ModelUnavailable(f"{spec.name}: {error}") from error
+        torch.set_num_threads(options.threads or _few_threads())
         self._torch = torch
-        self._guided = bool(options.get("guided", False))
         self._guides: dict[str, Guide] = {}
-        self._shared_cache = bool(options.get("shared_cache", False))
-        self._batch = int(options.get("batch", 16))
-        self._crops = tuple(float(share) for share in options.get("crops", ()))
-        self._device = str(
-            options.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
-        )
         if self._device == "cpu":
             _keep_freed_memory()
         self._model = _load_model(spec, self._device, options)
         self._processor = _load_processor(spec, self._model.config)
+        # Gemma looks at a picture's tokens both ways, and is told by these which they are.
+        self._takes_types = "token_type_ids" in signature(self._model.forward).parameters
         self._tokenizer = self._processor.tokenizer
         self._tokenizer.padding_side = "left"
         if self._tokenizer.pad_token_id is None:
@@ -134,7 +181,7 @@ class HuggingFaceBackend:
 
         for _, group in groupby(sorted(range(len(requests)), key=alike), key=alike):
             indices = list(group)
-            size = max(1, self._batch // max(1, len(requests[indices[0]].images)))
+            size = max(1, self.options.batch // max(1, len(requests[indices[0]].images)))
             for start in range(0, len(indices), size):
                 yield indices[start : start + size]
 
@@ -145,9 +192,17 @@ class HuggingFaceBackend:
 
         began = time.monotonic()
         inputs = self._inputs(batch)
-        if self._shared_cache and len(batch) > 1:
+        fits = self._fitting(inputs["input_ids"].shape[1] + batch[0].max_tokens)
+        if fits < len(batch):
+            return [
+                said
+                for start in range(0, len(batch), fits)
+                for said in self._generate_batch(batch[start : start + fits], started, None)
+            ]
+        if self.options.shared_cache and len(batch) > 1:
             inputs = self._with_cache(inputs)
         prompt_length = int(inputs["input_ids"].shape[1])
+        went_in = inputs["attention_mask"].sum(dim=1).tolist()
         clock = _Clock(started + min(one.deadline_s for one in batch))
         clock.check()
         listeners: list[Any] = [clock]
@@ -159,17 +214,25 @@ class HuggingFaceBackend:
             sequences = self._model.generate(
                 **inputs,
                 **_sampling(batch[0]),
+                **self._cache_kind(),
                 pad_token_id=self._tokenizer.pad_token_id,
                 stopping_criteria=StoppingCriteriaList(listeners),
                 logits_processor=LogitsProcessorList([scores, *self._guide(batch[0])]),
             )
         clock.check()
         seconds = (time.monotonic() - began) / len(batch)
-        return self._read(sequences, prompt_length, scores.finish(sequences), seconds)
+        said = self._read(sequences, prompt_length, scores.finish(sequences), seconds)
+        return [replace(one, prompt_tokens=count) for one, count in zip(said, went_in, strict=True)]
+
+    def _fitting(self, length: int) -> int:
+        """How many sequences of so many tokens may be generated together, >= 1."""
+        if not self.options.batch_tokens:
+            return sys.maxsize
+        return max(1, self.options.batch_tokens // length)
 
     def _guide(self, request: Request) -> list[Guide]:
         """What holds the answer to its schema, if anything does."""
-        if not self._guided or request.schema is None:
+        if not self.options.guided or request.schema is None:
             return []
         key = f"{request.max_tokens} {json.dumps(request.schema)}"
         if key not in self._guides:
@@ -179,17 +242,23 @@ class HuggingFaceBackend:
         return [self._guides[key].begin()]
 
     def _inputs(self, batch: Sequence[Request]) -> Any:
-        pictures = [with_centre_crops(one.images, self._crops) for one in batch]
+        pictures = [with_centre_crops(one.images, self.options.crops) for one in batch]
         texts = [
             self._prompt(one.prompt, len(shown)) for one, shown in zip(batch, pictures, strict=True)
         ]
         images = [list(shown) for shown in pictures] if pictures[0] else None
         inputs = self._processor(text=texts, images=images, padding=True, return_tensors="pt")
-        inputs.pop("token_type_ids", None)
+        if not self._takes_types:
+            inputs.pop("token_type_ids", None)
         inputs = inputs.to(self._device)
         if "pixel_values" in inputs:
             inputs["pixel_values"] = inputs["pixel_values"].to(self._model.dtype)
         return inputs
+
+    def _cache_kind(self) -> dict[str, Any]:
+        if not self.options.static_cache:
+            return {}
+        return {"cache_implementation": "static", "disable_compile": not self.options.compile}
 
     def _with_cache(self, inputs: Any) -> Any:
         from inference.backends.caches import with_cache
@@ -309,18 +378,25 @@ def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
     return {int(one) for one in (*listed, tokenizer.eos_token_id) if one is not None}
 
 
-def _load_model(spec: Spec, device: str, options: Mapping[str, Any]) -> Any:
+def _options(spec: Spec) -> HuggingFaceOptions:
+    try:
+        return HuggingFaceOptions.model_validate(dict(spec.options))
+    except ValidationError as error:
+        raise ModelUnavailable(f"{spec.name}: {faults_in_words(error)}") from error
+
+
+def _load_model(spec: Spec, device: str, options: HuggingFaceOptions) -> Any:
     import torch
     from transformers import AutoModelForImageTextToText
 
-    dtype = options.get("dtype") or ("float32" if device == "cpu" else "auto")
+    dtype = options.dtype or ("float32" if device == "cpu" else "auto")
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             spec.model, revision=spec.revision or "main", dtype=dtype
         )
     except (OSError, ImportError, ValueError, KeyError) as error:
         raise ModelUnavailable(f"{spec.model} cannot be loaded: {error}") from error
-    if options.get("channels_last"):
+    if options.channels_last:
         model = model.to(memory_format=torch.channels_last)
     return model.to(device).eval()
 
@@ -331,13 +407,52 @@ def _load_processor(spec: Spec, config: Any) -> Any:
     revision = spec.revision or "main"
     try:
         return AutoProcessor.from_pretrained(spec.model, revision=revision)
-    except ImportError as error:
-        return _plain_processor(spec, config, error)
-    except (OSError, ValueError, KeyError) as error:
+    except (ImportError, OSError, ValueError, KeyError) as error:
+        if isinstance(error, ImportError) or "torchvision" in str(error):
+            return _processor_of_parts(spec, config, error)
         raise ModelUnavailable(f"{spec.model} has no usable processor: {error}") from error
 
 
-def _plain_processor(spec: Spec, config: Any, cause: ImportError) -> Any:
+def _processor_of_parts(spec: Spec, config: Any, cause: Exception) -> Any:
+    """Without torchvision: what does without it, or else the word of what is to be installed."""
+    try:
+        return _still_processor(spec, config) or _plain_processor(spec, config)
+    except (ImportError, OSError, ValueError, TypeError, AttributeError) as error:
+        missing = error if isinstance(error, ImportError) else cause
+        raise ModelUnavailable(f"{spec.model}: {_what_to_install(missing)}") from error
+
+
+def _what_to_install(missing: Exception) -> str:
+    words = str(missing)
+    if "torchvision" in words.lower():
+        return TORCHVISION_HINT
+    return f"its processor needs a package that is not installed: {' '.join(words.split())[:200]}"
+
+
+def _still_processor(spec: Spec, config: Any) -> Any:
+    """The family's own processor without its part for videos; None where it has no such part."""
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+    kind = PROCESSOR_MAPPING.get(type(config), None)
+    if kind is None or "video_processor" not in kind.get_attributes():
+        return None
+
+    class Still(kind):  # type: ignore[misc, valid-type]
+        # SmolVLM's chat template is told these, and shows pictures all the same.
+        video_processor = SimpleNamespace(num_frames=None, fps=None)
+
+        @classmethod
+        def get_attributes(cls) -> list[str]:
+            return [one for one in super().get_attributes() if one != "video_processor"]
+
+        @classmethod
+        def _get_arguments_from_pretrained(cls, *args: Any, **kwargs: Any) -> list[Any]:
+            return [*super()._get_arguments_from_pretrained(*args, **kwargs), None]
+
+    return Still.from_pretrained(spec.model, revision=spec.revision or "main")
+
+
+def _plain_processor(spec: Spec, config: Any) -> Any:
     """Tokenizer and image processor alone, for models with a fixed number of image tokens."""
     from transformers import AutoImageProcessor, AutoTokenizer
 
@@ -345,13 +460,10 @@ def _plain_processor(spec: Spec, config: Any, cause: ImportError) -> Any:
         getattr(config, key, None) for key in ("image_seq_length", "image_token_id")
     )
     if not length or token_id is None:
-        raise ModelUnavailable(f"{spec.model}: {TORCHVISION_HINT}") from cause
+        raise ValueError("its pictures are no fixed number of tokens")
     revision = spec.revision or "main"
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(spec.model, revision=revision)
-        image_processor = AutoImageProcessor.from_pretrained(spec.model, revision=revision)
-    except (ImportError, OSError, ValueError) as error:
-        raise ModelUnavailable(f"{spec.model}: {TORCHVISION_HINT}") from error
+    tokenizer = AutoTokenizer.from_pretrained(spec.model, revision=revision)
+    image_processor = AutoImageProcessor.from_pretrained(spec.model, revision=revision)
     return _PlainProcessor(tokenizer, image_processor, int(token_id), int(length))
 
 

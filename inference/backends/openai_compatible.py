@@ -1,24 +1,35 @@
 """Models behind an OpenAI-compatible server (vLLM, llama.cpp, Ollama, a cloud): /chat/completions.
 
-The requests of one call go out together, each with its own deadline. Whatever a server does, short
-of a valid reply in time, becomes a BackendError.
+The requests of one call go out together, each with its own deadline; several samples are several
+requests with seeds of their own. Whatever a server does, short of a valid reply in time, becomes a
+BackendError. One that fails call after call is left alone for a while (inference.backends.limits).
 """
 
 import asyncio
 import base64
+import hashlib
 import io
 import json
+import logging
 import math
 import os
 import random
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import httpx
 from PIL import Image
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+)
 
 from inference.backends.base import Generation, OnText, Request
 from inference.backends.errors import (
@@ -26,13 +37,21 @@ from inference.backends.errors import (
     DeadlineExceeded,
     GenerationFailed,
     ModelUnavailable,
+    NotAsked,
     faults_in_words,
 )
+from inference.backends.limits import Breaker, Turns
 from inference.backends.registry import MemberSpec
 
+log = logging.getLogger(__name__)
 _HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 _PERMANENT = {401, 403, 404}
+_REFUSED = {400, 422}
 _TRANSIENT = {408, 409, 425, 429}
+_EXTRAS = ("response_format", "logprobs")
+"""What a server may refuse. Left out one by one, then together, until it answers."""
+_LESS = ({"response_format"}, {"logprobs"}, set(_EXTRAS))
+_REMEMBERED = 1000
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 20.0
 
 
@@ -52,9 +71,13 @@ class OpenAICompatibleOptions(BaseModel):
     base_url            as far as /v1
     api_key_env         environment variable that holds the key; none is sent without it
     retries             further attempts on 408, 409, 425, 429, 5xx and broken connections
+    parallel            requests that are out at a time
+    per_minute          requests that may begin in a minute, evenly spaced; 0 sets no limit
+    breaker             calls in a row that fail before the server is left alone; 0 never does
+    rest_s              seconds for which it is left alone at first
     max_response_bytes  a longer reply is refused
-    guided              send the JSON schema as response_format
-    logprobs            ask for log-probabilities
+    guided              send the JSON schema as response_format, unless the server refuses it
+    logprobs            ask for log-probabilities, unless the server refuses that
     length_key          newer cloud models want "max_completion_tokens"
     """
 
@@ -63,6 +86,10 @@ class OpenAICompatibleOptions(BaseModel):
     base_url: Annotated[str, AfterValidator(_web_address)]
     api_key_env: str = ""
     retries: Annotated[int, Field(ge=0, le=10)] = 2
+    parallel: Annotated[int, Field(gt=0, le=256)] = 16
+    per_minute: Annotated[float, Field(ge=0)] = 0.0
+    breaker: Annotated[int, Field(ge=0)] = 5
+    rest_s: Annotated[float, Field(gt=0)] = 30.0
     max_response_bytes: Annotated[int, Field(gt=0)] = 1_000_000
     guided: bool = True
     logprobs: bool = True
@@ -70,7 +97,7 @@ class OpenAICompatibleOptions(BaseModel):
 
 
 class _TokenLogprob(BaseModel):
-    logprob: float
+    logprob: FiniteFloat
 
 
 class _Logprobs(BaseModel):
@@ -86,11 +113,16 @@ class _Choice(BaseModel):
     logprobs: _Logprobs | None = None
 
 
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+
+
 class _Usage(BaseModel):
-    completion_tokens: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    completion_tokens: Count = 0
+    prompt_tokens: Count = 0
 
 
 class _Reply(BaseModel):
+    id: str = ""
     choices: Annotated[list[_Choice], Field(min_length=1)]
     usage: _Usage | None = None
 
@@ -100,7 +132,8 @@ class _ErrorBody(BaseModel):
 
 
 class _Complaint(BaseModel):
-    error: _ErrorBody
+    error: _ErrorBody | None = None
+    detail: str = ""
 
 
 class OpenAICompatibleBackend:
@@ -118,6 +151,11 @@ class OpenAICompatibleBackend:
         self._url = f"{self.options.base_url.rstrip('/')}/chat/completions"
         self._headers = _HEADERS | self._authorization()
         self._transport = transport
+        self._breaker = Breaker(self.options.breaker, self.options.rest_s)
+        self._turns = Turns(self.options.per_minute)
+        self._taken: set[str] = set()
+        self._left_out: set[str] = set()
+        self._replies: OrderedDict[bytes, bytes] = OrderedDict()
 
     def _authorization(self) -> dict[str, str]:
         variable = self.options.api_key_env
@@ -135,57 +173,111 @@ class OpenAICompatibleBackend:
 
         Not to be called from within an event loop.
         """
-        generations = asyncio.run(self._answer_all(requests))
+        if left := self._breaker.left_s():
+            words = f"{self.name}: its server failed too often and is left alone for {left:.0f} s"
+            raise NotAsked(words, left)
+        try:
+            generations = asyncio.run(self._answer_all(requests, self._turns_of(requests)))
+        except (_ServerFault, DeadlineExceeded):
+            self._breaker.note(well=False)
+            raise
+        self._breaker.note(well=True)
         if on_text is not None:
             for generation in generations:
                 on_text(generation.text)
         return generations
 
-    async def _answer_all(self, requests: Sequence[Request]) -> list[Generation]:
+    def _turns_of(self, requests: Sequence[Request]) -> list[float]:
+        """Seconds that each waits; at least half of its time is left to the server."""
+        within_s = min((one.deadline_s for one in requests), default=0.0) / 2
+        waits = self._turns.take(len(requests), within_s=within_s)
+        if requests and not waits:
+            words = f"{self.name}: {self.options.per_minute:g} requests a minute leave it no turn"
+            raise NotAsked(words, self._turns.wait_s())
+        return waits
+
+    async def _answer_all(
+        self, requests: Sequence[Request], waits: Sequence[float]
+    ) -> list[Generation]:
+        free = asyncio.Semaphore(self.options.parallel)
         async with httpx.AsyncClient(
             headers=self._headers, timeout=httpx.Timeout(None), transport=self._transport
         ) as client:
-            return await asyncio.gather(*(self._answer(client, one) for one in requests))
+            asked = (
+                self._answer(client, free, one, wait)
+                for one, wait in zip(requests, waits, strict=True)
+            )
+            return await asyncio.gather(*asked)
 
-    async def _answer(self, client: httpx.AsyncClient, request: Request) -> Generation:
-        started = time.monotonic()
+    async def _answer(
+        self, client: httpx.AsyncClient, free: asyncio.Semaphore, request: Request, wait_s: float
+    ) -> Generation:
         try:
             async with asyncio.timeout(request.deadline_s):
-                reply = await self._post(client, self._body(request))
+                await asyncio.sleep(wait_s)
+                async with free:
+                    started = time.monotonic()
+                    reply = await self._ask(client, request)
         except TimeoutError as error:
             words = f"{self.name}: no answer within {request.deadline_s:g} s"
             raise DeadlineExceeded(words) from error
-        return self._read(reply, time.monotonic() - started)
+        return self._read(request, reply, time.monotonic() - started)
 
-    def _body(self, request: Request) -> bytes:
+    async def _ask(self, client: httpx.AsyncClient, request: Request) -> bytes:
+        """The reply; what the server refuses is left out, and from then on not asked for."""
+        body = self._body(request)
+        extras = {key for key in _EXTRAS if key in body}
+        try:
+            reply = await self._post(client, json.dumps(body).encode())
+        except _Refused as refusal:
+            if not extras - self._taken:
+                raise
+            return await self._ask_for_less(client, body, refusal)
+        self._taken |= extras
+        return reply
+
+    async def _ask_for_less(
+        self, client: httpx.AsyncClient, body: dict[str, object], refusal: "_Refused"
+    ) -> bytes:
+        for less in _LESS:
+            if not less <= body.keys():
+                continue
+            fewer = {key: value for key, value in body.items() if key not in less}
+            try:
+                reply = await self._post(client, json.dumps(fewer).encode())
+            except _Refused:
+                continue
+            log.warning("%s: its server refuses %s", self.name, " and ".join(sorted(less)))
+            self._left_out |= less
+            return reply
+        raise refusal
+
+    def _body(self, request: Request) -> dict[str, object]:
         try:
             pictures = [_picture(image) for image in request.images]
-            body: dict[str, object] = {
-                "model": self.model,
-                "messages": [
-                    {
-                        "role": "user",
-                        "content": [*pictures, {"type": "text", "text": request.prompt}],
-                    }
-                ],
-                "temperature": request.temperature,
-                "seed": request.seed,
-                self.options.length_key: request.max_tokens,
-            }
-            if self.options.logprobs:
-                body["logprobs"] = True
-            if self.options.guided and request.schema is not None:
-                body["response_format"] = _response_format(request.schema)
-            return json.dumps(body).encode()
         except (OSError, ValueError) as error:
             raise GenerationFailed(f"{self.name}: the request cannot be made: {error}") from error
+        content = [*pictures, {"type": "text", "text": request.prompt}]
+        body: dict[str, object] = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": content}],
+            "temperature": request.temperature,
+            "seed": request.seed,
+            self.options.length_key: request.max_tokens,
+        }
+        if self.options.logprobs:
+            body["logprobs"] = True
+        if self.options.guided and request.schema is not None:
+            body["response_format"] = _response_format(request.schema)
+        return {key: value for key, value in body.items() if key not in self._left_out}
 
     async def _post(self, client: httpx.AsyncClient, body: bytes) -> bytes:
         for attempt in range(self.options.retries):
             try:
                 return await self._post_once(client, body)
             except _TryAgain as error:
-                await asyncio.sleep(_pause(attempt, error.after_s))
+                turn = self._turns.take(1, within_s=math.inf)[0]
+                await asyncio.sleep(max(_pause(attempt, error.after_s), turn))
         return await self._post_once(client, body)
 
     async def _post_once(self, client: httpx.AsyncClient, body: bytes) -> bytes:
@@ -200,13 +292,13 @@ class OpenAICompatibleBackend:
 
     async def _content(self, response: httpx.Response) -> bytes:
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise GenerationFailed(f"{self.name}: the reply is packed, which was not asked for")
+            raise _ServerFault(f"{self.name}: the reply is packed, which was not asked for")
         content = b""
         async for chunk in response.aiter_bytes():
             content += chunk
             if len(content) > self.options.max_response_bytes:
                 limit = f"{self.options.max_response_bytes:,} bytes"
-                raise GenerationFailed(f"{self.name}: the reply is longer than {limit}")
+                raise _ServerFault(f"{self.name}: the reply is longer than {limit}")
         return content
 
     def _refusal(self, response: httpx.Response, content: bytes) -> BackendError:
@@ -216,32 +308,61 @@ class OpenAICompatibleBackend:
             return ModelUnavailable(words)
         if status in _TRANSIENT or status >= 500:
             return _TryAgain(words, _seconds(response.headers.get("Retry-After", "")))
+        if status in _REFUSED:
+            return _Refused(words + _complaint(content))
         return GenerationFailed(words + _complaint(content))
 
-    def _read(self, content: bytes, seconds: float) -> Generation:
+    def _read(self, request: Request, content: bytes, seconds: float) -> Generation:
         try:
             reply = _Reply.model_validate_json(content)
         except ValidationError as error:
             words = f"{self.name}: the reply is no chat completion: {faults_in_words(error)[:150]}"
-            raise GenerationFailed(words) from error
+            raise _ServerFault(words) from error
         choice = reply.choices[0]
         if choice.message.content is None:
-            raise GenerationFailed(f"{self.name}: the model gave no text")
+            raise _ServerFault(f"{self.name}: the model gave no text")
+        if reply.id:
+            self._refuse_repeated(request, content)
         tokens = choice.logprobs.content if choice.logprobs and choice.logprobs.content else []
         return Generation(
             text=choice.message.content,
             tokens=reply.usage.completion_tokens if reply.usage else len(tokens),
             seconds=seconds,
             logprob=_mean([token.logprob for token in tokens]),
+            prompt_tokens=reply.usage.prompt_tokens if reply.usage else 0,
         )
 
+    def _refuse_repeated(self, request: Request, content: bytes) -> None:
+        """A reply with an id, the same to a byte as one to another question, was made for that."""
+        asked, said = _digest(request), hashlib.sha256(content).digest()
+        if self._replies.setdefault(said, asked) != asked:
+            raise _ServerFault(f"{self.name}: the reply is one that answered another question")
+        if len(self._replies) > _REMEMBERED:
+            self._replies.popitem(last=False)
 
-class _TryAgain(GenerationFailed):
+
+class _Refused(GenerationFailed):
+    """The server wants no such request."""
+
+
+class _ServerFault(GenerationFailed):
+    """The server is not well: enough of these in a row, and it is left alone."""
+
+
+class _TryAgain(_ServerFault):
     """A failure that may pass soon; `after_s` is the server's own wish."""
 
     def __init__(self, words: str, after_s: float = 0.0) -> None:
         super().__init__(words)
         self.after_s = after_s
+
+
+def _digest(request: Request) -> bytes:
+    """Of all that an answer depends on."""
+    digest = hashlib.sha256(f"{request.prompt}\0{request.seed} {request.temperature}".encode())
+    for image in request.images:
+        digest.update(f"{image.size}".encode() + image.convert("RGB").tobytes())
+    return digest.digest()
 
 
 def _pause(attempt: int, after_s: float) -> float:
@@ -269,9 +390,11 @@ def _response_format(schema: Mapping[str, object]) -> dict[str, object]:
 def _complaint(content: bytes) -> str:
     """What the server says is wrong with a request, in plain ASCII; empty if it does not say."""
     try:
-        return f": {_Complaint.model_validate_json(content).error.message[:150]!a}"
+        said = _Complaint.model_validate_json(content)
     except ValidationError:
         return ""
+    words = said.error.message if said.error else said.detail
+    return f": {words[:150]!a}" if words else ""
 
 
 def _mean(logprobs: Sequence[float]) -> float | None:

@@ -13,9 +13,10 @@ Members stand in a TOML file, a line or a table each:
 
 A member with `domains = ["*"]` is asked about any domain, also about those that people write here.
 
-Two options are read here, for every backend. `frames`: "together" (the default) shows all frames of
-a clip in one prompt; "each" asks about every frame alone and sums its answers up. `price`: what a
-million generated tokens cost, in the one currency that all prices are in.
+Three options are read here, for every backend. `frames`: "together" (the default) shows all frames
+of a clip in one prompt; "each" asks about every frame alone and sums its answers up. `price` and
+`price_in`: what a million generated tokens, and a million that go in, cost, in the one currency of
+all prices.
 """
 
 import hashlib
@@ -69,11 +70,12 @@ class FrameMode(StrEnum):
 class MemberSpec:
     """One member of an ensemble, as configured.
 
-    backend  a short name of BACKENDS or a dotted name
-    model    a folder, a file, a hub id, or the model's name on a server
-    options  what the backend makes of them
-    frames   how it is asked about clips
-    price    of a million generated tokens, >= 0; None where nobody has said
+    backend   a short name of BACKENDS or a dotted name
+    model     a folder, a file, a hub id, or the model's name on a server
+    options   what the backend makes of them
+    frames    how it is asked about clips
+    price     of a million generated tokens, >= 0; None where nobody has said
+    price_in  of a million tokens that go in, >= 0
     """
 
     name: str
@@ -84,6 +86,7 @@ class MemberSpec:
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
     frames: FrameMode = FrameMode.TOGETHER
     price: float | None = None
+    price_in: float = 0.0
 
 
 class _MemberEntry(BaseModel):
@@ -130,19 +133,21 @@ def _read_member(path: Path, name: str, content: object) -> MemberSpec:
     if entry.backend in ON_DISK and model and (path.parent / model).exists():
         model = str((path.parent / model).resolve())
     frames = _frame_mode(path, name, entry.options.pop("frames", FrameMode.TOGETHER))
-    price = _price(path, name, entry.options.pop("price", None))
+    price = _price(path, name, "price", entry.options)
+    price_in = _price(path, name, "price_in", entry.options) or 0.0
     said = entry.model_dump(exclude={"model"})
-    return MemberSpec(name=name, **said, model=model, frames=frames, price=price)
+    return MemberSpec(name=name, **said, model=model, frames=frames, price=price, price_in=price_in)
 
 
-def _price(path: Path, name: str, wanted: object) -> float | None:
+def _price(path: Path, name: str, option: str, options: dict[str, object]) -> float | None:
+    wanted = options.pop(option, None)
     if wanted is None:
         return None
     number = not isinstance(wanted, bool) and isinstance(wanted, int | float)
     if number and 0 <= wanted < float("inf"):  # type: ignore[operator]
         return float(wanted)  # type: ignore[arg-type]
     raise MembersError(
-        f"{path}: member {name!r}: option price = {wanted!r}: say a number from 0 on"
+        f"{path}: member {name!r}: option {option} = {wanted!r}: say a number from 0 on"
     )
 
 

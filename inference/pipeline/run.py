@@ -51,7 +51,8 @@ class Trace:
                  of {label, logprob, description, reasoning}, and `frame`, the chosen one's index
     valid        parsed; `error` says in words why not
     repaired     the JSON had to be mended: to be shown, never to be accepted
-    tokens       >= 0;  seconds >= 0;  logprob <= 0 or None
+    tokens       generated, >= 0;  prompt_tokens: that went in, >= 0
+    seconds      >= 0;  logprob <= 0 or None
     """
 
     stage: Stage
@@ -64,6 +65,7 @@ class Trace:
     tokens: int = 0
     seconds: float = 0.0
     logprob: float | None = None
+    prompt_tokens: int = 0
 
 
 Traces = tuple[Trace, Trace, Trace]
@@ -230,6 +232,7 @@ def _over_frames(
     chosen = choose_frame(frames, domain)
     spent: dict[str, Any] = {
         "tokens": sum(analysis.tokens for analysis in analyses),
+        "prompt_tokens": sum(analysis.prompt_tokens for analysis in analyses),
         "seconds": math.fsum(analysis.seconds for analysis in analyses),
     }
     if chosen is None:
@@ -295,7 +298,13 @@ def read_answer(
         thought = {"reasoning": answer.reasoning, "label": answer.label}
         analysis = replace(unread, fields=thought, valid=True, repaired=answer.repaired)
     comprehension = replace(
-        analysis, stage=Stage.COMPREHENSION, fields=seen, tokens=0, seconds=0.0, logprob=None
+        analysis,
+        stage=Stage.COMPREHENSION,
+        fields=seen,
+        tokens=0,
+        prompt_tokens=0,
+        seconds=0.0,
+        logprob=None,
     )
     return comprehension, analysis, answer
 
@@ -323,6 +332,7 @@ def _unread(stage: Stage, request: Request, generation: Generation) -> Trace:
         prompt_hash=prompt_hash(request.prompt),
         raw_text=storable(generation.text),
         tokens=generation.tokens,
+        prompt_tokens=generation.prompt_tokens,
         seconds=generation.seconds,
         logprob=logprob if logprob is not None and math.isfinite(logprob) else None,
     )

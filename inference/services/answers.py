@@ -13,9 +13,15 @@ _TEXT_OF = {Stage.COMPREHENSION: "description", Stage.ANALYSIS: "reasoning"}
 
 
 def final_traces(run: Run) -> dict[tuple[str, str], StageTrace]:
-    """(member, stage) -> the trace of the last attempt."""
-    ordered = sorted(run.traces.all(), key=lambda trace: trace.attempt)
+    """(member, stage) -> the trace of the last attempt; what came late counts for nothing."""
+    in_time = [trace for trace in run.traces.all() if not trace.late]
+    ordered = sorted(in_time, key=lambda trace: trace.attempt)
     return {(trace.member, trace.stage): trace for trace in ordered}
+
+
+def late_traces(run: Run) -> list[StageTrace]:
+    """What came when the run was closed, or its job with somebody else, as it came."""
+    return sorted((trace for trace in run.traces.all() if trace.late), key=lambda one: one.pk)
 
 
 def answers_of(runs: Sequence[Run], members: Sequence[str] | None = None) -> Answers:

@@ -13,10 +13,10 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from inference.models import MemberJob, Run, StageTrace
+from inference.models import Media, MemberJob, Run, StageTrace
 from inference.pipeline.run import Trace
 from inference.pipeline.stages import Stage
-from inference.services.runs import finish_run
+from inference.services.runs import bring_forward, finish_run
 from inference.signals import run_progressed
 
 log = logging.getLogger(__name__)
@@ -133,32 +133,52 @@ def complete_job(job: MemberJob, traces: Sequence[Trace], vectors: Sequence[byte
     """Store the traces, one vector (float32 bytes) each, and finish the run if it was the last.
 
     Returns:
-        False when the lease had been lost meanwhile: then nothing is stored.
+        False when the job was lost meanwhile, or its run closed: what it says is kept as late, and
+        changes nothing.
     """
     with transaction.atomic():
-        if not _mine(job).update(status=MemberJob.Status.DONE, stage=""):
-            return False
-        StageTrace.objects.bulk_create(
-            StageTrace(
-                run_id=job.run_id,
-                member=job.member,
-                attempt=job.attempt,
-                stage=trace.stage,
-                prompt_hash=trace.prompt_hash,
-                raw_text=trace.raw_text.replace("\x00", "\ufffd"),
-                fields=trace.fields,
-                valid=trace.valid,
-                repaired=trace.repaired,
-                error=trace.error[:300],
-                tokens=trace.tokens,
-                seconds=trace.seconds,
-                logprob=trace.logprob,
-                embedding=vector,
-            )
-            for trace, vector in zip(traces, vectors, strict=True)
+        mine = bool(_mine(job).update(status=MemberJob.Status.DONE, stage=""))
+        if mine or _may_be_kept(job):
+            _store(job, traces, vectors, late=not mine)
+    if mine:
+        if settings.ALARM_GRACE_S:
+            bring_forward(run_id=job.run_id)
+        _announce(job)
+    else:
+        log.warning("%s: its answer came too late", job)
+    return mine
+
+
+def _may_be_kept(job: MemberJob) -> bool:
+    """Whether its observation can still be shown; an erasure in progress is waited for."""
+    media = Media.objects.select_for_update(of=("self",)).filter(observation__runs=job.run_id)
+    return any(one.shown for one in media)
+
+
+def _store(
+    job: MemberJob, traces: Sequence[Trace], vectors: Sequence[bytes | None], *, late: bool
+) -> None:
+    StageTrace.objects.bulk_create(
+        StageTrace(
+            run_id=job.run_id,
+            member=job.member,
+            attempt=job.attempt,
+            stage=trace.stage,
+            prompt_hash=trace.prompt_hash,
+            raw_text=trace.raw_text.replace("\x00", "\ufffd"),
+            fields=trace.fields,
+            valid=trace.valid,
+            repaired=trace.repaired,
+            error=trace.error[:300],
+            tokens=trace.tokens,
+            prompt_tokens=trace.prompt_tokens,
+            seconds=trace.seconds,
+            logprob=trace.logprob,
+            embedding=vector,
+            late=late,
         )
-    _announce(job)
-    return True
+        for trace, vector in zip(traces, vectors, strict=True)
+    )
 
 
 def fail_job(job: MemberJob, *, error: str, permanent: bool) -> None:
@@ -166,6 +186,22 @@ def fail_job(job: MemberJob, *, error: str, permanent: bool) -> None:
     last = permanent or job.attempt >= settings.ALARM_JOB_ATTEMPTS
     status = MemberJob.Status.FAILED if last else MemberJob.Status.QUEUED
     _mine(job).update(status=status, stage="", error=error[:300], sent_at=None)
+    _announce(job)
+
+
+def put_back(job: MemberJob, *, error: str, after_s: float) -> None:
+    """Queue the job as if nobody had taken it: nothing was asked, and that is no attempt.
+
+    The sweep sends it when `after_s` seconds are over.
+    """
+    sent_at = timezone.now() + timedelta(seconds=after_s - settings.ALARM_JOB_LEASE_S)
+    _mine(job).update(
+        status=MemberJob.Status.QUEUED,
+        stage="",
+        error=error[:300],
+        attempt=F("attempt") - 1,
+        sent_at=sent_at,
+    )
     _announce(job)
 
 

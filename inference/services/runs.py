@@ -1,6 +1,7 @@
 """A run from its opening to its sum: who was asked, what they said, whether it can be trusted."""
 
 import logging
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -74,16 +75,30 @@ def finish_run(*, run_id: UUID) -> bool:
     return True
 
 
+def bring_forward(*, run_id: UUID) -> None:
+    """Once the quorum has answered in full, wait for the others ALARM_GRACE_S longer at most."""
+    run = Run.objects.filter(pk=run_id, status__in=Run.UNFINISHED).first()
+    if run is None:
+        return
+    answered = run.jobs.filter(status=MemberJob.Status.DONE)
+    if _whole(answered, final_traces(run)) < run.quorum:
+        return
+    soon = timezone.now() + timedelta(seconds=settings.ALARM_GRACE_S)
+    Run.objects.filter(pk=run_id, deadline_at__gt=soon).update(deadline_at=soon)
+
+
 def _is_awaited(run: Run) -> bool:
     waiting = run.jobs.filter(status__in=MemberJob.UNFINISHED).exists()
     return waiting and timezone.now() < run.deadline_at
 
 
 def _close_jobs(run: Run) -> None:
-    """Whoever has not answered by now is late; the fence keeps a later answer out."""
-    run.jobs.filter(status__in=MemberJob.UNFINISHED).update(
-        status=MemberJob.Status.FAILED, stage="", token=None, error=LATE
-    )
+    """Whoever has not answered by now is late; the fence keeps a later answer out of the vote."""
+    for job in run.jobs.filter(status__in=MemberJob.UNFINISHED):
+        words = f"{LATE} ({job.error})" if job.error else LATE
+        run.jobs.filter(pk=job.pk, status__in=MemberJob.UNFINISHED).update(
+            status=MemberJob.Status.FAILED, stage="", token=None, error=words[:300]
+        )
 
 
 def _sum_up_safely(run: Run) -> None:
@@ -137,15 +152,20 @@ def find_problems(run: Run) -> list[str]:
     traces = final_traces(run)
     answered = [job for job in jobs if job.status == MemberJob.Status.DONE]
     problems = [problem for job in answered for problem in _problems_of(job, traces)]
-    whole = sum(not _problems_of(job, traces) for job in answered)
+    whole = _whole(answered, traces)
     if whole < run.quorum:
         problems += [_absence(job) for job in jobs if job not in answered]
         problems += [f"quorum:{whole}:{run.quorum}"]
     return problems
 
 
+def _whole(answered: Iterable[MemberJob], traces: dict[tuple[str, str], StageTrace]) -> int:
+    """How many answered at all stages, in a way that can be trusted."""
+    return sum(not _problems_of(job, traces) for job in answered)
+
+
 def _absence(job: MemberJob) -> str:
-    return f"{'late' if job.error == LATE else 'failed'}:{job.member}"
+    return f"{'late' if job.error.startswith(LATE) else 'failed'}:{job.member}"
 
 
 def _problems_of(job: MemberJob, traces: dict[tuple[str, str], StageTrace]) -> list[str]:

@@ -10,13 +10,20 @@ from PIL import Image
 
 from inference import ensemble
 from inference.backends.embedder import embed
-from inference.backends.errors import BackendError
+from inference.backends.errors import BackendError, NotAsked
 from inference.backends.registry import load_backend
 from inference.models import MemberJob
 from inference.pipeline.run import RUNNING, Trace, Traces, run_cases
 from inference.pipeline.stages import Stage
 from inference.services.definitions import asked
-from inference.services.jobs import Heartbeat, claim_alike, claim_job, complete_job, fail_job
+from inference.services.jobs import (
+    Heartbeat,
+    claim_alike,
+    claim_job,
+    complete_job,
+    fail_job,
+    put_back,
+)
 from inference.services.looking import ensure_visual
 from inference.services.observations import frames_of
 
@@ -114,7 +121,9 @@ def _settle(job: MemberJob, outcome: Outcome) -> None:
 def _fail(job: MemberJob, error: Exception) -> None:
     # A member that is not configured; a KeyError or IndexError is a bug that one case may have met.
     gone = type(error) is LookupError
-    if gone or isinstance(error, BackendError):
+    if isinstance(error, NotAsked):
+        put_back(job, error=str(error), after_s=error.after_s)
+    elif gone or isinstance(error, BackendError):
         log.warning("%s: %s", job, error)
         fail_job(job, error=str(error), permanent=getattr(error, "permanent", gone))
     else:

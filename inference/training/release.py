@@ -14,7 +14,7 @@ from inference.backends.registry import folder_fingerprint
 from inference.training.albums import Album
 from inference.training.course import Course, Pupil
 from inference.training.features import EYE, eye_features
-from inference.training.settings import EVERYTHING, OPTIONS
+from inference.training.settings import EVERYTHING, FRAMES, OPTIONS
 from inference.training.tokens import image_processor
 from inference.training.towers import build_tower
 from inference.uq.novelty import Reference, fit_reference
@@ -76,7 +76,8 @@ def shared_views(album: Album) -> NDArray[np.bool_]:
 
 def members_file(course: Course) -> str:
     """Content of members.toml: a line a member."""
-    options = ", ".join(f"{key} = {json.dumps(value)}" for key, value in OPTIONS.items())
+    said = OPTIONS | {"frames": FRAMES}
+    options = ", ".join(f"{key} = {json.dumps(value)}" for key, value in said.items())
     domains = json.dumps([album.domain.id for album in course.albums])
     lines = [
         f'{name} = {{ model = "{name}", domains = {domains}, options = {{ {options} }} }}'

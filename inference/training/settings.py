@@ -17,9 +17,9 @@ OPTIONS: dict[str, object] = {
     "channels_last": True,
     "guided": True,
     "shared_cache": True,
-    "frames": "each",
     "batch": 16,
 }
+FRAMES = "each"
 
 
 @dataclass(frozen=True)

@@ -11,34 +11,9 @@ from inference.backends.base import Request
 from inference.backends.errors import DeadlineExceeded, GenerationFailed, ModelUnavailable
 from inference.backends.huggingface import HuggingFaceBackend, with_centre_crops
 from inference.backends.registry import MemberSpec
+from tests.tiny_models import IMAGE, make_tokenizer, template
 
 SIDE = 32
-TEMPLATE = (
-    "{% for message in messages %}{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
-    "{% endfor %}{% endfor %}"
-)
-
-
-def make_tokenizer() -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    inner = Tokenizer(models.BPE())
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        special_tokens=["<pad>", "<end>", "<image>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    inner.train_from_iterator(["look closely"], trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        pad_token="<pad>",
-        eos_token="<end>",
-        extra_special_tokens={"image_token": "<image>"},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +54,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer=tokenizer,
         patch_size=SIDE,
         vision_feature_select_strategy="full",
-        chat_template=TEMPLATE,
+        chat_template=template(IMAGE),
     ).save_pretrained(folder)
     return folder
 
@@ -160,6 +135,60 @@ def test_no_more_pictures_than_a_batch_are_looked_at_together(
     monkeypatch.setattr(backend, "_generate_batch", watched)
     backend.generate([ask(images=(Image.new("RGB", (9, 9)),) * 2, max_tokens=2) for _ in range(5)])
     assert made == sizes
+
+
+@pytest.mark.parametrize(("tokens", "sizes"), [(0, [5]), (44, [2, 2, 1]), (1, [1] * 5)])
+def test_a_generation_holds_no_more_tokens_than_its_budget(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tokens: int, sizes: list[int]
+) -> None:
+    requests = [ask(prompt="z" * 10, max_tokens=10, shade=40 * at) for at in range(5)]
+    expected = load(checkpoint).generate(requests)
+    backend = load(checkpoint, batch_tokens=tokens)
+    seen: list[int] = []
+    generate = backend._model.generate
+
+    def watched(**inputs: Any) -> Any:
+        seen.append(len(inputs["input_ids"]))
+        return generate(**inputs)
+
+    monkeypatch.setattr(backend._model, "generate", watched)
+    assert [one.text for one in backend.generate(requests)] == [one.text for one in expected]
+    assert seen == sizes
+
+
+def test_a_static_cache_and_half_precision_answer_too(checkpoint: Path) -> None:
+    requests = [ask(0), ask(200, "look at this closely")]
+    plain = load(checkpoint).generate(requests)
+    static = load(checkpoint, static_cache=True).generate(requests)
+    assert [(one.text, one.tokens) for one in static] == [(one.text, one.tokens) for one in plain]
+    half = load(checkpoint, dtype="bfloat16")
+    assert str(half._model.dtype) == "torch.bfloat16"
+    assert half.generate(requests)[0].logprob == pytest.approx(plain[0].logprob, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"device": "gpu"}, "tiny: device"),
+        ({"device": "cuda:0"}, "tiny: device cuda:0: this machine, or its torch, has no CUDA"),
+        ({"dtype": "int8"}, "tiny: dtype"),
+        ({"batch": 0}, "tiny: batch"),
+        ({"batch_tokens": -1}, "tiny: batch_tokens"),
+        ({"crops": [1.5]}, r"tiny: crops\.0"),
+        ({"typo": 1}, "tiny: typo"),
+        ({"shared_cache": True, "static_cache": True}, "not both"),
+        ({"compile": True}, "compile needs static_cache"),
+        ({"compile": True, "static_cache": True}, "compile needs CUDA"),
+    ],
+)
+def test_options_that_cannot_be_are_named_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], words: str
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelUnavailable, match=words):
+        load(Path("nowhere"), **options)
 
 
 def test_the_log_probability_is_that_of_the_generated_tokens(checkpoint: Path) -> None:
@@ -260,14 +289,24 @@ def test_without_torchvision_the_parts_of_a_processor_do(
     assert [one.text for one in made] == [one.text for one in expected]
 
 
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("requires the Torchvision library", "pip install torchvision"),
+        ("Package `num2words` is required", "a package that is not installed: Package `num2words`"),
+    ],
+)
 def test_where_they_do_not_it_says_what_to_install(
-    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, missing: str, words: str
 ) -> None:
     from transformers import AutoImageProcessor, AutoProcessor
 
+    def needs(*_: object, **__: object) -> None:
+        raise ImportError(missing)
+
     monkeypatch.setattr(AutoProcessor, "from_pretrained", _needs_torchvision)
-    monkeypatch.setattr(AutoImageProcessor, "from_pretrained", _needs_torchvision)
-    with pytest.raises(ModelUnavailable, match="pip install torchvision"):
+    monkeypatch.setattr(AutoImageProcessor, "from_pretrained", needs)
+    with pytest.raises(ModelUnavailable, match=words):
         load(checkpoint)
 
 

@@ -1,14 +1,12 @@
 """A model on a server: what is sent, what is read, and every way in which a server can fail."""
 
+import asyncio
 import base64
 import io
 import json
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import httpx
@@ -22,9 +20,12 @@ from inference.backends.errors import (
     DeadlineExceeded,
     GenerationFailed,
     ModelUnavailable,
+    NotAsked,
 )
+from inference.backends.limits import Breaker, Turns
 from inference.backends.openai_compatible import OpenAICompatibleBackend
 from inference.backends.registry import MemberSpec
+from tests.model_server import model_server
 
 Handler = Callable[[httpx.Request], httpx.Response]
 REQUEST = Request("What is it?", seed=4, deadline_s=5)
@@ -35,7 +36,7 @@ REPLY: dict[str, Any] = {
             "logprobs": {"content": [{"token": "a", "logprob": -0.5}, {"logprob": -1.5}]},
         }
     ],
-    "usage": {"completion_tokens": 11},
+    "usage": {"completion_tokens": 11, "prompt_tokens": 300},
 }
 
 
@@ -81,7 +82,7 @@ def test_a_reply_is_read() -> None:
     [generation] = member(replying(REPLY)).generate([REQUEST], heard.append)
     assert generation.text == '{"label": "Cut"}'
     assert heard == [generation.text]
-    assert (generation.tokens, generation.logprob) == (11, -1.0)
+    assert (generation.tokens, generation.logprob, generation.prompt_tokens) == (11, -1.0, 300)
     assert 0 <= generation.seconds < 5
 
 
@@ -190,11 +191,11 @@ def test_logprobs_may_be_missing(logprobs: object, expected: float | None) -> No
 
 
 @pytest.mark.parametrize("odd", ["-1e999", "NaN"])
-def test_a_logprob_past_all_numbers_is_unknown(odd: str) -> None:
+def test_a_logprob_that_is_no_number_is_no_reply(odd: str) -> None:
     text = json.dumps(REPLY).replace("-1.5", odd)
     assert odd in text
-    [generation] = member(Server(httpx.Response(200, text=text))).generate([REQUEST])
-    assert generation.logprob is None
+    with pytest.raises(GenerationFailed, match="logprob: Input should be a finite number"):
+        member(Server(httpx.Response(200, text=text))).generate([REQUEST])
 
 
 @pytest.mark.parametrize(
@@ -239,8 +240,176 @@ def test_a_refused_request_is_not_tried_again(status: int) -> None:
     headers = {"Location": "http://elsewhere.test/"}
     server = Server(httpx.Response(status, headers=headers))
     with pytest.raises(GenerationFailed, match=str(status)):
-        member(server).generate([REQUEST])
+        member(server, logprobs=False).generate([REQUEST])
     assert len(server.seen) == 1
+
+
+GUIDED = Request("What is it?", seed=4, deadline_s=5, schema={"type": "object"})
+
+
+def refusing(*refused: str) -> tuple[Handler, list[set[str]]]:
+    """A server that takes no request with any of these fields, and what it was sent."""
+    sent: list[set[str]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        fields = set(json.loads(request.content))
+        sent.append(fields & {"response_format", "logprobs"})
+        if fields & set(refused):
+            return httpx.Response(400, json={"error": {"message": "unsupported"}})
+        return httpx.Response(200, json=REPLY)
+
+    return handle, sent
+
+
+@pytest.mark.parametrize(
+    ("refused", "tried"),
+    [
+        (["response_format"], 2),
+        (["logprobs"], 3),
+        (["response_format", "logprobs"], 4),
+    ],
+)
+def test_what_a_server_refuses_is_left_out_and_not_asked_for_again(
+    refused: list[str], tried: int
+) -> None:
+    handle, sent = refusing(*refused)
+    backend = member(handle)
+    assert backend.generate([GUIDED])[0].text == '{"label": "Cut"}'
+    assert len(sent) == tried
+    backend.generate([GUIDED])
+    assert len(sent) == tried + 1
+    assert sent[-1] == {"response_format", "logprobs"} - set(refused)
+
+
+def test_what_a_server_took_before_is_not_left_out_when_it_refuses_something_else() -> None:
+    server = Server(good(), httpx.Response(400, json={"error": {"message": "too long"}}))
+    backend = member(server)
+    backend.generate([GUIDED])
+    with pytest.raises(GenerationFailed, match="too long"):
+        backend.generate([GUIDED])
+    assert len(server.seen) == 2
+
+
+def test_what_is_refused_either_way_is_told_and_nothing_is_left_out() -> None:
+    handle, sent = refusing("model")
+    backend = member(handle)
+    for _ in range(2):
+        with pytest.raises(GenerationFailed, match="400: 'unsupported'"):
+            backend.generate([GUIDED])
+    assert sent[0] == sent[4] == {"response_format", "logprobs"}
+
+
+def test_several_samples_have_seeds_of_their_own() -> None:
+    server = Server(good())
+    member(server).generate([Request("x", temperature=0.7, seed=seed) for seed in (3, 4, 5)])
+    assert {json.loads(one.content)["seed"] for one in server.seen} == {3, 4, 5}
+
+
+def test_a_reply_that_answered_another_question_is_refused() -> None:
+    """A proxy that mixes up its answers, or keeps them: to the same question it may."""
+    backend = member(replying(REPLY | {"id": "chatcmpl-7"}))
+    for _ in range(2):
+        backend.generate([REQUEST])
+    with pytest.raises(GenerationFailed, match="answered another question"):
+        backend.generate([Request("Another one", seed=4, deadline_s=5)])
+    red, blue = (Request("x", (Image.new("RGB", (4, 4), shade),)) for shade in ("red", "blue"))
+    pictures = member(replying(REPLY | {"id": "chatcmpl-7"}))
+    pictures.generate([red])
+    with pytest.raises(GenerationFailed, match="answered another question"):
+        pictures.generate([blue])
+
+
+class Clock:
+    """Time goes on only when somebody waits."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("inference.backends.limits.time.monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_a_server_that_fails_again_and_again_is_left_alone(clock: Clock) -> None:
+    server = Server(*[httpx.Response(503)] * 4, good())
+    backend = member(server, retries=0, breaker=3, rest_s=10.0)
+    for _ in range(3):
+        with pytest.raises(GenerationFailed, match="503"):
+            backend.generate([REQUEST])
+    with pytest.raises(NotAsked, match="left alone for 10 s") as caught:
+        backend.generate([REQUEST])
+    assert (caught.value.after_s, caught.value.permanent) == (10.0, False)
+    clock.now += 10
+    with pytest.raises(GenerationFailed, match="503"):
+        backend.generate([REQUEST])
+    clock.now += 19
+    with pytest.raises(NotAsked, match="left alone for 1 s"):
+        backend.generate([REQUEST])
+    assert len(server.seen) == 4
+    clock.now += 1
+    assert backend.generate([REQUEST])
+    assert backend.generate([REQUEST]), "it is well again"
+
+
+def test_only_failures_in_a_row_that_are_the_servers_count(clock: Clock) -> None:
+    fails, refuses = httpx.Response(500), httpx.Response(400)
+    responses = [fails, good(), fails, refuses, good(), fails, good()]
+    backend = member(Server(*responses), retries=0, breaker=2, logprobs=False)
+    for response in responses:
+        with pytest.raises(GenerationFailed) if response.status_code != 200 else nullcontext():
+            backend.generate([REQUEST])
+
+
+def test_a_breaker_can_be_done_without_and_never_rests_for_long(clock: Clock) -> None:
+    backend = member(Server(httpx.Response(500)), retries=0, breaker=0)
+    for _ in range(20):
+        with pytest.raises(GenerationFailed, match="500"):
+            backend.generate([REQUEST])
+    breaker = Breaker(1, 30.0)
+    for _ in range(2000):
+        breaker.note(well=False)
+    assert breaker.left_s() == 300
+
+
+def test_requests_begin_no_faster_than_agreed(clock: Clock) -> None:
+    turns = Turns(per_minute=12)
+    assert turns.take(3, within_s=20) == [0, 5, 10]
+    assert turns.take(1, within_s=20) == [15]
+    assert turns.take(2, within_s=20) == [], "and then none is taken"
+    assert turns.take(1, within_s=20) == [20]
+    clock.now += 100
+    assert turns.take(1, within_s=0) == [0]
+    assert Turns(per_minute=0).take(3, within_s=0) == [0, 0, 0]
+
+
+def test_without_a_turn_nothing_is_asked(clock: Clock) -> None:
+    server = Server(good())
+    backend = member(server, per_minute=1.0)
+    backend.generate([Request("x", deadline_s=30)])
+    with pytest.raises(NotAsked, match="1 requests a minute leave it no turn") as caught:
+        backend.generate([Request("x", deadline_s=30)])
+    assert caught.value.after_s == 60
+    assert len(server.seen) == 1
+
+
+def test_no_more_requests_are_out_than_agreed() -> None:
+    out: list[int] = [0]
+    most: list[int] = []
+
+    class Slow(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            out[0] += 1
+            most.append(out[0])
+            await asyncio.sleep(0.01)
+            out[0] -= 1
+            return httpx.Response(200, json=REPLY)
+
+    options = {"base_url": "http://model.test/v1", "parallel": 2}
+    spec = MemberSpec("far", "openai_compatible", "qwen", options=options)
+    OpenAICompatibleBackend(spec, Slow()).generate([REQUEST] * 6)
+    assert (max(most), len(most)) == (2, 6)
 
 
 def test_the_complaint_of_a_server_is_shown_in_plain_ascii() -> None:
@@ -312,76 +481,10 @@ def test_a_picture_that_cannot_be_read_is_a_failed_generation() -> None:
         member(replying(REPLY)).generate([Request("x", (torn,))])
 
 
-class Stub(BaseHTTPRequestHandler):
-    """A real server that misbehaves as its path says."""
-
-    over = threading.Event()
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        getattr(self, f"say_{self.path.split('/')[1]}")()
-
-    def say_good(self) -> None:
-        self._say(200, json.dumps(REPLY).encode())
-
-    def say_hang(self) -> None:
-        self.over.wait(5)
-
-    def say_drip(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        while not self.over.wait(0.02):
-            try:
-                self.wfile.write(b" ")
-            except OSError:
-                return
-
-    def say_error(self) -> None:
-        self._say(500, b"oops")
-
-    def say_garbage(self) -> None:
-        self._say(200, bytes(range(256)))
-
-    def say_html(self) -> None:
-        self._say(200, b"<html><body>Gateway</body></html>")
-
-    def say_large(self) -> None:
-        self._say(200, b'{"choices": "' + b"x" * 10_000_000)
-
-    def say_zip(self) -> None:
-        self._say(200, bytes.fromhex("1f8b08"), {"Content-Encoding": "gzip"})
-
-    def say_torn(self) -> None:
-        self._say(200, b'{"choices', {"Content-Length": "500"})
-
-    def say_silence(self) -> None:
-        self.connection.shutdown(socket.SHUT_RDWR)
-
-    def _say(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in ({"Content-Length": str(len(body))} | (headers or {})).items():
-            self.send_header(name, value)
-        self.end_headers()
-        try:
-            self.wfile.write(body)
-        except OSError:
-            self.close_connection = True
-
-    def log_message(self, *args: object) -> None:
-        """Tests keep quiet."""
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    stub = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
-    stub.daemon_threads = True
-    thread = threading.Thread(target=stub.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{stub.server_port}"
-    Stub.over.set()
-    stub.shutdown()
-    thread.join()
-    stub.server_close()
+    with model_server() as address:
+        yield address
 
 
 @contextmanager
@@ -393,7 +496,7 @@ def within(seconds: float) -> Iterator[None]:
 
 def test_a_real_server_answers(server: str) -> None:
     [generation] = member(base_url=f"{server}/good").generate([REQUEST])
-    assert generation.text == '{"label": "Cut"}'
+    assert (generation.text, generation.prompt_tokens) == ("What is it?", 20)
 
 
 @pytest.mark.parametrize(
@@ -401,13 +504,15 @@ def test_a_real_server_answers(server: str) -> None:
     [
         ("hang", DeadlineExceeded),
         ("drip", DeadlineExceeded),
+        ("silence", DeadlineExceeded),
         ("error", GenerationFailed),
+        ("reset", GenerationFailed),
         ("garbage", GenerationFailed),
         ("html", GenerationFailed),
         ("large", GenerationFailed),
         ("zip", GenerationFailed),
         ("torn", GenerationFailed),
-        ("silence", GenerationFailed),
+        ("shut", GenerationFailed),
     ],
 )
 def test_a_real_server_that_fails_is_a_backend_error_in_time(

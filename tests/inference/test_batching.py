@@ -14,7 +14,7 @@ from django.utils import timezone
 from PIL import Image
 
 from inference.backends.base import Generation, OnText, Request
-from inference.backends.errors import GenerationFailed
+from inference.backends.errors import GenerationFailed, NotAsked
 from inference.backends.registry import FrameMode, MemberSpec
 from inference.backends.scripted import ScriptedBackend
 from inference.models import MemberJob, Run, StageTrace
@@ -23,7 +23,7 @@ from inference.pipeline.stages import Stage
 from inference.services import jobs as services
 from inference.services import work
 from inference.services.jobs import Heartbeat, claim_alike, claim_job, complete_job, extend_leases
-from inference.services.runs import find_problems
+from inference.services.runs import find_problems, finish_run
 from tests.factories import make_case, make_run, make_site
 from tests.pictures import photo
 
@@ -169,6 +169,26 @@ def test_a_picture_that_is_gone_takes_no_other_along(
     assert member.sizes == [2, 2]
 
 
+def test_while_a_server_is_left_alone_its_jobs_wait_and_lose_no_attempt(
+    member: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def generate(*_: object) -> list[Generation]:
+        raise NotAsked("alpha: its server is left alone for 50 s", after_s=50)
+
+    runs = waiting(2)
+    monkeypatch.setattr(member, "generate", generate)
+    work.execute_job(job_id=job(runs[0]).pk)
+    assert statuses(runs) == [Status.QUEUED] * 2
+    assert {(job(run).attempt, job(run).error) for run in runs} == {
+        (0, "alpha: its server is left alone for 50 s")
+    }
+    Run.objects.filter(pk=runs[0].pk).update(deadline_at=timezone.now())
+    finish_run(run_id=runs[0].pk)
+    assert job(runs[0]).error == "did not answer in time (alpha: its server is left alone for 50 s)"
+    runs[0].refresh_from_db()
+    assert "late:alpha" in runs[0].problems
+
+
 def test_a_member_that_breaks_fails_every_job(
     member: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +241,7 @@ def test_a_job_that_was_lost_meanwhile_is_not_written(
     monkeypatch.setattr(work, "frames_of", frames_of)
     work.execute_job(job_id=job(runs[0]).pk)
     assert statuses(runs) == [Status.DONE, Status.RUNNING]
-    assert not runs[1].traces.exists()
+    assert not runs[1].traces.filter(late=False).exists()
 
 
 def test_a_member_is_asked_about_frames_as_it_is_configured(

@@ -1,7 +1,9 @@
 """A job is done once, whoever dies or comes twice."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 from uuid import uuid4
 
@@ -9,11 +11,12 @@ import pytest
 from django.utils import timezone
 
 from inference.backends.registry import MemberSpec
-from inference.models import MemberJob, Run, StageTrace
+from inference.models import Media, MemberJob, Run, StageTrace
 from inference.pipeline.run import Trace
 from inference.pipeline.stages import Stage
 from inference.services import work
-from inference.services.jobs import claim_job, complete_job, fail_job, note_stage
+from inference.services.answers import answers_of, final_traces, late_traces
+from inference.services.jobs import claim_job, complete_job, fail_job, note_stage, put_back
 from inference.services.sweep import sweep_runs
 from tests.factories import MEMBERS, make_case, make_run, make_site, vector
 from tests.pictures import photo
@@ -86,10 +89,91 @@ def test_a_worker_that_lost_its_lease_cannot_write(job: MemberJob) -> None:
     silence(job)
     quick = claim_job(job_id=job.pk)
     assert slow and quick
-    assert not complete_job(slow, traces("Cut"), VECTORS)
     assert complete_job(quick, traces("Burns"), VECTORS)
-    labels = StageTrace.objects.filter(stage=Stage.ANALYSIS).values_list("fields__label", flat=True)
-    assert list(labels) == ["Burns"]
+    assert not complete_job(slow, traces("Cut"), VECTORS)
+    labels = StageTrace.objects.filter(stage=Stage.ANALYSIS, late=False)
+    assert list(labels.values_list("fields__label", flat=True)) == ["Burns"]
+    assert final_traces(job.run)["alpha", Stage.ANALYSIS].fields["label"] == "Burns"
+    assert [one.fields["label"] for one in late_traces(job.run)[1:]] == ["Cut", "Cut"]
+
+
+def test_of_an_erased_observation_nothing_late_is_kept(job: MemberJob) -> None:
+    slow = claim_job(job_id=job.pk)
+    assert slow
+    MemberJob.objects.filter(pk=job.pk).update(token=None)
+    Media.objects.filter(observation=job.run.observation).update(shown="")
+    assert not complete_job(slow, traces("Cut"), VECTORS)
+    assert not StageTrace.objects.exists()
+
+
+def test_what_was_not_asked_is_no_attempt_and_is_sent_again_when_its_time_has_come(
+    job: MemberJob, sent: list[int]
+) -> None:
+    mine = claim_job(job_id=job.pk)
+    assert mine
+    put_back(mine, error="left alone", after_s=50)
+    job.refresh_from_db()
+    assert (job.status, job.attempt, job.error) == (Status.QUEUED, 0, "left alone")
+    sweep_runs()
+    assert sent == []
+    assert job.sent_at is not None
+    MemberJob.objects.filter(pk=job.pk).update(sent_at=job.sent_at - timedelta(seconds=49))
+    sweep_runs()
+    assert sent == []
+    MemberJob.objects.filter(pk=job.pk).update(sent_at=job.sent_at - timedelta(seconds=51))
+    sweep_runs()
+    assert sent == [job.pk]
+
+
+def answer(run: Run, *members: str, valid: bool = True) -> None:
+    for name in members:
+        mine = claim_job(job_id=run.jobs.get(member=name).pk)
+        assert mine
+        said = [replace(trace, valid=valid) for trace in traces()]
+        assert complete_job(mine, said, VECTORS)
+    run.refresh_from_db()
+
+
+def test_once_the_quorum_has_answered_the_others_have_a_grace_time(
+    run: Run, settings: SimpleNamespace
+) -> None:
+    settings.ALARM_GRACE_S = 30
+    Run.objects.update(quorum=2)
+    answer(run, "alpha")
+    assert run.deadline_at > timezone.now() + timedelta(minutes=4)
+    slow = claim_job(job_id=run.jobs.get(member="gamma").pk)
+    answer(run, "beta")
+    assert not run.finished
+    assert run.deadline_at <= timezone.now() + timedelta(seconds=30)
+    assert sweep_runs()["finished"] == 0
+    Run.objects.update(deadline_at=timezone.now())
+    assert sweep_runs()["finished"] == 1
+    run.refresh_from_db()
+    assert (run.status, run.prediction, run.problems) == (Run.Status.SCORED, "Burns", [])
+    before = list(run.scores.values_list("method", "value"))
+    assert slow and not complete_job(slow, traces("Cut"), VECTORS)
+    assert [one.member for one in late_traces(run)] == ["gamma"] * 3
+    assert answers_of([run]).labels.tolist() == [["Burns", "Burns", ""]]
+    run.refresh_from_db()
+    assert (run.prediction, list(run.scores.values_list("method", "value"))) == ("Burns", before)
+
+
+def test_an_answer_within_the_grace_time_counts(run: Run, settings: SimpleNamespace) -> None:
+    settings.ALARM_GRACE_S = 30
+    Run.objects.update(quorum=2)
+    answer(run, "alpha", "beta", "gamma")
+    assert (run.status, run.share) == (Run.Status.SCORED, 1.0)
+    assert not late_traces(run)
+
+
+@pytest.mark.parametrize(("grace", "valid"), [(0, True), (30, False)])
+def test_without_a_grace_time_or_a_quorum_that_can_be_read_all_are_waited_for(
+    run: Run, settings: SimpleNamespace, grace: int, valid: bool
+) -> None:
+    settings.ALARM_GRACE_S = grace
+    Run.objects.update(quorum=2)
+    answer(run, "alpha", "beta", valid=valid)
+    assert run.deadline_at > timezone.now() + timedelta(minutes=4)
 
 
 def test_a_sign_of_life_extends_the_lease(job: MemberJob) -> None:

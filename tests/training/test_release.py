@@ -32,7 +32,7 @@ def test_the_members_are_read_back(course: Course, tmp_path: Path) -> None:
     for one in members:
         assert one.domains == ("wound", "home")
         assert one.frames is FrameMode.EACH
-        assert one.options == {key: value for key, value in OPTIONS.items() if key != "frames"}
+        assert one.options == OPTIONS
         assert one.options["crops"] == list(views.CROPS)
         assert one.options["guided"] is True
     assert members[0].model == "lite0"

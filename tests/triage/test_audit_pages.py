@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from inference.models import StageTrace
 from tests.factories import make_case, make_policy, rewrite
 from tests.triage.conftest import Cast
 from triage import guards
@@ -164,6 +165,18 @@ def test_the_record_of_a_case_names_hashes_and_no_subject(auditor: Client, case:
     assert body.json()["sha256"] == case.sha256
     assert "P-secret" not in body.content.decode()
     assert "Miller" not in body.content.decode()
+
+
+def test_the_record_shows_what_came_too_late_as_such(auditor: Client, case: Case) -> None:
+    StageTrace.objects.filter(run__observation__case=case, member="gamma").update(late=True)
+    page = auditor.get(reverse("audit-case", args=[case.pk])).content.decode()
+    assert "gamma thinks" in page and page.count("came too late, not counted") == 3
+    said = auditor.get(reverse("api-audit-case", args=[case.pk])).json()["said"]
+    assert {one["member"]: one["late"] for one in said} == {
+        "alpha": False,
+        "beta": False,
+        "gamma": True,
+    }
 
 
 @pytest.mark.parametrize("route", ["photo", "thumbnail", "clip", "case"])

@@ -18,7 +18,7 @@ from tests.triage.conftest import Cast
 from triage.choices import CaseStatus
 from triage.models import AuditEvent, Case, Site
 from triage.selectors import leaving_out
-from triage.selectors.ensemble import MemberView, ensemble_page, healths_of, pace_of
+from triage.selectors.ensemble import MemberView, Spent, ensemble_page, healths_of, pace_of
 
 pytestmark = pytest.mark.django_db
 SURE, SPLIT = ("Burns", "Burns", "Burns"), ("Burns", "Burns", "Cut")
@@ -92,7 +92,7 @@ def test_speed_is_told_by_half_and_nine_in_ten(cast: Cast) -> None:
     assert (pace.whole.median, pace.whole.p90) == (6, 10)
     assert [(one.median, one.p90) for one in pace.stages] == [(5, 9), (1, 1)]
     assert (pace.tokens, pace.tokens_a_second) == (20, 220 / (55 + 11))
-    alone = pace_of([{Stage.ANALYSIS: (2.0, 4), Stage.REFLECTION: (1.0, 2)}])
+    alone = pace_of([{Stage.ANALYSIS: Spent(2.0, 4), Stage.REFLECTION: Spent(1.0, 2)}])
     assert (alone.whole.median, alone.whole.p90, alone.tokens_a_second) == (3, 3, 2)
 
 
@@ -124,6 +124,19 @@ def test_cost_follows_from_tokens_and_price(cast: Cast, members: list[MemberSpec
     assert view(cast.clinic, "alpha").cost == pytest.approx(1000 * 30 * 2.0 / 1e6)
     shown = client_of(cast.clinician).get(reverse("ensemble")).content.decode()
     assert "0.06" in shown and shown.count("no price set") == 2
+    StageTrace.objects.filter(member="alpha", stage="analysis").update(prompt_tokens=500)
+    members[0] = MemberSpec("alpha", "scripted", "", ("wound",), price=2.0, price_in=0.5)
+    assert view(cast.clinic, "alpha").cost == pytest.approx(1000 * (30 * 2 + 500 * 0.5) / 1e6)
+    shown = client_of(cast.clinician).get(reverse("ensemble")).content.decode()
+    assert "0.31" in shown and "500 go in" in shown
+
+
+def test_what_came_late_tells_no_speed_and_agrees_with_nobody(cast: Cast) -> None:
+    resolved(cast.clinic, "Cut")
+    StageTrace.objects.filter(member="beta").update(late=True)
+    seen = view(cast.clinic, "beta")
+    assert (seen.pace, seen.agreement) == (None, None)
+    assert view(cast.clinic, "alpha").agreement
 
 
 @pytest.mark.parametrize(

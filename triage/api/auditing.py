@@ -77,6 +77,7 @@ class SaidOut(serializers.Serializer[Any]):
     text = serializers.CharField()
     prompt = serializers.CharField()
     valid = serializers.BooleanField()
+    late = serializers.BooleanField(help_text="Kept to be seen; nothing was decided by it.")
 
 
 class AnswerOut(serializers.Serializer[Any]):

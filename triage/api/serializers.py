@@ -320,6 +320,7 @@ class PaceOut(serializers.Serializer[Any]):
     stages = TookOut(many=True)
     tokens_a_second = serializers.FloatField(allow_null=True)
     tokens = serializers.FloatField()
+    prompt_tokens = serializers.FloatField()
 
 
 class MemberOut(serializers.Serializer[Any]):
@@ -334,6 +335,7 @@ class MemberOut(serializers.Serializer[Any]):
     health = HealthOut()
     pace = PaceOut(allow_null=True)
     price = serializers.FloatField(allow_null=True)
+    price_in = serializers.FloatField()
     cost = serializers.FloatField(allow_null=True)
     agreement = AgreementOut(allow_null=True)
     classes = AgreementOut(many=True)
@@ -395,6 +397,7 @@ class MemberIn(serializers.Serializer[Any]):
     price = serializers.FloatField(
         min_value=0, max_value=1e6, required=False, allow_null=True, default=None
     )
+    price_in = serializers.FloatField(min_value=0, max_value=1e6, required=False, default=0)
 
 
 class TrialIn(serializers.Serializer[Any]):
@@ -434,7 +437,17 @@ class AddedMemberOut(serializers.ModelSerializer[Member]):
 
     class Meta:
         model = Member
-        fields = ("id", "name", "backend", "model", "domains", "price", "status", "added_at")
+        fields = (
+            "id",
+            "name",
+            "backend",
+            "model",
+            "domains",
+            "price",
+            "price_in",
+            "status",
+            "added_at",
+        )
 
 
 class AddedRowOut(serializers.Serializer[Any]):

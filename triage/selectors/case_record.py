@@ -6,7 +6,7 @@ from datetime import datetime
 from inference.models import Run, StageTrace
 from inference.pipeline.domains import Domain
 from inference.pipeline.stages import Stage
-from inference.services.answers import final_traces
+from inference.services.answers import final_traces, late_traces
 from triage.choices import ReviewAction
 from triage.models import AuditEvent, Case, Decision
 from triage.reasons import in_words
@@ -18,7 +18,10 @@ from triage.selectors.words import domain_of, titles_of
 
 @dataclass(frozen=True)
 class Said:
-    """What one member said at one stage; `prompt` is the hash of what it was asked."""
+    """What one member said at one stage; `prompt` is the hash of what it was asked.
+
+    What came `late` was neither counted nor decided by.
+    """
 
     member: str
     stage: str
@@ -26,6 +29,7 @@ class Said:
     text: str
     prompt: str
     valid: bool
+    late: bool
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def _said(run: Run, titles: dict[str, str]) -> list[Said]:
     traces = final_traces(run)
     members = sorted({member for member, _stage in traces})
     found = [traces.get((member, stage)) for member in members for stage in STAGES]
-    return [_of(trace, titles) for trace in found if trace]
+    return [_of(trace, titles) for trace in (*found, *late_traces(run)) if trace]
 
 
 def _of(trace: StageTrace, titles: dict[str, str]) -> Said:
@@ -96,6 +100,7 @@ def _of(trace: StageTrace, titles: dict[str, str]) -> Said:
         text=str(trace.fields.get(TEXT_FIELD[Stage(trace.stage)], "")),
         prompt=trace.prompt_hash,
         valid=trace.valid,
+        late=trace.late,
     )
 
 

@@ -18,7 +18,11 @@ def mean_descriptions(runs: Collection[UUID]) -> dict[UUID, Numbers]:
     One query; far less is read than for `evidence.gather`.
     """
     rows = StageTrace.objects.filter(
-        run__in=runs, stage=Stage.COMPREHENSION, valid=True, embedding__isnull=False
+        run__in=runs,
+        stage=Stage.COMPREHENSION,
+        valid=True,
+        late=False,
+        embedding__isnull=False,
     ).values_list("run_id", "embedding")
     found: dict[UUID, list[Numbers]] = {}
     for run, embedding in rows:

@@ -8,7 +8,7 @@ from functools import reduce
 from operator import or_
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Count, Max, Q
@@ -49,15 +49,25 @@ class Took:
     p90: float
 
 
+class Spent(NamedTuple):
+    """On one stage: seconds, tokens that were generated, tokens that went in."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+    prompt_tokens: int = 0
+
+
 @dataclass(frozen=True)
 class Pace:
-    """Of the newest `cases`: seconds in all and by generation, tokens a second and a case."""
+    """Of the newest `cases`: seconds in all and by generation, tokens a second, and a case: those
+    generated, and those that went in."""
 
     cases: int
     whole: Took
     stages: list[Took]
     tokens_a_second: float | None
     tokens: float
+    prompt_tokens: float
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ class Agreement:
 class MemberView:
     """One member. What is not known yet is None.
 
-    cost       of the generated tokens of 1000 cases, in the currency of the prices
+    cost       of the tokens of 1000 cases, in the currency of the prices
     agreement  over all labels;  classes: by the expert's label
     """
 
@@ -98,6 +108,7 @@ class MemberView:
     health: Health
     pace: Pace | None
     price: float | None
+    price_in: float
     cost: float | None
     agreement: Agreement | None
     classes: list[Agreement]
@@ -135,7 +146,6 @@ def _member(
     said: list[tuple[str, str]],
 ) -> MemberView:
     counts = jobs.get(spec.name, {})
-    priced = spec.price is not None and pace is not None
     return MemberView(
         name=spec.name,
         model=Path(spec.model).name,
@@ -146,10 +156,18 @@ def _member(
         health=health,
         pace=pace,
         price=spec.price,
-        cost=CASES_A_PRICE * pace.tokens * spec.price / 1e6 if priced else None,  # type: ignore[operator, union-attr]
+        price_in=spec.price_in,
+        cost=_cost(spec, pace),
         agreement=_agreement("", said),
         classes=by_class(domain_at(site), said),
     )
+
+
+def _cost(spec: MemberSpec, pace: Pace | None) -> float | None:
+    if spec.price is None or pace is None:
+        return None
+    one = pace.tokens * spec.price + pace.prompt_tokens * spec.price_in
+    return CASES_A_PRICE * one / 1e6
 
 
 def _jobs(site: Site, names: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -217,13 +235,15 @@ def _paces(site: Site, names: Sequence[str]) -> dict[str, Pace]:
     newest = set(_newest_runs(site, names))
     rows = (
         StageTrace.objects.filter(run__in={run_id for _member, run_id in newest}, member__in=names)
+        .filter(late=False)
         .order_by("pk")  # of several attempts the last one counts
-        .values_list("member", "run_id", "stage", "seconds", "tokens")
+        .values_list("member", "run_id", "stage", "seconds", "tokens", "prompt_tokens")
     )
-    runs: dict[str, dict[object, dict[str, tuple[float, int]]]] = defaultdict(dict)
-    for member, run_id, stage, seconds, tokens in rows:
+    runs: dict[str, dict[object, dict[str, Spent]]] = defaultdict(dict)
+    for member, run_id, stage, seconds, tokens, went_in in rows:
         if (member, run_id) in newest:
-            runs[member].setdefault(run_id, {})[stage] = (seconds, tokens)
+            spent = Spent(seconds, tokens, went_in)
+            runs[member].setdefault(run_id, {})[stage] = spent
     return {member: pace_of(list(some.values())) for member, some in runs.items()}
 
 
@@ -237,21 +257,23 @@ def _newest_runs(site: Site, names: Sequence[str]) -> Iterable[tuple[str, UUID]]
     return done.filter(wanted).values_list("member", "run_id")
 
 
-def pace_of(runs: Sequence[dict[str, tuple[float, int]]]) -> Pace:
-    """How fast, of n >= 1 cases: stage -> seconds and tokens.
+def pace_of(runs: Sequence[dict[str, Spent]]) -> Pace:
+    """How fast, of n >= 1 cases: stage -> what it took.
 
     The first two stages are one generation, which is booked on the second.
     """
-    look = [run.get(Stage.ANALYSIS, (0.0, 0))[0] for run in runs]
-    reflect = [run.get(Stage.REFLECTION, (0.0, 0))[0] for run in runs]
-    seconds = [sum(took for took, _tokens in run.values()) for run in runs]
-    tokens = [sum(count for _took, count in run.values()) for run in runs]
+    look = [run.get(Stage.ANALYSIS, Spent()).seconds for run in runs]
+    reflect = [run.get(Stage.REFLECTION, Spent()).seconds for run in runs]
+    seconds = [sum(spent.seconds for spent in run.values()) for run in runs]
+    tokens = [sum(spent.tokens for spent in run.values()) for run in runs]
+    went_in = [sum(spent.prompt_tokens for spent in run.values()) for run in runs]
     return Pace(
         cases=len(runs),
         whole=took(_("a case"), seconds),
         stages=[took(_("to look and answer"), look), took(_("to reflect"), reflect)],
         tokens_a_second=sum(tokens) / sum(seconds) if sum(seconds) > 0 else None,
         tokens=sum(tokens) / len(runs),
+        prompt_tokens=sum(went_in) / len(runs),
     )
 
 
@@ -266,6 +288,7 @@ def _said(site: Site, names: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
     asked = Q(run__decision__audited=True) | Q(run__decision__outcome=Outcome.DEFER)
     rows = (
         StageTrace.objects.filter(asked, stage=Stage.ANALYSIS, valid=True, member__in=names)
+        .filter(late=False)
         .filter(run__observation__case__site=site)
         .filter(run__observation__case__status=CaseStatus.RESOLVED)
         .order_by("-pk")

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from inference.models import Hypothesis, MemberJob, Observation, StageTrace
+from inference.models import Hypothesis, Media, MemberJob, Observation, StageTrace
 from inference.services.observations import forget_files
 from inference.services.sweep import each
 from triage.errors import Conflict, Refused
@@ -234,13 +234,14 @@ def _blank(case: Case) -> None:
     case.drafts.all().delete()
     case.glass_breaks.exclude(words="").update(words="")
     seen = case.observation_id
+    # An answer that comes only now waits, and then finds nothing that it could be about.
+    media = Media.objects.select_for_update().get(observation=seen)
     for trace in StageTrace.objects.filter(run__observation=seen).only("pk", "fields"):
         kept = {key: value for key, value in trace.fields.items() if key in KEPT_FIELDS}
         StageTrace.objects.filter(pk=trace.pk).update(raw_text="", error="", fields=kept)
     Hypothesis.objects.filter(run__observation=seen).update(reasoning="")
     MemberJob.objects.filter(run__observation=seen).update(error="")
     Observation.objects.filter(pk=case.observation_id).update(visual=None)
-    media = case.observation.media
     media.frames.all().delete()
     for name in FILES:
         setattr(media, name, "")

@@ -65,6 +65,7 @@ def add_member(
     base_url: str = "",
     api_key_env: str = "",
     price: float | None = None,
+    price_in: float | None = None,
 ) -> Member:
     """Write a candidate down. It counts for nothing until it was tried and taken in.
 
@@ -94,6 +95,7 @@ def add_member(
                 domains=domains,
                 options=options,
                 price=price,
+                price_in=price_in or 0.0,
                 added_by_id=actor.pk,
             )
             _tell("member added", member, actor)
