@@ -9,6 +9,7 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from alarm_site.environment import Environment, group_roles, https_or_loopback, webhook_secrets
+from alarm_site.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -168,6 +169,7 @@ INSTALLED_APPS = [
     "triage",
 ]
 MIDDLEWARE = [
+    "alarm_site.middleware.traced",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "alarm_site.middleware.content_security_policy",
@@ -295,6 +297,8 @@ DATA_UPLOAD_MAX_NUMBER_FILES = ALARM_UPLOAD_FILES
 
 HTTPS = env.flag("ALARM_HTTPS", not LOOPBACK)
 SECURE_SSL_REDIRECT = HTTPS
+# Asked on the machine itself, or inside of its network, where nothing ends TLS.
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
@@ -363,12 +367,6 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
 }
 
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    # It would write whole addresses down, and a webhook's may hold a secret.
-    "loggers": {"httpx": {"level": "WARNING"}, "axes": {"level": "WARNING"}},
-    "root": {"handlers": ["console"], "level": "INFO"},
-}
+LOGGING = logging_config(as_json=env.flag("ALARM_LOG_JSON", not LOOPBACK))
+# Whoever reads /metrics says it; without one only this very machine may.
+ALARM_METRICS_TOKEN = env.text("ALARM_METRICS_TOKEN")

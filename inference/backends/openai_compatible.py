@@ -29,6 +29,7 @@ from inference.backends.errors import (
     faults_in_words,
 )
 from inference.backends.registry import MemberSpec
+from inference.tracing import traceparent
 
 _HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 _PERMANENT = {401, 403, 404}
@@ -151,7 +152,7 @@ class OpenAICompatibleBackend:
         started = time.monotonic()
         try:
             async with asyncio.timeout(request.deadline_s):
-                reply = await self._post(client, self._body(request))
+                reply = await self._post(client, self._body(request), traceparent(request.trace_id))
         except TimeoutError as error:
             words = f"{self.name}: no answer within {request.deadline_s:g} s"
             raise DeadlineExceeded(words) from error
@@ -180,17 +181,21 @@ class OpenAICompatibleBackend:
         except (OSError, ValueError) as error:
             raise GenerationFailed(f"{self.name}: the request cannot be made: {error}") from error
 
-    async def _post(self, client: httpx.AsyncClient, body: bytes) -> bytes:
+    async def _post(
+        self, client: httpx.AsyncClient, body: bytes, headers: Mapping[str, str]
+    ) -> bytes:
         for attempt in range(self.options.retries):
             try:
-                return await self._post_once(client, body)
+                return await self._post_once(client, body, headers)
             except _TryAgain as error:
                 await asyncio.sleep(_pause(attempt, error.after_s))
-        return await self._post_once(client, body)
+        return await self._post_once(client, body, headers)
 
-    async def _post_once(self, client: httpx.AsyncClient, body: bytes) -> bytes:
+    async def _post_once(
+        self, client: httpx.AsyncClient, body: bytes, headers: Mapping[str, str]
+    ) -> bytes:
         try:
-            async with client.stream("POST", self._url, content=body) as response:
+            async with client.stream("POST", self._url, content=body, headers=headers) as response:
                 content = await self._content(response)
         except httpx.HTTPError as error:
             raise _TryAgain(f"{self.name}: {type(error).__name__} at the model server") from error
