@@ -24,14 +24,14 @@ def as_disk_errors() -> Iterator[None]:
 class Bucket(S3Storage):  # type: ignore[misc]  # comes without types
     """Raises OSError where the bucket cannot be reached or refuses, FileNotFoundError as a disk."""
 
-    def _open(self, name: str, mode: str = "rb") -> File:
+    def _open(self, name: str, mode: str = "rb") -> "File[bytes]":
         with as_disk_errors():
-            opened: File = super()._open(name, mode)
+            opened: File[bytes] = super()._open(name, mode)
             if "r" in mode:
                 opened.file  # noqa: B018  (fetched here and now: later nobody expects trouble)
             return opened
 
-    def _save(self, name: str, content: File) -> str:
+    def _save(self, name: str, content: "File[bytes]") -> str:
         with as_disk_errors():
             return str(super()._save(name, content))
 

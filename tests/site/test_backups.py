@@ -67,10 +67,10 @@ def elsewhere(tmp_path: Path) -> Iterator[dict[str, str]]:
     name = f"restored_{os.getpid()}"
     url = os.environ["DATABASE_URL"]
     with psycopg.connect(url, autocommit=True) as link:
-        link.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+        link.execute(f"CREATE DATABASE {name}")
         there = urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
         yield {**environment, "DATABASE_URL": there}
-        link.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
+        link.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def restored(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -170,7 +170,7 @@ def test_a_file_is_copied_once_and_goes_with_the_last_copy_that_names_it(tmp_pat
     first = back_up(folder, now=datetime(2026, 1, 1, tzinfo=UTC))
     case = Case.objects.latest("created_at")
     Case.objects.filter(pk=case.pk).update(status="accepted", waiting_due_at=None)
-    erased = Path(case.observation.media.original.name)
+    erased = Path(str(case.observation.media.original.name))
     mark = folder / backups.MEDIA / str(Media.objects.earliest("pk").original.name)
     os.utime(mark, (1, 1))
     erase_case(case=case, actor=None, reason="asked for")

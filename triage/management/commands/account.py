@@ -36,7 +36,7 @@ class Command(BaseCommand):
             found = open_site(
                 organisation=owner,
                 name=site,
-                kind=SiteKind(options["kind"]),
+                kind=SiteKind(str(options["kind"])),
                 domain=str(options["domain"]),
             )
         password = make_account(name=name, role=Role(role), site=found)
