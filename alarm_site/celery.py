@@ -1,11 +1,41 @@
 """The Celery application: JSON messages that only say "look at row X"."""
 
 import os
+from logging.config import dictConfig
+from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
+from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
+from django.conf import settings
+from structlog.contextvars import bind_contextvars, unbind_contextvars
+
+from inference import tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alarm_site.settings")
 
 app = Celery("alarm_site")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def log_as_the_web_does(**_: Any) -> None:
+    """Else Celery would put lines of its own shape in the place of ours."""
+    dictConfig(settings.LOGGING)
+
+
+@before_task_publish.connect
+def send_trace(headers: dict[str, Any], **_: Any) -> None:
+    headers[tracing.KEY] = tracing.current()
+
+
+@task_prerun.connect
+def take_trace(task: Task, **_: Any) -> None:
+    """What a worker does belongs to the request that asked for it."""
+    brought = (task.request.headers or {}).get(tracing.KEY)
+    bind_contextvars(**{tracing.KEY: brought or tracing.new()})
+
+
+@task_postrun.connect
+def leave_trace(**_: Any) -> None:
+    unbind_contextvars(tracing.KEY)

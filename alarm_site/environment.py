@@ -78,6 +78,22 @@ def group_roles(name: str, words: list[str]) -> list[tuple[str, str, str]]:
     return found
 
 
+def bucket(name: str, endpoint: str, region: str) -> dict[str, object]:
+    """Django's storage in a bucket; empty parts are left to boto3."""
+    options: dict[str, object] = {
+        "bucket_name": name,
+        "default_acl": None,
+        # Names are made here and never come twice: nobody need ask whether one is taken.
+        "file_overwrite": True,
+        "signature_version": "s3v4",
+    }
+    if endpoint:
+        options |= {"endpoint_url": endpoint, "addressing_style": "path"}
+    if region:
+        options["region_name"] = region
+    return {"BACKEND": "alarm_site.bucket.Bucket", "OPTIONS": options}
+
+
 class Environment:
     """Reads settings by name; a value that does not parse stops the start with its name.
 

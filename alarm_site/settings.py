@@ -8,7 +8,14 @@ from typing import Any
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from alarm_site.environment import Environment, group_roles, https_or_loopback, webhook_secrets
+from alarm_site.environment import (
+    Environment,
+    bucket,
+    group_roles,
+    https_or_loopback,
+    webhook_secrets,
+)
+from alarm_site.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -170,6 +177,7 @@ INSTALLED_APPS = [
     "triage",
 ]
 MIDDLEWARE = [
+    "alarm_site.middleware.traced",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "alarm_site.middleware.content_security_policy",
@@ -282,10 +290,22 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
 # ./run collects and compresses them at its start; tests and single commands take them as they lie.
 WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "css").is_dir()
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+# Photos and clips lie in ALARM_DATA, or in a private bucket; the key to it is what boto3 finds
+# (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the machine's own role).
+ALARM_S3_BUCKET = env.text("ALARM_S3_BUCKET")
+ALARM_S3_ENDPOINT = https_or_loopback("ALARM_S3_ENDPOINT", env.text("ALARM_S3_ENDPOINT"))
+ALARM_S3_REGION = env.text("ALARM_S3_REGION")
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": bucket(ALARM_S3_BUCKET, ALARM_S3_ENDPOINT, ALARM_S3_REGION)
+    if ALARM_S3_BUCKET
+    else {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
+# Where a proxy sends files itself, once a view has allowed it: the address of its internal location
+# (nginx: X-Accel-Redirect). Empty: the views send them.
+ALARM_SENDFILE = env.text("ALARM_SENDFILE")
+if ALARM_SENDFILE and ALARM_S3_BUCKET:
+    raise ImproperlyConfigured("ALARM_SENDFILE is for files in ALARM_DATA, not for a bucket.")
 # Photos are never served from a URL of their own: triage.views.media checks who asks.
 MEDIA_ROOT = DATA_DIR / "media"
 MEDIA_URL = "/nowhere/"
@@ -297,6 +317,8 @@ DATA_UPLOAD_MAX_NUMBER_FILES = ALARM_UPLOAD_FILES
 
 HTTPS = env.flag("ALARM_HTTPS", not LOOPBACK)
 SECURE_SSL_REDIRECT = HTTPS
+# Asked on the machine itself, or inside of its network, where nothing ends TLS.
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
@@ -365,12 +387,6 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
 }
 
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    # It would write whole addresses down, and a webhook's may hold a secret.
-    "loggers": {"httpx": {"level": "WARNING"}, "axes": {"level": "WARNING"}},
-    "root": {"handlers": ["console"], "level": "INFO"},
-}
+LOGGING = logging_config(as_json=env.flag("ALARM_LOG_JSON", not LOOPBACK))
+# Whoever reads /metrics says it; without one only this very machine may.
+ALARM_METRICS_TOKEN = env.text("ALARM_METRICS_TOKEN")

@@ -15,6 +15,7 @@ import http.client
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -189,7 +190,12 @@ class Stack:
         self.settings = settings
         self.valkey = valkey
         self.logs: Path = settings.DATA_DIR / "logs"
-        self.environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self.counts: Path = settings.DATA_DIR / "run" / "metrics"
+        self.environment = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "PROMETHEUS_MULTIPROC_DIR": str(self.counts),
+        }
         self.family = Family()
 
     def child(self, program: Program) -> Child:
@@ -216,6 +222,9 @@ class Stack:
             self._start_valkey()
         if not self.settings.LOOPBACK:
             self.manage("check", "--deploy", "--database=default", "--tag=alarm")
+        # What processes of an earlier start have counted is over.
+        shutil.rmtree(self.counts, ignore_errors=True)
+        self.counts.mkdir(mode=0o700)
         prepared = json.loads(self.manage("prepare"))
         self.child(worker_program(prepared["queues"]))
         self.child(Program("sweep", (*BEHIND, *MANAGE, "sweep")))

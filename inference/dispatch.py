@@ -8,6 +8,7 @@ from celery.exceptions import OperationalError as CeleryError
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
+from inference import tracing
 from inference.models import Member, MemberJob
 
 EXECUTE_MEMBER = "inference.tasks.execute_member"
@@ -31,11 +32,12 @@ def queues_of(members: Collection[str]) -> dict[str, str]:
 
 
 def send(jobs: Sequence[MemberJob]) -> None:
-    """Point the members' workers at their jobs."""
+    """Point the members' workers at their jobs, each under the id of the request it is for."""
     queues = queues_of({job.member for job in jobs}) if jobs else {}
     for job in jobs:
-        if not hint(EXECUTE_MEMBER, job.pk, queue=queues[job.member]):
-            return
+        with tracing.carried(job.run.trace_id):
+            if not hint(EXECUTE_MEMBER, job.pk, queue=queues[job.member]):
+                return
 
 
 def hint(task: str, *args: object, queue: str) -> bool:

@@ -131,6 +131,9 @@ class Run(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
     problems = models.JSONField(default=list, help_text="Why it cannot be trusted, as codes.")
+    trace_id = models.CharField(
+        max_length=32, blank=True, help_text="Of the request that opened it: inference.tracing."
+    )
     prediction = models.CharField(max_length=80, blank=True)
     share = models.FloatField(null=True, help_text="Vote share of the prediction, 0 to 1.")
 

@@ -7,13 +7,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
-READS = re.compile(r'env\.(?:text|flag|number|integer|words|path)\(\s*"([A-Z_]+)"')
+READS = re.compile(r'env\.(?:text|flag|number|integer|words|path)\(\s*"([A-Z0-9_]+)"')
 
 
 def test_every_setting_is_documented() -> None:
     names = set(READS.findall((ROOT / "alarm_site/settings.py").read_text()))
     rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs/settings.md").read_text(), re.MULTILINE)
-    documented = set(re.findall(r"`([A-Z_]+)`", " ".join(rows)))
+    documented = set(re.findall(r"`([A-Z0-9_]+)`", " ".join(rows)))
     assert len(names) > 15
     assert names == documented
 

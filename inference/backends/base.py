@@ -21,6 +21,7 @@ class Request:
     seed         makes sampling repeatable where the backend can
     deadline_s   seconds that it may take, > 0; past it DeadlineExceeded is raised
     schema       JSON schema of the answer, for servers that can guide their output
+    trace_id     of what it is made for, see inference.tracing; empty is none
     """
 
     prompt: str
@@ -30,6 +31,7 @@ class Request:
     seed: int = 0
     deadline_s: float = 60.0
     schema: Mapping[str, object] | None = None
+    trace_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ from inference.backends.errors import (
 )
 from inference.backends.limits import Breaker, Turns
 from inference.backends.registry import MemberSpec
+from inference.tracing import traceparent
 
 log = logging.getLogger(__name__)
 _HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
@@ -225,26 +226,30 @@ class OpenAICompatibleBackend:
 
     async def _ask(self, client: httpx.AsyncClient, request: Request) -> bytes:
         """The reply; what the server refuses is left out, and from then on not asked for."""
-        body = self._body(request)
+        body, headers = self._body(request), traceparent(request.trace_id)
         extras = {key for key in _EXTRAS if key in body}
         try:
-            reply = await self._post(client, json.dumps(body).encode())
+            reply = await self._post(client, json.dumps(body).encode(), headers)
         except _Refused as refusal:
             if not extras - self._taken:
                 raise
-            return await self._ask_for_less(client, body, refusal)
+            return await self._ask_for_less(client, body, headers, refusal)
         self._taken |= extras
         return reply
 
     async def _ask_for_less(
-        self, client: httpx.AsyncClient, body: dict[str, object], refusal: "_Refused"
+        self,
+        client: httpx.AsyncClient,
+        body: dict[str, object],
+        headers: Mapping[str, str],
+        refusal: "_Refused",
     ) -> bytes:
         for less in _LESS:
             if not less <= body.keys():
                 continue
             fewer = {key: value for key, value in body.items() if key not in less}
             try:
-                reply = await self._post(client, json.dumps(fewer).encode())
+                reply = await self._post(client, json.dumps(fewer).encode(), headers)
             except _Refused:
                 continue
             log.warning("%s: its server refuses %s", self.name, " and ".join(sorted(less)))
@@ -271,18 +276,22 @@ class OpenAICompatibleBackend:
             body["response_format"] = _response_format(request.schema)
         return {key: value for key, value in body.items() if key not in self._left_out}
 
-    async def _post(self, client: httpx.AsyncClient, body: bytes) -> bytes:
+    async def _post(
+        self, client: httpx.AsyncClient, body: bytes, headers: Mapping[str, str]
+    ) -> bytes:
         for attempt in range(self.options.retries):
             try:
-                return await self._post_once(client, body)
+                return await self._post_once(client, body, headers)
             except _TryAgain as error:
                 turn = self._turns.take(1, within_s=math.inf)[0]
                 await asyncio.sleep(max(_pause(attempt, error.after_s), turn))
-        return await self._post_once(client, body)
+        return await self._post_once(client, body, headers)
 
-    async def _post_once(self, client: httpx.AsyncClient, body: bytes) -> bytes:
+    async def _post_once(
+        self, client: httpx.AsyncClient, body: bytes, headers: Mapping[str, str]
+    ) -> bytes:
         try:
-            async with client.stream("POST", self._url, content=body) as response:
+            async with client.stream("POST", self._url, content=body, headers=headers) as response:
                 content = await self._content(response)
         except httpx.HTTPError as error:
             raise _TryAgain(f"{self.name}: {type(error).__name__} at the model server") from error

@@ -99,6 +99,7 @@ def run_cases(
     cases: Sequence[Sequence[Image.Image]],
     *,
     seeds: Sequence[int],
+    trace_ids: Sequence[str] = (),
     frames: FrameMode = FrameMode.TOGETHER,
     deadline_s: float = 60.0,
     limit_s: float = math.inf,
@@ -109,6 +110,7 @@ def run_cases(
     Args:
         cases: n cases, each its pictures in order.
         seeds: n seeds.
+        trace_ids: n ids of what they are asked for, or none.
         deadline_s: seconds that one request may take. A generation of several has as much for each
             of them, since nobody knows how many a backend makes at a time.
         limit_s: seconds, >= `deadline_s`, that no generation may take, however many it is for.
@@ -128,13 +130,16 @@ def run_cases(
                 return [error] * len(some)
         return [outcome for case in some for outcome in outcomes([case])]
 
-    return outcomes([_Case(tuple(case), seed) for case, seed in zip(cases, seeds, strict=True)])
+    ids = trace_ids or [""] * len(cases)
+    rows = zip(cases, seeds, ids, strict=True)
+    return outcomes([_Case(tuple(case), seed, trace_id) for case, seed, trace_id in rows])
 
 
 @dataclass(frozen=True)
 class _Case:
     images: tuple[Image.Image, ...]
     seed: int
+    trace_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,10 @@ class _Member:
     ) -> list[tuple[Trace, Trace, Answer | None]]:
         progress.tell(Stage.COMPREHENSION, RUNNING)
         asked = [
-            [answer_request(self.domain, views, seed=case.seed) for views in self._views(case)]
+            [
+                replace(answer_request(self.domain, views, seed=case.seed), trace_id=case.trace_id)
+                for views in self._views(case)
+            ]
             for case in cases
         ]
         heard = iter(self._generate([one for some in asked for one in some], progress.hear))
@@ -192,7 +200,9 @@ class _Member:
         progress: "_Progress",
     ) -> list[Trace]:
         asked = {
-            index: reflection_request(self.domain, answer, seed=case.seed)
+            index: replace(
+                reflection_request(self.domain, answer, seed=case.seed), trace_id=case.trace_id
+            )
             for index, (case, answer) in enumerate(zip(cases, answers, strict=True))
             if answer is not None
         }

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from inference import dispatch, ensemble
+from inference import dispatch, ensemble, tracing
 from inference.models import Hypothesis, MemberJob, Observation, Run, StageTrace, UncertaintyScore
 from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.frames import spoken_texts
@@ -47,6 +47,7 @@ def open_run(*, observation: Observation, domain: Domain | None = None, trial: b
         trial=trial,
         seed=observation.id.int % 2**31,
         quorum=ensemble.quorum_of(members),
+        trace_id=tracing.current() or tracing.new(),
         deadline_at=timezone.now() + timedelta(seconds=settings.ALARM_RUN_DEADLINE_S),
     )
     jobs = MemberJob.objects.bulk_create(

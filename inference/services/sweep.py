@@ -33,9 +33,8 @@ def _resend() -> int:
     patience = now - timedelta(seconds=settings.ALARM_JOB_LEASE_S)
     unsent = Q(status=MemberJob.Status.QUEUED) & (Q(sent_at=None) | Q(sent_at__lt=patience))
     lost = Q(status=MemberJob.Status.RUNNING, lease_until__lt=now) & Q(sent_at__lt=patience)
-    jobs = list(
-        MemberJob.objects.filter(unsent | lost, run__status__in=Run.UNFINISHED).order_by("pk")
-    )
+    found = MemberJob.objects.filter(unsent | lost, run__status__in=Run.UNFINISHED)
+    jobs = list(found.select_related("run").order_by("pk"))
     MemberJob.objects.filter(pk__in=[job.pk for job in jobs]).update(sent_at=now)
     dispatch.send(jobs)
     return len(jobs)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 from PIL import Image
 
-from inference import ensemble
+from inference import ensemble, tracing
 from inference.backends.embedder import embed
 from inference.backends.errors import BackendError, NotAsked
 from inference.backends.registry import load_backend
@@ -53,7 +53,8 @@ def execute_job(*, job_id: int) -> None:
     with Heartbeat(list(shown), patience_s=limit_s) as heartbeat:
         outcomes = _ask(shown, heartbeat, limit_s)
         for job, outcome in zip(shown, outcomes, strict=True):
-            _settle(job, outcome)
+            with tracing.carried(job.run.trace_id):
+                _settle(job, outcome)
 
 
 def _pictures(job: MemberJob) -> Pictures:
@@ -61,7 +62,8 @@ def _pictures(job: MemberJob) -> Pictures:
     try:
         return frames_of(job.run.observation)
     except Exception as error:
-        _fail(job, error)
+        with tracing.carried(job.run.trace_id):
+            _fail(job, error)
         return ()
 
 
@@ -94,6 +96,7 @@ def _ask(shown: Shown, heartbeat: Heartbeat, limit_s: float) -> Sequence[Outcome
             asked(first.run),
             list(shown.values()),
             seeds=[job.run.seed for job in shown],
+            trace_ids=[job.run.trace_id for job in shown],
             frames=spec.frames,
             deadline_s=settings.ALARM_CALL_DEADLINE_S,
             limit_s=limit_s,

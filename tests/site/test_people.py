@@ -132,3 +132,25 @@ def test_it_names_nobody_of_another_site_and_says_who_lacks_what(
     assert (rows["ada"]["second_factor"], rows["ada"]["needs_factor"]) == (False, True)
     assert rows["helper"]["second_factor"]
     assert "has yet to set up" in client.get(reverse("people")).content.decode()
+
+
+def test_the_first_account_opens_its_site_and_the_next_joins_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(CommandError, match="--organisation"):
+        call_command("account", "eva", "administrator", "North clinic")
+    assert not User.objects.exists()
+    words = ("--organisation", "North", "--domain", "wound")
+    call_command("account", "eva", "administrator", "North clinic", *words)
+    password = capsys.readouterr().out.strip()
+    eva = User.objects.get()
+    assert eva.check_password(password) and len(password) >= 16
+    membership = eva.memberships.get()
+    assert (membership.role, membership.site.organisation.name) == ("administrator", "North")
+    call_command("account", "eva", "auditor", "North clinic")
+    assert "had an account" in capsys.readouterr().out
+    call_command("account", "eva", "auditor", "North clinic")
+    assert sorted(eva.memberships.values_list("role", flat=True)) == ["administrator", "auditor"]
+    assert User.objects.get().check_password(password)
+    events = AuditEvent.objects.filter(verb="role given on the server", actor=eva)
+    assert [one.details["role"] for one in events.order_by("pk")] == ["administrator", "auditor"]

@@ -220,6 +220,8 @@ OPEN_TO_ALL = {"sign-in", "api-schema", "manifest", "worker", "set-language"}
 # Steps of signing in; there is a provider only where one is configured: tests/site/test_oidc.py.
 OPEN_TO_ALL |= {"account_login", "mfa_authenticate"}
 OPEN_TO_ALL |= {"openid_connect_login", "openid_connect_callback"}
+# For whoever watches the machine; who may scrape: tests/site/test_metrics.py.
+OPEN_TO_ALL |= {"healthz", "readyz", "metrics"}
 # About one's own account, wherever one belongs.
 OWN_ACCOUNT = {"sign-out", "switch-site", "account_reauthenticate", "sign-in-again-provider"}
 OWN_ACCOUNT |= {route for route in ROUTES if route.startswith("mfa_")}

@@ -37,6 +37,7 @@ ALLOWED = {
     "triage/selectors/chains.py:_unchained": "narrowed to the site two lines below",
     "triage/selectors/fitted.py:_load": "kept in memory under the key of a calibration in hand",
     "triage/selectors/fitted.py:_load_learned": "kept under the key of a calibration in hand",
+    "triage/selectors/operations.py:operations": OF_ALL,
     "triage/selectors/past.py:past_cases": "kept under the key of a calibration in hand",
     "triage/services/decisions.py:decide": BY_A_WORKER,
     "triage/services/delivery.py:hint_due": OF_ALL,

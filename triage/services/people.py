@@ -1,6 +1,7 @@
 """What is done about people who sign in: help them back in, send them away, follow their groups."""
 
 import logging
+from secrets import token_urlsafe
 
 from allauth.mfa.models import Authenticator
 from axes.models import AccessAttempt
@@ -13,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from triage import events
-from triage.choices import FOR_ALL
+from triage.choices import FOR_ALL, Role
 from triage.errors import Forbidden, Refused
 from triage.models import Membership, Organisation, OrganisationRole, Site
 from triage.selectors.people import Roles, is_for_all, leads_all, works_elsewhere
@@ -177,6 +178,23 @@ def _tell_all(
     told = {"organisation": organisation.pk, "role": role, "person": person}
     for site in organisation.sites.order_by("pk"):
         record(verb, site=site, actor=actor, case=None, **told)
+
+
+@transaction.atomic
+def make_account(*, name: str, role: Role, site: Site) -> str:
+    """An account with a role at a site, or one more role for whoever has one.
+
+    Returns:
+        The new account's password, which nobody can read again; nothing for one that was there.
+    """
+    user, password = User.objects.filter(username=name).first(), ""
+    if user is None:
+        password = token_urlsafe(12)
+        user = User.objects.create_user(name, password=password)
+    _one, new = Membership.objects.get_or_create(user_id=user.pk, site=site, role=role)
+    if new:
+        record("role given on the server", site=site, actor=user, role=role)
+    return password
 
 
 def send_away(user: AbstractBaseUser) -> None:
