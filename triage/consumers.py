@@ -1,5 +1,6 @@
 """The one websocket of a page: it says that something changed, never what."""
 
+import time
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -13,6 +14,8 @@ from triage.permissions import allows
 from triage.sessions import seconds_left
 
 NOT_ALLOWED = 4403
+# Seconds for which whoever belonged here is believed to: changes come in bursts, to many pages.
+BELIEVED_S = 1.0
 
 
 class ChangesConsumer(AsyncJsonWebsocketConsumer):
@@ -20,6 +23,8 @@ class ChangesConsumer(AsyncJsonWebsocketConsumer):
 
     A message may get lost: a page fetches everything it shows when it connects, and once a minute.
     """
+
+    looked_at = -BELIEVED_S
 
     async def connect(self) -> None:
         self.place = await self._place()
@@ -39,15 +44,16 @@ class ChangesConsumer(AsyncJsonWebsocketConsumer):
 
     async def changed(self, event: Changed) -> None:
         """Forward one change, as long as the person still belongs here."""
-        if await self._still_here():
+        if time.monotonic() - self.looked_at < BELIEVED_S or await self._still_here():
             await self.send_json({"kind": event["kind"], "id": event["id"]})
 
     async def left(self, event: Left) -> None:
-        """The person was sent away, from everywhere or from one of their sites."""
+        """The person was sent away, from everywhere or from one of their sites: look at once."""
         await self._still_here()
 
     async def _still_here(self) -> bool:
         here = bool((await self._place()).site == self.place.site)
+        self.looked_at = time.monotonic()
         if not here:
             await self.close(code=NOT_ALLOWED)
         return here

@@ -68,6 +68,29 @@ async def test_who_is_disabled_hears_nothing_more() -> None:
     assert (await member.receive_output())["type"] == "websocket.close"
 
 
+async def test_a_burst_of_changes_is_one_look_at_who_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("triage.consumers.BELIEVED_S", 60.0)
+    monkeypatch.setattr(ChangesConsumer, "looked_at", -60.0)
+    looks = []
+    look = ChangesConsumer._place
+    monkeypatch.setattr(ChangesConsumer, "_place", lambda self: looks.append(1) or look(self))  # type: ignore[func-returns-value]
+    site = await sync_to_async(make_site)()
+    user = await sync_to_async(make_user)(site)
+    member = socket(user)
+    await member.connect()
+    looks.clear()
+    for _ in range(5):
+        await sync_to_async(events.announce)(site.pk, "queue")
+    for _ in range(5):
+        assert (await member.receive_json_from())["kind"] == "queue"
+    assert len(looks) == 1
+    await sync_to_async(Membership.objects.filter(user=user).delete)()
+    await sync_to_async(events.send_away)(user.pk)
+    assert (await member.receive_output())["type"] == "websocket.close", "looked at once"
+
+
 # Through the whole application: the cookie says who it is, as in a browser.
 
 
