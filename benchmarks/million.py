@@ -212,7 +212,7 @@ def naive() -> dict[str, float]:
 
     states = cases.order_by().values_list("status").annotate(n=Count("pk"))
     return {
-        "queue": milliseconds(lambda: list(states), 3),
+        "queue": milliseconds(lambda: list(states.all()), 3),
         "cases, from the middle on": milliseconds(lambda: list(cases[half : half + 51]), 3),
         "search: nothing is found": milliseconds(lambda: search("no such thing"), 1),
         "what-if: a move": milliseconds(
