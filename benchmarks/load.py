@@ -201,10 +201,10 @@ def _review_all(who: object, how: str, begin: float, given: list[str], times: li
 
 def overhead(cases: int) -> int:
     """Models are left out: members are scripted, texts get made-up vectors, nothing is novel."""
-    from tests.factories import vector
-
     with product() as folder, contextlib.ExitStack() as stack:
         from django.conf import settings
+
+        from tests.factories import vector
 
         settings.MEDIA_ROOT = folder / "media"
         seed(0, 0)
