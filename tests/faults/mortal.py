@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -43,7 +44,7 @@ def recover() -> None:
     from triage.management.commands.sweep import sweep
     from triage.selectors.accounts import accounts
 
-    told: list[tuple[str, Any]] = []
+    told: list[tuple[Any, ...]] = []
 
     def hear(task: str, *args: object, queue: str) -> bool:
         told.append((task, *args))
@@ -79,7 +80,7 @@ def die_at(path: str, when: str, nth: int) -> None:
         return result
 
     patcher = patch(path, mortal)
-    real = patcher.get_original()[0]  # type: ignore[attr-defined]
+    real = patcher.get_original()[0]
     patcher.start()
 
 
@@ -87,7 +88,8 @@ def carry_out(order: dict[str, Any]) -> None:
     act, death = order.pop("act"), order.pop("death", None)
     if death:
         die_at(*death)
-    {"live": live, "recover": recover}[act](**order)
+    acts: dict[str, Callable[..., None]] = {"live": live, "recover": recover}
+    acts[act](**order)
 
 
 def give_birth(order: dict[str, Any]) -> int:

@@ -63,8 +63,8 @@ def accounts() -> Accounts:
 
 def accounts_of(site: Site) -> Accounts:
     """The same of one site, where what came in is what its history says was opened."""
-    opened = AuditEvent.objects.filter(site=OuterRef("pk"), verb="opened").order_by()
-    opened = opened.values("site").annotate(n=Count("pk")).values("n")
+    events = AuditEvent.objects.filter(site=OuterRef("pk"), verb="opened").order_by()
+    opened = events.values("site").annotate(n=Count("pk")).values("n")
     rows = list(
         Site.objects.filter(pk=site.pk)
         .values_list("cases__status")
