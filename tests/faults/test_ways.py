@@ -134,10 +134,10 @@ class Ways(RuleBasedStateMachine):
 
     def hold_of(self, who: int) -> Lease | None:
         """What this person holds, else the next case that they are given."""
-        lease: Lease | None = None
+        held = []
         with self.act():
-            lease = queue.claim_next(site=self.clinic, user=self.clinician(who))
-        return lease
+            held.append(queue.claim_next(site=self.clinic, user=self.clinician(who)))
+        return held[0] if held else None
 
     def take_in(self, site: Site, **words: object) -> None:
         self.taken_in += 1
