@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from django.db import connection
 from django.utils import translation
@@ -11,6 +12,7 @@ from pytest_django import DjangoDbBlocker
 from tests import services
 from triage import guards
 
+hypothesis.settings.register_profile("soak", max_examples=300, stateful_step_count=40)
 DATABASE_FIXTURES = {"db", "transactional_db"}
 
 

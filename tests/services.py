@@ -147,6 +147,19 @@ def postgres() -> Iterator[str]:
             yield url
 
 
+def crash_postgres(url: str) -> None:
+    """What an immediate restart does: every connection breaks, and PostgreSQL recovers from its
+    log."""
+    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(url) as link:
+        os.kill(link.info.backend_pid, signal.SIGKILL)
+        link.execute("SELECT 1")
+    deadline = time.monotonic() + START_S
+    while not accepts(url):
+        if time.monotonic() > deadline:
+            raise ServerDied("PostgreSQL does not come back")
+        time.sleep(0.02)
+
+
 def main(command: Sequence[str]) -> int:
     """Runs the command against both servers; its exit code."""
     with postgres() as database, valkey() as broker:

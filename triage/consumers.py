@@ -1,5 +1,6 @@
 """The one websocket of a page: it says that something changed, never what."""
 
+import time
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -14,6 +15,8 @@ from triage.selectors.teams import cases_for
 from triage.sessions import seconds_left
 
 NOT_ALLOWED = 4403
+# Seconds for which whoever belonged here is believed to: changes come in bursts, to many pages.
+BELIEVED_S = 1.0
 
 
 class ChangesConsumer(AsyncJsonWebsocketConsumer):
@@ -21,6 +24,8 @@ class ChangesConsumer(AsyncJsonWebsocketConsumer):
 
     A message may get lost: a page fetches everything it shows when it connects, and once a minute.
     """
+
+    looked_at = -BELIEVED_S
 
     async def connect(self) -> None:
         self.place = await self._place()
@@ -43,18 +48,19 @@ class ChangesConsumer(AsyncJsonWebsocketConsumer):
 
         Of a case of another care team no more than that the queue has changed.
         """
-        if await self._still_here():
+        if time.monotonic() - self.looked_at < BELIEVED_S or await self._still_here():
             shown = event["id"] if await self._sees(event["id"]) else ""
             if shown or not event["id"] or event["kind"] == "queue":
                 await self.send_json({"kind": event["kind"], "id": shown})
 
     async def left(self, event: Left) -> None:
-        """The person was sent away, from everywhere or from one of their sites."""
+        """The person was sent away, from everywhere or from one of their sites: look at once."""
         await self._still_here()
 
     async def _still_here(self) -> bool:
         place = await self._place()
         here = place.site is not None and place.site == self.place.site
+        self.looked_at = time.monotonic()
         if not here:
             await self.close(code=NOT_ALLOWED)
         else:

@@ -815,7 +815,10 @@ class Review(SiteRow, AppendOnly):
 
     class Meta:
         ordering: ClassVar = ["created_at", "pk"]
-        indexes: ClassVar = [models.Index(fields=["case", "reviewer"], name="review_of_by")]
+        indexes: ClassVar = [
+            models.Index(fields=["case", "reviewer"], name="review_of_by"),
+            models.Index(fields=["created_at"], name="review_newest"),
+        ]
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=~Q(action=ReviewAction.ANSWER) | ~Q(label=""),

@@ -161,6 +161,7 @@ urlpatterns = [
     path("policies/<int:pk>/canary/end/", rolling_out.end_canary_view, name="end-canary"),
     path("monitoring/", monitoring.monitoring_view, name="monitoring"),
     path("monitoring/check/", monitoring.check_view, name="check"),
+    path("monitoring/accounts/", monitoring.accounts_view, name="accounts"),
     path("reliance/", monitoring.reliance_view, name="reliance"),
     path("reliance/share/", monitoring.share_view, name="share-reliance"),
     path("domains/", domains.domains_view, name="domains"),

@@ -2,15 +2,19 @@
 
 import contextlib
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db.models.fields.files import FieldFile
+from django.utils import timezone
 from PIL import Image
 
 from inference.media import Sanitised
 from inference.models import Frame, Media, Observation, media_folder
+
+STILL_COMING = timedelta(hours=1)
 
 
 def store_observation(
@@ -68,11 +72,39 @@ def forget_files(media: Media) -> None:
 
     The rows may be gone already: an observation's files are what lies in its folder.
     """
-    storage, folder = default_storage, media_folder(media)
+    _empty(media_folder(media))
+
+
+def forget_orphans(prefix: str) -> int:
+    """Remove the files of a process that died before it had stored the rows that name them.
+
+    A photo without rows could be found, and erased, by nobody.
+
+    Args:
+        prefix: the first two digits of an observation's id, "00" to "ff": the folder to look into.
+
+    Returns:
+        The number of observations that never were.
+    """
     with contextlib.suppress(FileNotFoundError):
-        for name in storage.listdir(folder)[1]:
-            storage.delete(f"{folder}/{name}")
-        storage.delete(folder)
+        old = [name for name in default_storage.listdir(prefix)[0] if _is_old(f"{prefix}/{name}")]
+        kept = Observation.objects.filter(pk__in=[UUID(name) for name in old])
+        orphans = set(old) - {pk.hex for pk in kept.values_list("pk", flat=True)}
+        for name in orphans:
+            _empty(f"{prefix}/{name}")
+        return len(orphans)
+    return 0
+
+
+def _is_old(folder: str) -> bool:
+    return timezone.now() - default_storage.get_modified_time(folder) > STILL_COMING
+
+
+def _empty(folder: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        for name in default_storage.listdir(folder)[1]:
+            default_storage.delete(f"{folder}/{name}")
+        default_storage.delete(folder)
 
 
 def frames_of(observation: Observation) -> list[Image.Image]:

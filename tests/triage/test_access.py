@@ -136,6 +136,7 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "share-reliance": ("post", {CLINICIAN}),
     "api-reliance": ("get", {CLINICIAN}),
     "monitoring": ("get", {ADMINISTRATOR}),
+    "accounts": ("get", {ADMINISTRATOR}),
     "check": ("post", {ADMINISTRATOR}),
     "api-alerts": ("get", {ADMINISTRATOR}),
     "api-monitoring": ("get", {ADMINISTRATOR}),

@@ -5,17 +5,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
+from benchmarks.review_room import seed
 from inference.models import MemberJob, Run
 from inference.services.jobs import claim_alike, claim_job
 from tests.factories import make_case, make_policy, make_run, make_site, make_user, rewrite
 from triage.choices import PolicyStatus, Role
 from triage.errors import Conflict, Refused
-from triage.models import AuditEvent, ChainHead, Lease, Policy
+from triage.models import AuditEvent, Case, ChainHead, Lease, Policy, Site
 from triage.selectors.chains import verify
 from triage.services import policies, queue, reviews
 from triage.services.history import record
@@ -47,6 +49,34 @@ def test_reviewers_who_claim_at_once_never_get_the_same_case() -> None:
     cases = Counter(lease.case_id for lease in leases if lease)
     assert cases and set(cases.values()) == {1}
     assert Lease.objects.running().count() == len(cases)
+
+
+def test_a_hundred_reviewers_share_a_queue_without_a_double() -> None:
+    """Until nothing is left; `benchmarks.load` does it with 5,000 cases and each at once."""
+    seed(150, 99)
+    site = Site.objects.get()
+    people = list(User.objects.all())
+
+    def work(some: Sequence[User]) -> list[UUID]:
+        """Takes turns, and goes on while any of them gets a case."""
+        given = [case for who in some if (case := answer_next(site, who))]
+        return given + work(some) if given else []
+
+    shifts = [partial(work, people[start::20]) for start in range(20)]
+    given = [case for cases in at_once(shifts) for case in cases]
+    assert len(people) == 100
+    assert len(given) == len(set(given)) == 150
+
+
+def answer_next(site: Site, who: User) -> UUID | None:
+    lease = queue.claim_next(site=site, user=who)
+    if lease is None:
+        return None
+    version = Case.objects.get(pk=lease.case_id).version
+    reviews.submit_review(
+        case=lease.case, token=lease.token, user=who, label="Cut", version=version
+    )
+    return UUID(str(lease.case_id))
 
 
 def test_a_person_who_claims_many_times_at_once_holds_one_case() -> None:

@@ -2,6 +2,7 @@
 
 import time
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -14,6 +15,7 @@ from tests.factories import make_site, make_user
 from triage import events, sessions
 from triage.choices import Role
 from triage.consumers import NOT_ALLOWED, ChangesConsumer
+from triage.middleware import place_of
 from triage.models import Membership, Site
 from triage.services.asking import consent
 
@@ -66,6 +68,28 @@ async def test_who_is_disabled_hears_nothing_more() -> None:
     await sync_to_async(User.objects.filter(pk=user.pk).update)(is_active=False)
     await sync_to_async(events.announce)(site.pk, "queue")
     assert (await member.receive_output())["type"] == "websocket.close"
+
+
+async def test_a_burst_of_changes_is_one_look_at_who_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("triage.consumers.BELIEVED_S", 60.0)
+    monkeypatch.setattr(ChangesConsumer, "looked_at", -60.0)
+    look = Mock(side_effect=place_of)
+    monkeypatch.setattr("triage.consumers.place_of", look)
+    site = await sync_to_async(make_site)()
+    user = await sync_to_async(make_user)(site)
+    member = socket(user)
+    await member.connect()
+    look.reset_mock()
+    for _ in range(5):
+        await sync_to_async(events.announce)(site.pk, "queue")
+    for _ in range(5):
+        assert (await member.receive_json_from())["kind"] == "queue"
+    assert look.call_count == 1
+    await sync_to_async(Membership.objects.filter(user=user).delete)()
+    await sync_to_async(events.send_away)(user.pk)
+    assert (await member.receive_output())["type"] == "websocket.close", "looked at once"
 
 
 # Through the whole application: the cookie says who it is, as in a browser.

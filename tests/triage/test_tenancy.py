@@ -23,6 +23,7 @@ pytestmark = pytest.mark.django_db
 BY_A_WORKER = "a worker's, about the one row that its message names; no request names it"
 OF_ALL = "a sweep, metric or command over the whole installation, of which no page shows a row"
 ALLOWED = {
+    "inference/services/observations.py:forget_orphans": OF_ALL,
     "triage/guards.py:put_up": "writes triggers",
     "triage/guards.py:take_down": "drops triggers",
     "triage/guards.py:_triggers": "reads the names of triggers",

@@ -299,6 +299,34 @@ def test_fifty_at_once_with_one_key_are_one_effect_and_one_answer(
     assert DeviceToken.objects.get().calls == 50
 
 
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True)
+def test_a_thousand_of_the_same_are_one_case(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one key, with keys of their own, and without: four clients that never give up."""
+    settings.ALARM_TOKEN_CALLS = 10_000
+    device = device_of(issue_token(site=make_site(), name="camera"))
+    data = photo()
+    kept = lru_cache(lambda sent, limits: sanitise(sent, limits=limits))
+    monkeypatch.setattr("triage.services.intake.sanitise", lambda sent, limits: kept(sent, limits))
+
+    def insist(client: int) -> set[tuple[int, str]]:
+        try:
+            keys = ("the same", f"{client}", None)
+            answers = [send(device, data, key=keys[number % 3]) for number in range(250)]
+            return {(answer.status_code, answer.json()["id"]) for answer in answers}
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = set().union(*pool.map(insist, range(4)))
+    assert {status for status, _id in answers} <= {200, 201}
+    assert len({pk for _status, pk in answers}) == 1
+    assert (Case.objects.count(), Observation.objects.count()) == (1, 1)
+    assert AuditEvent.objects.filter(verb="opened").count() == 1
+
+
 def test_a_minute_begins_with_its_first_call(cast: Cast, settings: object) -> None:
     settings.ALARM_TOKEN_CALLS = 2  # type: ignore[attr-defined]
     camera = make_camera(cast.clinic)

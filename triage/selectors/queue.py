@@ -7,16 +7,23 @@ from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from inference import ensemble
+from inference.models import Definition
+from inference.services.definitions import kept
 from triage.choices import WAITING, CaseStatus
-from triage.models import Case, Lease, Site
+from triage.models import Case, Lease, Site, Subject
 from triage.selectors.pace import Pace, pace_of
 from triage.selectors.retakes import Retake, retakes
 from triage.selectors.rows import QueueRow, rows, with_details
 from triage.selectors.teams import cases_for
-from triage.selectors.words import domain_at
+from triage.selectors.words import as_shipped, domain_at
 
 SHOWN = 50
 COUNTED = 1000
+# Of what is over: more than this is counted no further, whatever a site has gathered in years.
+FINISHED, MANY = (CaseStatus.ACCEPTED, CaseStatus.RESOLVED), 10_000
+UNFINISHED = tuple(status for status in CaseStatus if status not in FINISHED)
+# Subjects that a search finds by name; where there are more, its cases are found without the list.
+NAMED = 200
 
 
 @dataclass(frozen=True)
@@ -36,19 +43,28 @@ class QueuePage:
 
 @dataclass(frozen=True)
 class CasesPage:
-    """A searchable list; `next` is the cursor of the following page, "" at the end."""
+    """A searchable list; `next` is the cursor of the following page, "" at the end.
+
+    `statuses`: state, title, how many, "10000+" from MANY on.
+    """
 
     rows: list[QueueRow]
     status: str
     q: str
-    statuses: list[tuple[str, str, int]]
+    statuses: list[tuple[str, str, str]]
     next: str
 
 
 def counts(cases: QuerySet[Case]) -> dict[str, int]:
-    """How many cases are in each state, every state named."""
-    found = dict(cases.order_by().values_list("status").annotate(n=Count("pk")))
-    return {status: found.get(status, 0) for status in CaseStatus.values}
+    """How many unfinished cases are in each state, every state but the FINISHED named."""
+    unfinished = cases.filter(status__in=UNFINISHED)
+    found = dict(unfinished.order_by().values_list("status").annotate(n=Count("pk")))
+    return {status: found.get(status, 0) for status in UNFINISHED}
+
+
+def finished_counts(cases: QuerySet[Case]) -> dict[str, int]:
+    """How many are in each of the FINISHED states, counted up to MANY."""
+    return {status: cases.filter(status=status)[:MANY].count() for status in FINISHED}
 
 
 def waiting_count(site: Site, user: AbstractBaseUser) -> int:
@@ -93,25 +109,54 @@ def cases_page(
     if status in CaseStatus.values:
         cases = cases.filter(status=status)
     if q:
-        # The label of an open audit is nobody's business yet, not even by a search.
-        known = Q(label__icontains=q, status__in=(CaseStatus.ACCEPTED, CaseStatus.RESOLVED))
-        subject = Q(subject__pseudonym__icontains=q)
-        cases = cases.filter(subject | known | Q(pk__in=_numbered(seen, q)))
+        cases = cases.filter(_found(site, seen, q))
     if after and (last := seen.filter(pk=after).first()):
         cases = cases.filter(
             Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk)
         )
     page = list(with_details(cases)[: SHOWN + 1])
-    in_state = counts(seen)
-    statuses = [("", _("all"), sum(in_state.values()))]
-    statuses += [(value, str(title), in_state[value]) for value, title in CaseStatus.choices]
     return CasesPage(
         rows=rows(page[:SHOWN], user, detailed=detailed),
         status=status,
         q=q,
-        statuses=statuses,
+        statuses=_statuses(seen),
         next=str(page[SHOWN - 1].pk) if len(page) > SHOWN else "",
     )
+
+
+def _statuses(cases: QuerySet[Case]) -> list[tuple[str, str, str]]:
+    finished = finished_counts(cases)
+    in_state = counts(cases) | finished
+    more = {status: "+" if count == MANY else "" for status, count in finished.items()}
+    return [
+        ("", _("all"), f"{sum(in_state.values())}{max(more.values())}"),
+        *(
+            (value, str(title), f"{in_state[value]}{more.get(CaseStatus(value), '')}")
+            for value, title in CaseStatus.choices
+        ),
+    ]
+
+
+def _found(site: Site, cases: QuerySet[Case], q: str) -> Q:
+    """By subject, label or number.
+
+    Names and labels are looked up first: what is left are values that an index answers, and that
+    the database can tell the seldom from the frequent by.
+    """
+    labels = [label for label in _labels(site) if q.lower() in label.lower()]
+    # The label of an open audit is nobody's business yet, not even by a search.
+    known = Q(label__in=labels, status__in=(CaseStatus.ACCEPTED, CaseStatus.RESOLVED))
+    named = Subject.objects.filter(site=site, pseudonym__icontains=q)
+    subjects = list(named.values_list("pk", flat=True)[: NAMED + 1])
+    of_them = Q(subject__in=subjects) if len(subjects) <= NAMED else Q(subject__in=named)
+    return of_them | known | Q(pk__in=_numbered(cases, q))
+
+
+def _labels(site: Site) -> set[str]:
+    """Of all versions of the site's domain that anybody was ever asked about, and what ships."""
+    digests = Definition.objects.filter(domain=site.domain).values_list("digest", flat=True)
+    versions = [as_shipped(site.domain), *map(kept, digests)]
+    return {label for version in versions for label in version.label_ids}
 
 
 def _numbered(cases: QuerySet[Case], number: str) -> list[object]:

@@ -6,6 +6,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from triage.selectors.accounts import accounts_of
 from triage.selectors.monitoring import monitoring_page
 from triage.selectors.reliance import own_reliance
 from triage.services import monitoring
@@ -27,6 +28,12 @@ def check_view(request: HttpRequest) -> HttpResponse:
     monitoring.check(site=site_of(request))
     messages.success(request, _("Checked: this is how it stands now."))
     return redirect("monitoring")
+
+
+@require_GET
+@member_page("see_monitoring")
+def accounts_view(request: HttpRequest) -> HttpResponse:
+    return render(request, "accounts.html", {"found": accounts_of(site_of(request))})
 
 
 @require_GET

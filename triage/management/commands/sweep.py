@@ -1,12 +1,14 @@
 """The broom: finds in the rows what messages, workers or processes have lost."""
 
 import logging
+import random
 import time
 from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
+from inference.services.observations import forget_orphans
 from inference.services.probes import ask_those_due, give_up_unheard
 from inference.services.sweep import each, sweep_runs
 from triage.models import Site
@@ -56,6 +58,8 @@ def sweep() -> dict[str, int]:
     done["asked"] = ask_overdue()
     done["erased"] = retain()
     done["files_gone"] = finish_erasures()
+    # A folder in 256 at each pass: all within hours, however many photos there are.
+    done["orphans"] = forget_orphans(f"{random.randrange(256):02x}")  # noqa: S311
     done["keys_forgotten"] = forget_keys()
     done["tried"] = advance_all()
     done["probes_given_up"] = give_up_unheard()
