@@ -109,10 +109,12 @@ class Model:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.parents.append(request.headers.get("traceparent", ""))
+        if self.status != 200:
+            return httpx.Response(self.status)
         said = {"description": "red", "reasoning": "so", "label": "Burns", "reflection": "kept"}
         wanted = json.loads(request.content)["response_format"]["json_schema"]["schema"]
         text = json.dumps({key: said[key] for key in wanted["properties"]})
-        return httpx.Response(self.status, json={"choices": [{"message": {"content": text}}]})
+        return httpx.Response(200, json={"choices": [{"message": {"content": text}}]})
 
 
 @pytest.fixture
