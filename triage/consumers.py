@@ -15,8 +15,9 @@ from triage.selectors.teams import cases_for
 from triage.sessions import seconds_left
 
 NOT_ALLOWED = 4403
-# Seconds for which whoever belonged here is believed to: changes come in bursts, to many pages.
-BELIEVED_S = 1.0
+# Seconds for which whoever belonged here is believed to: changes come in bursts, to many pages, and
+# whoever is disabled or loses a role is told to look at once.
+BELIEVED_S = 5.0
 
 
 class ChangesConsumer(AsyncJsonWebsocketConsumer):
@@ -72,12 +73,12 @@ class ChangesConsumer(AsyncJsonWebsocketConsumer):
             return []
         return [site_group(self.place.site.pk), person_group(self.scope["user"].pk)]
 
-    @database_sync_to_async
-    def _sees(self, case_id: str) -> bool:
+    async def _sees(self, case_id: str) -> bool:
         site = self.place.site
         if not case_id or site is None or not site.by_team:
             return True
-        return cases_for(site, self.scope["user"]).filter(pk=case_id).exists()
+        seen = cases_for(site, self.scope["user"]).filter(pk=case_id)
+        return await database_sync_to_async(seen.exists)()
 
     @database_sync_to_async
     def _place(self) -> Place:
