@@ -230,8 +230,9 @@ def _typed(request: HttpRequest) -> dict[str, str]:
 
 
 def _onward(request: HttpRequest) -> HttpResponse:
-    """To the next case for whoever works through the queue, else to the list."""
-    return claim_next_view(request) if request.POST.get("next") else redirect(_list_of(request))
+    """To the next case; at a household, where nobody works through a queue, to the list."""
+    at_home = site_of(request).kind == SiteKind.HOUSEHOLD
+    return redirect("household") if at_home else claim_next_view(request)
 
 
 def _what_is_missing(form: ReviewForm) -> str:
