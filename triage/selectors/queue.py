@@ -7,7 +7,7 @@ from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
 from inference import ensemble
-from triage.choices import WAITING, CaseStatus
+from triage.choices import ALL_WAITING, WAITING, CaseStatus
 from triage.models import Case, Lease, Site
 from triage.selectors.pace import Pace, pace_of
 from triage.selectors.retakes import Retake, retakes
@@ -87,9 +87,16 @@ def cases_page(
     after: str = "",
     detailed: bool = True,
 ) -> CasesPage:
-    """Newest first; `after` is the cursor that the page before gave."""
+    """Newest first, or soonest due first where `status` is ALL_WAITING.
+
+    `after` is the cursor that the page before gave; it holds when its case waits no longer.
+    """
     cases = Case.objects.filter(site=site).order_by("-created_at", "-pk")
-    if status in CaseStatus.values:
+    in_queue = status == ALL_WAITING
+    if in_queue:
+        cases = cases.filter(waiting_due_at__isnull=False)
+        cases = cases.order_by("waiting_due_at", "created_at", "pk")
+    elif status in CaseStatus.values:
         cases = cases.filter(status=status)
     if q:
         # The label of an open audit is nobody's business yet, not even by a search.
@@ -97,12 +104,13 @@ def cases_page(
         subject = Q(subject__pseudonym__icontains=q)
         cases = cases.filter(subject | known | Q(pk__in=_numbered(site, q)))
     if after and (last := Case.objects.filter(site=site, pk=after).first()):
-        cases = cases.filter(
-            Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk)
-        )
+        cases = cases.filter(_behind(last) if in_queue else _older(last))
     page = list(with_details(cases)[: SHOWN + 1])
     in_state = counts(site)
-    statuses = [("", _("all"), sum(in_state.values()))]
+    statuses = [
+        ("", _("all"), sum(in_state.values())),
+        (ALL_WAITING, _("all that wait"), sum(in_state[one] for one in WAITING)),
+    ]
     statuses += [(value, str(title), in_state[value]) for value, title in CaseStatus.choices]
     return CasesPage(
         rows=rows(page[:SHOWN], user, detailed=detailed),
@@ -110,6 +118,22 @@ def cases_page(
         q=q,
         statuses=statuses,
         next=str(page[SHOWN - 1].pk) if len(page) > SHOWN else "",
+    )
+
+
+def _older(last: Case) -> Q:
+    return Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk)
+
+
+def _behind(last: Case) -> Q:
+    """Behind a case in the queue, or where it stood: `due_at` stays when it waits no longer."""
+    made = last.created_at
+    due = last.waiting_due_at or last.due_at or made
+    same = Q(waiting_due_at=due)
+    return (
+        Q(waiting_due_at__gt=due)
+        | (same & Q(created_at__gt=made))
+        | (same & Q(created_at=made, pk__gt=last.pk))
     )
 
 
