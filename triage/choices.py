@@ -55,6 +55,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     CaseStatus.RESOLVED: frozenset({CaseStatus.IN_REVIEW}),
 }
 WAITING = (CaseStatus.DEFERRED, CaseStatus.AUDIT, CaseStatus.DISPUTED)
+ALL_WAITING = "waiting"  # all of these, where a list is asked for one status
 # Who has answered these, or nobody is going to: what the machine said is no secret any more.
 SETTLED = (CaseStatus.ACCEPTED, CaseStatus.RESOLVED)
 CLAIMABLE = (*WAITING, CaseStatus.ACCEPTED, CaseStatus.RETAKE)

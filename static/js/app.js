@@ -79,25 +79,39 @@ function press(element) {
   if (element.type === "radio") element.focus();
 }
 
+// In a list of cases: from one to that above or below it, where nothing else wants the arrows.
+function toCase(event) {
+  const { activeElement } = document;
+  const links = [...document.querySelectorAll("main .row-link")];
+  const at = links.indexOf(activeElement);
+  if (!links.length || (at < 0 && activeElement !== document.body && activeElement?.id !== "main")) return;
+  event.preventDefault();
+  links[at + (event.key === "ArrowDown" ? 1 : -1)]?.focus();
+}
+
 function onKey(event) {
   if (event.defaultPrevented || event.isComposing) return;
-  const answer = document.querySelector("[data-submit]");
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && answer) {
+  const dialog = document.querySelector("dialog[open]");
+  const answer = document.querySelector(event.shiftKey ? "[data-submit-stay]" : "[data-submit]");
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && answer && !dialog) {
     event.preventDefault();
     answer.form.requestSubmit(answer);
     return;
   }
   if (event.key === "Escape" && typing(event.target)) event.target.blur();
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
-  const dialog = document.querySelector("dialog[open]");
   if (dialog) {
     const choice = dialog.querySelector(`[data-choice="${CSS.escape(event.key)}"]`);
     if (choice && !store.get("no-keys")) choice.click();
     return;
   }
   if (store.get("no-keys")) return;
+  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    toCase(event);
+    return;
+  }
   const element = document.querySelector(`[data-key="${CSS.escape(usualKey(event))}"]:not(:disabled)`);
-  if (!element) return;
+  if (!element || element.closest("[hidden]")) return;
   event.preventDefault();
   press(element);
 }

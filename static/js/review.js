@@ -1,6 +1,6 @@
 // The case page: the time that is left of the hold, and what is typed is kept as a draft.
 
-import { csrfToken } from "./app.js";
+import { csrfToken, localTimes } from "./app.js";
 
 const SOON_S = 120;
 const PAUSE_MS = 700;
@@ -11,15 +11,27 @@ let unsent = false;
 function countDown() {
   const lease = document.getElementById("lease");
   if (!lease) return;
-  const left = Math.round((new Date(lease.dataset.expires) - Date.now()) / 1000);
+  const left = "over" in lease.dataset ? 0 : Math.round((new Date(lease.dataset.expires) - Date.now()) / 1000);
   const shown = Math.max(left, 0);
   const text = `${Math.floor(shown / 60)}:${String(shown % 60).padStart(2, "0")}`;
   lease.querySelector("[data-countdown]").textContent = text;
   lease.classList.toggle("soon", left < SOON_S && left > 0);
   lease.classList.toggle("over", left <= 0);
+  const again = lease.querySelector("[data-again]");
+  again.hidden = again.disabled = left > 0;
   const warning = lease.querySelector(".lease-warning");
   const sentence = left <= 0 ? warning.dataset.over : left < SOON_S ? warning.dataset.soon : "";
   if (warning.textContent !== sentence) warning.textContent = sentence;
+}
+
+// A draft that was kept is a sign of life: the hold has a fresh term.
+function prolong(until) {
+  const lease = document.getElementById("lease");
+  if (!lease || !until) return;
+  lease.dataset.expires = until;
+  lease.querySelector("time").dateTime = until;
+  localTimes(lease);
+  countDown();
 }
 
 countDown();
@@ -41,6 +53,7 @@ async function send(form, sent) {
   try {
     const answer = await fetch(form.dataset.draft, sent);
     unsent = !answer.ok;
+    if (answer.ok) prolong(answer.headers.get("Lease-Expires"));
     state.textContent = answer.ok ? state.dataset.kept : answer.status < 500 ? await answer.text() : state.dataset.lost;
   } catch {
     // The network: tried again with the next change, or on leaving.

@@ -323,6 +323,69 @@ def test_a_key_that_was_given_works_and_the_old_one_does_not(desk: Page, cases: 
         open_case(desk, cases[-1])
 
 
+EXPIRE = """
+from datetime import timedelta
+from django.utils import timezone
+from triage.models import Lease
+then = timezone.now() - timedelta(seconds=5)
+Lease.objects.filter(ended_at=None).update(taken_at=then - timedelta(hours=1), expires_at=then)
+"""
+
+
+def test_a_hold_that_ended_is_claimed_again_with_what_was_typed(desk: Page, stack: Stack) -> None:
+    desk.keyboard.press("n")
+    desk.keyboard.press("c")
+    desk.keyboard.type("before ")
+    expect(desk.locator("#draft-state")).to_have_text("Draft kept.")
+    expect(desk.locator("[data-again]")).to_be_hidden()
+    stack.manage("shell", "--verbosity", "0", "--command", EXPIRE)
+    desk.keyboard.press("Escape")
+    desk.keyboard.press("e")
+    expect(desk.locator(".lease.over [data-again]")).to_be_visible()
+    expect(desk.locator(".lease-warning")).to_contain_text("Your hold has ended")
+    desk.get_by_label("Comment").press_sequentially("after")
+    desk.keyboard.press("Escape")
+    desk.keyboard.press("2")
+    desk.keyboard.press("n")
+    expect(desk.locator("#draft-state")).to_have_text("Your draft is back.")
+    expect(desk.get_by_label("Comment")).to_have_value(re.compile("before.*after|after.*before"))
+    expect(desk.locator('[data-key="2"]')).to_be_checked()
+    desk.get_by_label("Comment").fill("")
+    expect(desk.locator("#draft-state")).to_have_text("Draft kept.")
+    desk.get_by_role("button", name="Let go").click()
+    desk.wait_for_url(re.compile("/queue/"))
+
+
+def test_every_act_of_the_desk_has_a_key(desk: Page, cases: list[str]) -> None:
+    desk.keyboard.press("n")
+    expect(desk.locator("[data-submit]")).to_be_visible()
+    desk.keyboard.press("1")
+    desk.keyboard.press("p")
+    desk.keyboard.press("Control+Enter")
+    expect(desk.locator("#pass")).to_be_visible()
+    assert desk.url.endswith(cases[-1]), "under a dialog nothing is answered"
+    desk.keyboard.press("Escape")
+    desk.keyboard.press("h")
+    beside = desk.locator("#before img:visible")
+    for key, shown in ((",", cases[0]), (".", cases[1])):
+        desk.keyboard.press(key)
+        expect(beside).to_have_attribute("src", f"{shown}photo/")
+    desk.evaluate("window.print = () => { document.body.dataset.printed = 'yes'; }")
+    desk.keyboard.press("d")
+    expect(desk.locator("body[data-printed]")).to_have_count(1)
+    desk.keyboard.press("Control+Shift+Enter")
+    expect(desk.locator("[data-submit]")).to_have_count(0)
+    assert desk.url.endswith(cases[-1]), "answered, and still here"
+    desk.keyboard.press("z")
+    expect(desk.locator("[data-submit]")).to_be_visible()
+    desk.keyboard.press("l")
+    desk.wait_for_url(re.compile("/queue/"))
+    links = desk.locator("main .row-link")
+    for key, at in (("ArrowDown", 0), ("ArrowDown", 1), ("ArrowUp", 0), ("ArrowUp", 0)):
+        desk.keyboard.press(key)
+        expect(links.nth(at)).to_be_focused()
+
+
 def test_every_hint_shows_the_own_key_also_in_what_comes_in_later(
     desk: Page, sign_in: SignIn, cases: list[str]
 ) -> None:

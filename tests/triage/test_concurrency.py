@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -10,12 +11,13 @@ from uuid import UUID
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.utils import timezone
 
 from benchmarks.review_room import seed
 from inference.models import MemberJob, Run
 from inference.services.jobs import claim_alike, claim_job
 from tests.factories import make_case, make_policy, make_run, make_site, make_user, rewrite
-from triage.choices import PolicyStatus, Role
+from triage.choices import CaseStatus, PolicyStatus, Role
 from triage.errors import Conflict, Refused
 from triage.models import AuditEvent, Case, ChainHead, Lease, Policy, Site
 from triage.selectors.chains import verify
@@ -46,9 +48,31 @@ def test_reviewers_who_claim_at_once_never_get_the_same_case() -> None:
     for _ in people:
         make_case(site, SPLIT)
     leases = at_once([partial(queue.claim_next, site=site, user=who) for who in people])
-    cases = Counter(lease.case_id for lease in leases if lease)
-    assert cases and set(cases.values()) == {1}
-    assert Lease.objects.running().count() == len(cases)
+    assert len({lease.case_id for lease in leases if lease}) == len(people)
+    assert Lease.objects.running().count() == len(people)
+
+
+def test_holds_that_ran_out_are_given_anew_once_while_all_claim_at_once() -> None:
+    """Each claim puts the site's expired holds back, and so does the sweep beside them."""
+    site = make_site()
+    gone, people = ([make_user(site) for _ in range(6)] for _ in range(2))
+    for who in gone:
+        make_case(site, SPLIT)
+        assert queue.claim_next(site=site, user=who)
+    long_ago = timezone.now() - timedelta(hours=1)
+    Lease.objects.update(taken_at=long_ago - timedelta(hours=1), expires_at=long_ago)
+    calls: list[Callable[[], object]] = [
+        partial(queue.claim_next, site=site, user=who) for who in people
+    ]
+    at_once([*calls, queue.end_expired_leases])
+    held = [
+        queue.claim_next(site=site, user=who) for who in people
+    ]  # who came too early comes back
+    assert len({lease.case_id for lease in held if lease}) == len(people)
+    assert Lease.objects.filter(ended_at=None).count() == len(people)
+    ended = Lease.objects.exclude(ended_at=None)
+    assert set(ended.values_list("holder", flat=True)) == {who.pk for who in gone}
+    assert not Case.objects.exclude(status=CaseStatus.IN_REVIEW).exists()
 
 
 def test_a_hundred_reviewers_share_a_queue_without_a_double() -> None:
@@ -157,6 +181,16 @@ def test_many_looks_at_once_and_an_answer_are_one_chain_without_a_gap() -> None:
     assert AuditEvent.objects.filter(verb="photo seen").count() == 32
     assert ChainHead.objects.get(site=site, case=None).length == 8
     assert {ChainHead.objects.get(case=case).length for case in cases} == {10}
+    assert verify().intact
+
+
+def test_the_first_lines_of_a_chain_that_come_at_once_are_one_chain() -> None:
+    """None of them finds an end of it to wait for: one begins it, and the others go behind."""
+    site = make_site()
+    person, case = make_user(site), make_case(site, finish=False)
+    assert not ChainHead.objects.filter(case=case).exists()
+    at_once([partial(record, "photo seen", site=site, actor=person, case=case) for _ in range(6)])
+    assert ChainHead.objects.get(case=case).length == 6
     assert verify().intact
 
 

@@ -107,6 +107,103 @@ def test_only_the_holder_keeps_a_draft(cast: Cast, case: Case, held: Lease) -> N
     assert not Draft.objects.exists()
 
 
+def test_whoever_types_holds_on(cast: Cast, case: Case, held: Lease) -> None:
+    soon = timezone.now() + timedelta(seconds=30)
+    Lease.objects.filter(pk=held.pk).update(expires_at=soon)
+    client = client_of(cast.clinician)
+    answer = client.post(f"/cases/{case.pk}/draft/", {"comment": "still at it"})
+    held.refresh_from_db()
+    assert held.expires_at > soon + timedelta(minutes=5)
+    assert answer.headers["Lease-Expires"] == held.expires_at.isoformat()
+    Lease.objects.filter(pk=held.pk).update(expires_at=soon)
+    assert client.post(f"/cases/{case.pk}/draft/", {"label": "Fall"}).status_code == 422
+    held.refresh_from_db()
+    assert held.expires_at == soon, "what is refused prolongs nothing"
+
+
+# After the hold has run out --------------------------------------------------------------------
+
+TYPED = {"label": "Cut", "comment": "a clean edge"}
+
+
+@pytest.fixture
+def over(cast: Cast, case: Case, held: Lease) -> Lease:
+    """The hold has run out, and nobody has swept it yet."""
+    Lease.objects.filter(pk=held.pk).update(
+        taken_at=timezone.now() - timedelta(hours=2),
+        expires_at=timezone.now() - timedelta(hours=1),
+    )
+    held.refresh_from_db()
+    return held
+
+
+def test_claimed_again_what_was_typed_is_there(cast: Cast, case: Case, over: Lease) -> None:
+    client, address = client_of(cast.clinician), f"/cases/{case.pk}/"
+    page = client.post(f"{address}claim/", TYPED, follow=True).content.decode()
+    assert ">a clean edge</textarea>" in page
+    [radio] = [tag for tag in page.split("<input") if 'value="Cut"' in tag]
+    assert "checked" in radio.split(">")[0]
+    assert queue.held_lease(site=cast.clinic, user=cast.clinician) != over
+
+
+def test_taken_by_a_colleague_what_was_typed_can_be_copied(
+    cast: Cast, case: Case, over: Lease
+) -> None:
+    queue.claim(case=case, user=cast.colleague)
+    answer = client_of(cast.clinician).post(f"/cases/{case.pk}/claim/", TYPED)
+    assert answer.status_code == 409
+    page = answer.content.decode()
+    assert "Somebody else has just taken this case." in page
+    assert ">a clean edge</textarea>" in page
+    assert not Draft.objects.exists()
+
+
+def test_an_answer_after_the_hold_can_be_claimed_with(cast: Cast, case: Case, over: Lease) -> None:
+    """The page that refuses it has the button, and the button takes what was typed along."""
+    address = f"/cases/{case.pk}/"
+    sent = TYPED | {"token": str(over.token), "version": 1}
+    answer = client_of(cast.clinician).post(f"{address}review/", sent)
+    assert answer.status_code == 409
+    [form] = [
+        part.split("</form>")[0]
+        for part in answer.content.decode().split("<form")
+        if f'action="{address}claim/"' in part.split(">")[0]
+    ]
+    assert 'data-key="n"' in form
+    assert 'name="label" value="Cut"' in form and 'name="comment" value="a clean edge"' in form
+
+
+@pytest.mark.parametrize("taken_away", [False, True])
+def test_the_time_that_is_over_offers_to_claim_again(
+    cast: Cast, case: Case, held: Lease, taken_away: bool
+) -> None:
+    client, address = client_of(cast.clinician), f"/cases/{case.pk}/extend/"
+    still = client.post(address, headers={"HX-Request": "true"}).content.decode()
+    assert again(still, case).endswith("hidden disabled")
+    if taken_away:
+        queue.take_away(lease=held, actor=cast.administrator)
+    else:
+        Lease.objects.update(
+            taken_at=timezone.now() - timedelta(hours=2),
+            expires_at=timezone.now() - timedelta(hours=1),
+        )
+    answer = client.post(address, headers={"HX-Request": "true"})
+    assert answer.status_code == 200 and "HX-Redirect" not in answer.headers
+    part = answer.content.decode()
+    assert 'class="lease over"' in part and "data-over" in part
+    assert again(part, case).endswith("data-again")
+    assert client.post(address).status_code == 302, "a whole page says it in a message"
+
+
+def again(part: str, case: Case) -> str:
+    """The tag of the button that claims again and posts the answer's form along."""
+    [tag] = [
+        one.split(">")[0] for one in part.split("<button") if "data-again" in one.split(">")[0]
+    ]
+    assert f'form="answer" formaction="/cases/{case.pk}/claim/"' in tag
+    return tag
+
+
 @pytest.mark.parametrize(
     ("label", "comment"), [("Fall", ""), ("Cut", "x" * 2001)], ids=["label", "comment"]
 )

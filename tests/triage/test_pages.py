@@ -1,6 +1,8 @@
 """What people see, and what they do not."""
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from unittest.mock import patch
 
@@ -11,6 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from inference.drawings import samples
 from tests.factories import make_case, make_policy
@@ -62,20 +65,22 @@ def test_an_audits_page_holds_nothing_of_the_machines_answer(cast: Cast, signed:
     make_policy(cast.clinic, audit_share=1.0)
     case = make_case(cast.clinic)
     client = signed("clinician")
+    secrets = (b"thinks", b"All 3 members", b"low uncertainty", b"held by alpha")
     before = [client.get(reverse("queue")), client.get(reverse("cases"))]
     before += [client.get(reverse("case", args=[case.pk]))]
     client.post(reverse("claim", args=[case.pk]))
     before += [client.get(reverse(name, args=[case.pk])) for name in ("case", "case-panel")]
     for page in before:
         assert page.status_code == 200
-        for secret in (b"thinks", b"All 3 members", b"uncertainty low", b"held by alpha"):
+        for secret in secrets:
             assert secret not in page.content
     case.refresh_from_db()
     lease = queue.held_lease(site=cast.clinic, user=cast.clinician)
     assert lease
     answer = {"label": "Cut", "token": str(lease.token), "version": case.version}
     client.post(reverse("review", args=[case.pk]), answer)
-    assert b"alpha thinks Burns" in client.get(reverse("case", args=[case.pk])).content
+    shown = client.get(reverse("case", args=[case.pk])).content
+    assert [secret for secret in secrets if secret in shown] == list(secrets)
 
 
 def test_a_caregiver_gets_a_plain_summary_without_traces_or_scores(
@@ -171,6 +176,45 @@ def test_the_next_case_costs_few_queries(cast: Cast, signed: Signed) -> None:
     assert len(captured) <= 44
 
 
+@pytest.mark.parametrize("way", ["skip", "pass", "pass to a colleague", "retake"])
+def test_whatever_is_done_with_a_case_the_next_one_comes(
+    cast: Cast, signed: Signed, way: str
+) -> None:
+    make_case(cast.clinic, SPLIT), make_case(cast.clinic, SPLIT)
+    client = signed("clinician")
+    client.post(reverse("claim-next"))
+    lease = queue.held_lease(site=cast.clinic, user=cast.clinician)
+    assert lease
+    sent = {
+        "skip": {"reason": "time"},
+        "pass": {},
+        "pass to a colleague": {"to": cast.colleague.pk},
+        "retake": {"reason": "dark", "token": lease.token, "version": lease.case.version},
+    }[way]
+    answer = client.post(reverse(way.split()[0], args=[lease.case_id]), sent)
+    following = Case.objects.get(status=CaseStatus.IN_REVIEW)
+    assert following != lease.case
+    assert answer.headers["Content-Location"] == reverse("case", args=[following.pk])
+
+
+def test_the_help_names_every_key_that_works(cast: Cast, signed: Signed) -> None:
+    """A key of a page that the list does not name cannot be found, nor given another one."""
+    for name, place, start, labels in (
+        ("clinician", cast.clinic, "queue", SPLIT),
+        ("caregiver", cast.household, "household", ("fall", "pet", "pet")),
+    ):
+        case, client = make_case(place, labels), signed(name)
+        if name == "clinician":
+            client.post(reverse("claim", args=[case.pk]))
+        pages = [reverse(start), reverse("cases"), reverse("case", args=[case.pk])]
+        html = "".join(client.get(page).content.decode() for page in pages)
+        works = set(re.findall('data-key="(.)"', html)) - set("0123456789")
+        assert works, name
+        assert works <= set(re.findall('data-shortcut="(.)"', html)), name
+        assert works >= set("v+-k"), name
+        assert "<dt><kbd>1</kbd> to" in html and "<dt><kbd>0</kbd>" in html, name
+
+
 def test_the_help_knows_who_asks(cast: Cast, signed: Signed) -> None:
     assert "choose a label" in signed("clinician").get(reverse("cases")).content.decode()
     assert "choose a label" not in signed("caregiver").get(reverse("cases")).content.decode()
@@ -262,26 +306,51 @@ def test_pages_allow_no_inline_script(signed: Signed) -> None:
     assert "unsafe" not in policy
 
 
-@pytest.mark.parametrize("count", [2, 30])
-def test_the_queue_costs_the_same_however_long_it_is(
-    cast: Cast, signed: Signed, django_assert_max_num_queries: Callable[[int], object], count: int
-) -> None:
-    for _ in range(count):
-        make_case(cast.clinic, SPLIT)
+def test_all_that_wait_are_listed_as_the_queue_goes(cast: Cast, signed: Signed) -> None:
+    """Audits and disputes too, page after page, also while one of them is taken."""
+    make_policy(cast.clinic)
+    assert make_case(cast.clinic).status == CaseStatus.ACCEPTED
+    waiting = [make_case(cast.clinic, SPLIT) for _ in range(5)]
+    now = timezone.now()
+    for case, status, hours in zip(
+        waiting,
+        ("deferred", "audit", "disputed", "deferred", "audit"),
+        (3, 1, 2, 0, 2),  # two of them due at the same time
+        strict=True,
+    ):
+        due = now + timedelta(hours=hours)
+        Case.objects.filter(pk=case.pk).update(status=status, due_at=due, waiting_due_at=due)
     client = signed("clinician")
-    with django_assert_max_num_queries(20):  # type: ignore[attr-defined]
-        assert client.get(reverse("queue")).status_code == 200
+    assert "?status=waiting" not in client.get(reverse("queue")).content.decode()
+    with patch("triage.selectors.queue.SHOWN", 2):
+        assert "?status=waiting" in client.get(reverse("queue")).content.decode()
+        seen, after = [], ""
+        for _ in range(3):
+            answer = client.get(reverse("cases"), {"status": "waiting", "after": after})
+            page = answer.context["page"]
+            seen += [row.case.pk for row in page.rows]
+            after = page.next
+            if len(seen) == 2:
+                queue.claim(case=page.rows[-1].case, user=cast.colleague)
+    assert after == "" and "the most urgent first" in answer.content.decode()
+    assert seen == [waiting[number].pk for number in (3, 1, 2, 4, 0)]
 
 
 def test_a_list_of_cases_can_be_narrowed_and_turned(cast: Cast, signed: Signed) -> None:
     make_policy(cast.clinic)
-    make_case(cast.clinic)
+    accepted = make_case(cast.clinic)
     deferred = make_case(cast.clinic, SPLIT)
     client = signed("clinician")
-    html = client.get(reverse("cases"), {"status": "deferred"}).content.decode()
-    assert html.count('href="/cases/') >= 1
-    assert deferred.number in html
-    assert client.get(reverse("cases"), {"q": deferred.number}).status_code == 200
+    for narrowed, shown, left_out in (
+        ({"status": "deferred"}, deferred, accepted),
+        ({"status": "accepted"}, accepted, deferred),
+        ({"q": deferred.number}, deferred, accepted),
+        ({"q": "Burns"}, accepted, deferred),
+        ({"q": str(accepted.pk), "status": "accepted"}, accepted, deferred),
+    ):
+        html = client.get(reverse("cases"), narrowed).content.decode()
+        assert reverse("case", args=[shown.pk]) in html, narrowed
+        assert reverse("case", args=[left_out.pk]) not in html, narrowed
     with patch("triage.selectors.queue.SHOWN", 1):
         first = client.get(reverse("cases"))
         page = first.context["page"]

@@ -9,9 +9,19 @@ from django.utils import timezone
 
 from tests.factories import make_case, make_policy, make_user, rewrite
 from tests.triage.conftest import Cast
-from triage.choices import CaseStatus, Outcome, RetakeReason, ReviewAction, Role
+from tests.triage.test_access import OPEN_TO_ALL, named_routes, url_of
+from triage.choices import CaseStatus, Outcome, PolicyStatus, RetakeReason, ReviewAction, Role
 from triage.errors import Conflict, Refused
-from triage.models import AuditEvent, Case, Decision, Learning, Membership, Review, Site
+from triage.models import (
+    AuditEvent,
+    Case,
+    Decision,
+    Learning,
+    Membership,
+    Policy,
+    Review,
+    Site,
+)
 from triage.reasons import LEARNING, kinds
 from triage.selectors.cases import case_page
 from triage.selectors.experts import double_reading, expert_rows
@@ -32,6 +42,13 @@ MACHINE = (
     "less sure",
     "alpha",
 )
+EXPORTS = ("export", "api-export")
+# These answer anybody who reads here, and these would tell of a case that is open to see.
+MUST_ANSWER = {"queue", "cases", "case", "case-panel", "household", "at-work", "reliance"}
+MUST_ANSWER |= {"ensemble", "compare-versions", "what-if", "policies", "policy", *EXPORTS}
+MUST_ANSWER |= {"api-case", "api-cases", "api-at-work", "api-reliance", "api-ensemble"}
+MUST_ANSWER |= {"api-compare-versions", "api-policies", "api-policy", "leases", "api-leases"}
+TELL_WHEN_OPEN = {"queue", "cases", "case", "case-panel", "api-case", *EXPORTS}
 
 
 def read_by(case: Case, user: object, label: str, comment: str = "") -> Review:
@@ -55,22 +72,32 @@ def client_of(user: object) -> Client:
     return client
 
 
-def everything(user: object, case: Case) -> str:
-    """All bytes that a person gets of a case, from pages and API."""
+def everything(user: object, case: Case) -> dict[str, str]:
+    """All bytes that a person gets by looking, of every page and all of the API, by route."""
     client = client_of(user)
-    addresses = [
-        reverse("case", args=[case.pk]),
-        reverse("case-panel", args=[case.pk]),
-        reverse("queue"),
-        reverse("cases"),
-        reverse("cases") + "?q=Burns",
-        reverse("household"),
-        reverse("api-case", args=[case.pk]),
-        reverse("api-cases"),
-    ]
-    answers = [client.get(address) for address in addresses]
-    assert {answer.status_code for answer in answers} == {200}
-    return "".join(answer.content.decode() for answer in answers)
+    versions = list(Policy.objects.filter(site=case.site).order_by("pk"))
+    asked = {"left": versions[0].pk, "right": versions[-1].pk}
+    found = {}
+    for route in sorted(set(named_routes()) - OPEN_TO_ALL):
+        answer = client.get(url_of(route, case, versions[-1]), asked)
+        found[route] = bytes(answer.getvalue()).decode(errors="replace")
+        if route in MUST_ANSWER and case.site_id == user.memberships.get().site_id:  # type: ignore[attr-defined]
+            assert answer.status_code == 200, route
+    found["found by its label"] = client.get(reverse("cases"), {"q": "Burns"}).content.decode()
+    return found
+
+
+def told(seen: dict[str, str], case: Case, *, before: dict[str, str]) -> dict[str, list[str]]:
+    """Which of the machine's words each answer holds that it did not hold without the case."""
+    found = {}
+    for route, text in seen.items():
+        bare, known = _without_ids(text, case), before.get(route, "")
+        words = [word for word in MACHINE if word in bare and word not in known]
+        if route in EXPORTS and "Burns" in bare:
+            words.append("Burns")
+        if words:
+            found[route] = words
+    return found
 
 
 @pytest.fixture
@@ -148,7 +175,7 @@ def test_the_first_answer_is_hidden_from_the_second_reader(cast: Cast, twice: Ca
     read_by(twice, cast.clinician, "Laceration", "torn, not cut: XYZZY")
     queue.claim(case=twice, user=cast.colleague)
     twice.refresh_from_db()
-    assert "XYZZY" not in everything(cast.colleague, twice)
+    assert "XYZZY" not in "".join(everything(cast.colleague, twice).values())
     page = case_page(case=twice, user=cast.colleague, roles=frozenset({Role.CLINICIAN}))
     assert page.readings == [] and not page.disputed
     assert [line.detail for line in page.history if line.what == "read"] == [""]
@@ -259,22 +286,63 @@ def test_what_was_taken_back_counts_for_nobody(cast: Cast) -> None:
 # Blind first -----------------------------------------------------------------------------------
 
 
-def test_before_the_first_answer_no_byte_tells_what_the_machine_said(
-    cast: Cast, blind: Case
-) -> None:
-    queue.claim(case=blind, user=cast.clinician)
+def test_before_the_first_answer_no_byte_tells_what_the_machine_said(cast: Cast) -> None:
+    Site.objects.filter(pk=cast.clinic.pk).update(blind_share=1.0)
+    site = Site.objects.get(pk=cast.clinic.pk)
+    make_policy(site, status=PolicyStatus.RETIRED)
+    make_policy(site)
+    make_policy(cast.elsewhere)
+    before = everything(cast.colleague, make_case(cast.elsewhere))
+    case = make_case(site, SPLIT)
+    assert case.status == CaseStatus.DEFERRED and case.blind
+    queue.claim(case=case, user=cast.clinician)
     for reader in (cast.clinician, cast.colleague):
-        seen = everything(reader, Case.objects.get(pk=blind.pk))
-        assert "the machine" in seen
-        found = [word for word in MACHINE if word in _without_ids(seen, blind)]
-        assert found == []
-    queue.release(lease=queue.held_lease(site=cast.clinic, user=cast.clinician))  # type: ignore[arg-type]
-    open_to_see = Case.objects.get(pk=blind.pk)
-    Case.objects.filter(pk=blind.pk).update(blind=False)
-    shown = everything(cast.colleague, open_to_see)
-    assert [word for word in MACHINE if word in _without_ids(shown, blind)] == list(MACHINE), (
-        "the words that were looked for are those that a page would show"
+        seen = everything(reader, Case.objects.get(pk=case.pk))
+        assert "the machine" in seen["case"]
+        assert told(seen, case, before=before) == {}
+    queue.release(lease=queue.held_lease(site=site, user=cast.clinician))  # type: ignore[arg-type]
+    Case.objects.filter(pk=case.pk).update(blind=False)
+    shown = told(everything(cast.colleague, Case.objects.get(pk=case.pk)), case, before=before)
+    assert set().union(*shown.values()) == {*MACHINE, "Burns"}, (
+        "the words that were looked for are those that an answer would show"
     )
+    assert set(shown) >= TELL_WHEN_OPEN
+
+
+@pytest.mark.parametrize("blind", [True, False])
+def test_no_page_that_comes_as_the_answer_to_a_form_tells_it_either(
+    cast: Cast, blind: bool
+) -> None:
+    """They are built from the lease's own case, not from one that was looked up for the page."""
+    Site.objects.filter(pk=cast.clinic.pk).update(blind_share=1.0 if blind else 0.000001)
+    site = Site.objects.get(pk=cast.clinic.pk)
+    make_policy(site)
+    cases = [make_case(site, SPLIT) for _ in range(2)]
+    assert [case.blind for case in cases] == [blind] * 2
+    client = client_of(cast.clinician)
+    answers = {"claim-next": client.post(reverse("claim-next"))}
+    lease = queue.held_lease(site=site, user=cast.clinician)
+    assert lease
+    address = reverse("review", args=[lease.case_id])
+    sent = {"label": "Cut", "token": lease.token, "version": lease.case.version, "next": "1"}
+    answers["refused"] = client.post(address, sent | {"version": 99})
+    answers["review and next"] = client.post(address, sent)
+    following = queue.held_lease(site=site, user=cast.clinician)
+    assert following and following.case_id != lease.case_id
+    skipped = client.post(reverse("skip", args=[following.case_id]), {"reason": "time"})
+    answers["skip"] = skipped
+    answers["claim by the API"] = client.post(reverse("api-claim-next"))
+    assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(
+        answers, 200
+    ) | {"refused": 409}
+    seen = {name: answer.content.decode() for name, answer in answers.items()}
+    shown = {
+        name: [word for word in ("thinks Burns", "alpha") if word in text]
+        for name, text in seen.items()
+        if name != "claim by the API"
+    }
+    assert shown == dict.fromkeys(shown, [] if blind else ["thinks Burns", "alpha"])
+    assert "thinks" not in seen["claim by the API"]
 
 
 def _without_ids(text: str, case: Case) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Prefetch, QuerySet
 
-from triage.choices import CaseStatus, ExportForm
+from triage.choices import ALL_WAITING, WAITING, CaseStatus, ExportForm
 from triage.models import Case, Decision, Site
 from triage.selectors.readings import standing
 from triage.selectors.rows import is_blind, latest_decision
@@ -76,7 +76,9 @@ def written(rows: Iterator[Exported], form: ExportForm) -> Iterator[str]:
 
 def _cases(cases: QuerySet[Case], status: str) -> QuerySet[Case]:
     cases = cases.order_by("created_at", "pk")
-    if status in CaseStatus.values:
+    if status == ALL_WAITING:
+        cases = cases.filter(status__in=WAITING)
+    elif status in CaseStatus.values:
         cases = cases.filter(status=status)
     return cases.select_related("subject", "camera").prefetch_related(
         Prefetch("decisions", Decision.objects.select_related("policy").order_by("-pk")), "reviews"

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from inference import ensemble
 from inference.models import Definition
 from inference.services.definitions import kept
-from triage.choices import WAITING, CaseStatus
+from triage.choices import ALL_WAITING, WAITING, CaseStatus
 from triage.models import Case, Lease, Site, Subject
 from triage.selectors.pace import Pace, pace_of
 from triage.selectors.retakes import Retake, retakes
@@ -103,17 +103,22 @@ def cases_page(
     after: str = "",
     detailed: bool = True,
 ) -> CasesPage:
-    """Newest first; `after` is the cursor that the page before gave."""
+    """Newest first, or soonest due first where `status` is ALL_WAITING.
+
+    `after` is the cursor that the page before gave; it holds when its case waits no longer.
+    """
     seen = cases_for(site, user)
     cases = seen.order_by("-created_at", "-pk")
-    if status in CaseStatus.values:
+    in_queue = status == ALL_WAITING
+    if in_queue:
+        cases = seen.filter(waiting_due_at__isnull=False)
+        cases = cases.order_by("waiting_due_at", "created_at", "pk")
+    elif status in CaseStatus.values:
         cases = cases.filter(status=status)
     if q:
         cases = cases.filter(_found(site, seen, q))
     if after and (last := seen.filter(pk=after).first()):
-        cases = cases.filter(
-            Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk)
-        )
+        cases = cases.filter(_behind(last) if in_queue else _older(last))
     page = list(with_details(cases)[: SHOWN + 1])
     return CasesPage(
         rows=rows(page[:SHOWN], user, detailed=detailed),
@@ -124,12 +129,29 @@ def cases_page(
     )
 
 
+def _older(last: Case) -> Q:
+    return Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk)
+
+
+def _behind(last: Case) -> Q:
+    """Behind a case in the queue, or where it stood: `due_at` stays when it waits no longer."""
+    made = last.created_at
+    due = last.waiting_due_at or last.due_at or made
+    same = Q(waiting_due_at=due)
+    return (
+        Q(waiting_due_at__gt=due)
+        | (same & Q(created_at__gt=made))
+        | (same & Q(created_at=made, pk__gt=last.pk))
+    )
+
+
 def _statuses(cases: QuerySet[Case]) -> list[tuple[str, str, str]]:
     finished = finished_counts(cases)
     in_state = counts(cases) | finished
     more = {status: "+" if count == MANY else "" for status, count in finished.items()}
     return [
         ("", _("all"), f"{sum(in_state.values())}{max(more.values())}"),
+        (ALL_WAITING, _("all that wait"), str(sum(in_state[one] for one in WAITING))),
         *(
             (value, str(title), f"{in_state[value]}{more.get(CaseStatus(value), '')}")
             for value, title in CaseStatus.choices

@@ -163,8 +163,10 @@ def _settle(case: Case, said: list[Review], user: AbstractBaseUser, *, settles: 
         transaction.on_commit(partial(_tell_worker, case.site_id, case.domain))
 
 
-def keep_draft(*, case: Case, user: AbstractBaseUser, label: str, comment: str) -> None:
+def keep_draft(*, case: Case, user: AbstractBaseUser, label: str, comment: str) -> Lease:
     """Keep what this person has typed so far, for when they come back; nothing typed keeps nothing.
+
+    Whoever types is at it: their hold gets a fresh term.
 
     Raises:
         Refused: the label is not one of the domain's, or the comment is too long.
@@ -173,13 +175,14 @@ def keep_draft(*, case: Case, user: AbstractBaseUser, label: str, comment: str) 
     _check_answer(case, label=label, comment=comment, begun=True)
     with transaction.atomic():
         _locked(case)  # an answer that is just being stored ends all drafts, this one too
-        queue.lease_on(case=case, user=user)
+        lease = queue.lease_on(case=case, user=user)
         if label or comment:
             Draft.objects.update_or_create(
                 case=case, writer_id=user.pk, defaults={"label": label, "comment": comment}
             )
         else:
             Draft.objects.filter(case=case, writer_id=user.pk).delete()
+        return queue.extend(lease=lease)
 
 
 def undo_review(*, case: Case, user: AbstractBaseUser) -> Lease:

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -71,7 +72,16 @@ def case_panel_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @member_page("review")
 def claim_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    queue.claim(case=case_at(request, pk), user=person(request))
+    """Hold this case; what was typed when a hold on it ran out goes along, and is not lost."""
+    case, typed = case_at(request, pk), _typed(request)
+    try:
+        queue.claim(case=case, user=person(request))
+        if any(typed.values()):
+            reviews.keep_draft(case=case, user=person(request), **typed)
+    except (Refused, Conflict) as error:
+        if not any(typed.values()):
+            raise
+        return _refused(request, pk, error)
     return redirect("case", pk=pk)
 
 
@@ -117,23 +127,28 @@ def retake_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @member_page("review")
 def extend_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    lease = queue.extend(lease=_my_lease(request, pk))
+    try:
+        lease, over = queue.extend(lease=_my_lease(request, pk)), False
+    except Conflict:  # the fragment can say so, and a reload would take what was typed
+        ended = case_at(request, pk).leases.filter(holder=person(request)).order_by("pk").last()
+        if ended is None or not is_fragment(request):
+            raise
+        lease, over = ended, True
     if is_fragment(request):
-        return render(request, "_lease.html", {"lease": lease})
+        return render(request, "_lease.html", {"lease": lease, "over": over})
     return redirect("case", pk=pk)
 
 
 @require_POST
 @member_page("review")
 def draft_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Keep what was typed so far; the page sends it by itself."""
-    label, comment = (_plain(request.POST.get(name, "")) for name in ("label", "comment"))
+    """Keep what was typed so far; the page sends it by itself, and learns how long it holds."""
     case = case_at(request, pk)
     try:
-        reviews.keep_draft(case=case, user=person(request), label=label, comment=comment)
+        lease = reviews.keep_draft(case=case, user=person(request), **_typed(request))
     except (Refused, Conflict) as error:  # for the script to say, not for the next page
         return HttpResponse(str(error), status=error.status, content_type="text/plain")
-    return HttpResponse(status=204)
+    return HttpResponse(status=204, headers={"Lease-Expires": lease.expires_at.isoformat()})
 
 
 @require_POST
@@ -147,8 +162,7 @@ def review_view(request: HttpRequest, pk: UUID) -> HttpResponse:
             raise Refused(_what_is_missing(form), "form")
         review = reviews.submit_review(case=case, user=person(request), **form.cleaned_data)
     except (Refused, Conflict) as error:
-        context = _case_context(request, case_at(request, pk), form) | {"problem": str(error)}
-        return render(request, "case.html", context, status=error.status)
+        return _refused(request, pk, error)
     if why_not_undo(review.case, review):
         messages.success(request, _("Stored."), extra_tags=f"case:{pk}")
     else:
@@ -200,9 +214,25 @@ def _case_context(
     }
 
 
+def _refused(request: HttpRequest, pk: UUID, error: Refused | Conflict) -> HttpResponse:
+    """The page of the case with all that was typed, and the way to claim it where it is free."""
+    case = case_at(request, pk)
+    for lease in case.leases.filter(ended_at=None, expires_at__lte=timezone.now()):
+        queue.release(lease=lease)
+    case = case_at(request, pk)
+    form = ReviewForm(request.POST, domain=domain_of(case))
+    context = _case_context(request, case, form) | {"problem": str(error)}
+    return render(request, "case.html", context, status=error.status)
+
+
+def _typed(request: HttpRequest) -> dict[str, str]:
+    return {name: _plain(request.POST.get(name, "")) for name in ("label", "comment")}
+
+
 def _onward(request: HttpRequest) -> HttpResponse:
-    """To the next case for whoever works through the queue, else to the list."""
-    return claim_next_view(request) if request.POST.get("next") else redirect(_list_of(request))
+    """To the next case; at a household, where nobody works through a queue, to the list."""
+    at_home = site_of(request).kind == SiteKind.HOUSEHOLD
+    return redirect("household") if at_home else claim_next_view(request)
 
 
 def _what_is_missing(form: ReviewForm) -> str:
