@@ -154,13 +154,20 @@ def test_nobody_is_asked_of_two_harmless_cases_at_once(home: Site) -> None:
     assert [asked(case) for case in cases] == [["ada"]] * 3
 
 
-def test_the_one_asked_last_is_the_only_one_kept_from_another(
-    home: Site, people: list[User]
-) -> None:
+def test_each_is_asked_of_one_harmless_case(home: Site, people: list[User]) -> None:
     cases = [make_case(home, HARMLESS) for _ in range(4)]
     for case in cases:
         asking.ask_next(case=case)
     assert [asked(case) for case in cases] == [["ada"], ["ben"], ["cleo"], []]
+
+
+def test_who_has_left_is_not_waited_for(home: Site, people: list[User]) -> None:
+    case = make_case(home, HARMLESS)
+    asking.ask_next(case=case)
+    assert asking.ask_next(case=case) is None
+    Membership.objects.filter(user=people[0]).delete()
+    assert asking.ask_next(case=case)
+    assert asked(case) == ["ada", "ben"]
 
 
 def test_the_order_can_be_changed(home: Site, people: list[User]) -> None:

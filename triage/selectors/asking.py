@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from triage.choices import WAITING, ReviewAction, Role, SiteKind
-from triage.models import Ask, Case, Membership, Review, Snooze
+from triage.models import Ask, Case, Membership, Review
 from triage.selectors.consents import has_ended
 from triage.selectors.rows import latest_decision
 from triage.selectors.words import domain_of
@@ -53,20 +53,20 @@ def is_due(case: Case, now: datetime) -> bool:
 
 
 def open_ask(case: Case, now: datetime) -> Ask | None:
-    """Whose turn it is; None before the first, and once that person has passed or snoozed it."""
+    """Whose turn it is; None before the first, and once that person has passed, snoozed or left."""
     last = max(case.asks.all(), key=lambda ask: (ask.asked_at, ask.pk), default=None)
     if last is None or any(
         one.reviewer_id == last.person_id and one.created_at >= last.asked_at
         for one in _passes(case)
     ):
         return None
-    snoozes = Snooze.objects.filter(
-        membership__site=case.site_id,
-        membership__user=last.person_id,
-        camera=case.camera_id,
-        until__gt=now,
+    person = _caregivers(case).filter(user=last.person_id).first()
+    if person is None:
+        return None
+    snoozed = any(
+        row.camera_id == case.camera_id and row.until > now for row in person.snoozes.all()
     )
-    return None if snoozes.exists() and not is_critical(case) else last
+    return None if snoozed and not is_critical(case) else last
 
 
 def passed_by_all(case: Case) -> bool:
