@@ -78,7 +78,7 @@ class ChangesConsumer(AsyncJsonWebsocketConsumer):
         if not case_id or site is None or not site.by_team:
             return True
         seen = cases_for(site, self.scope["user"]).filter(pk=case_id)
-        return await database_sync_to_async(seen.exists)()
+        return bool(await database_sync_to_async(seen.exists)())
 
     @database_sync_to_async
     def _place(self) -> Place:

@@ -1002,6 +1002,9 @@ class PushSubscription(models.Model):
     endpoint = models.URLField(max_length=500, unique=True)
     p256dh = models.CharField(max_length=120)
     auth = models.CharField(max_length=40)
+    language = models.CharField(
+        max_length=10, default="en", help_text="Of the page it subscribed on: it is told in it."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

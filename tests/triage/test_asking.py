@@ -1,6 +1,7 @@
 """At home somebody is always asked, and one answer is enough."""
 
 from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,6 +17,7 @@ from triage.errors import Conflict, Refused
 from triage.management.commands.sweep import sweep
 from triage.models import (
     Ask,
+    AuditEvent,
     Case,
     Consent,
     DeviceToken,
@@ -26,7 +28,7 @@ from triage.models import (
     Site,
     Snooze,
 )
-from triage.selectors.asking import is_critical, is_quiet, next_person
+from triage.selectors.asking import asked_again_at, is_critical, is_due, is_quiet, next_person
 from triage.selectors.consents import looks
 from triage.selectors.household import changes_by, household_page, question_of
 from triage.services import asking, calibration, intake, queue, reviews
@@ -94,12 +96,78 @@ def test_whoever_is_not_sure_is_followed_at_once(home: Site, people: list[User])
     assert asked(case) == ["ada", "ben", "cleo", "ben"], "ada has said that she cannot tell"
 
 
-def test_where_nobody_is_sure_all_are_asked_again(home: Site, people: list[User]) -> None:
+def test_where_nobody_is_sure_nobody_is_asked_for_hours(home: Site, people: list[User]) -> None:
     case = make_case(home, HARMLESS)
     asking.ask_next(case=case)
     for person in people:
         asking.not_sure(case=case, user=person)
+    assert asked(case) == ["ada", "ben", "cleo"]
+    [row] = household_page(site=home, user=people[0]).rows
+    assert (row.unsure, row.me) == (True, False)
+    assert (
+        "Nobody here was sure." in client_of(people[0]).get(reverse("household")).content.decode()
+    )
+    assert asking.ask_next(case=case, now=later(case, 239)) is None
+    asking.ask_next(case=case, now=later(case, 241))
     assert asked(case) == ["ada", "ben", "cleo", "ada"]
+
+
+def test_of_what_is_critical_whoever_passed_is_asked_after_five_minutes(
+    home: Site, people: list[User]
+) -> None:
+    Membership.objects.exclude(user=people[0]).delete()
+    case = make_case(home, GRAVE)
+    asking.ask_next(case=case)
+    assert asking.not_sure(case=case, user=people[0]) is None
+    assert asking.ask_next(case=case, now=later(case, 6))
+
+
+def test_each_round_waits_twice_as_long_to_a_limit(home: Site) -> None:
+    make_user(home, Role.CAREGIVER, "ada")
+    harmless, grave = make_case(home, HARMLESS), make_case(home, GRAVE)
+
+    def waits(case: Case) -> list[int]:
+        """Minutes from each ask to the next."""
+        asking.ask_next(case=case)
+        found = []
+        for _ in range(8):
+            found.append(next(n for n in (5, 10, 20, 40, 80, 160, 240) if due(case, n)))
+            asking.ask_next(case=case, now=later(case, found[-1]))
+        return found
+
+    def due(case: Case, minutes: int) -> bool:
+        return is_due(case, later(case, minutes)) and not is_due(case, later(case, minutes - 1))
+
+    assert waits(grave) == [5] * 8
+    assert waits(harmless) == [5, 10, 20, 40, 80, 160, 240, 240]
+
+
+def test_nobody_is_asked_of_two_harmless_cases_at_once(home: Site) -> None:
+    ada = make_user(home, Role.CAREGIVER, "ada")
+    cases = [make_case(home, HARMLESS) for _ in range(3)]
+    assert [bool(asking.ask_next(case=case)) for case in cases] == [True, False, False]
+    assert asking.ask_next(case=make_case(home, GRAVE)), "what is critical is asked all the same"
+    reviews.answer_at_home(case=cases[0], user=ada, label="pet")
+    assert asking.ask_overdue() == 1
+    asking.not_sure(case=cases[1], user=ada)
+    assert asking.ask_overdue() == 1
+    assert [asked(case) for case in cases] == [["ada"]] * 3
+
+
+def test_each_is_asked_of_one_harmless_case(home: Site, people: list[User]) -> None:
+    cases = [make_case(home, HARMLESS) for _ in range(4)]
+    for case in cases:
+        asking.ask_next(case=case)
+    assert [asked(case) for case in cases] == [["ada"], ["ben"], ["cleo"], []]
+
+
+def test_who_has_left_is_not_waited_for(home: Site, people: list[User]) -> None:
+    case = make_case(home, HARMLESS)
+    asking.ask_next(case=case)
+    assert asking.ask_next(case=case) is None
+    Membership.objects.filter(user=people[0]).delete()
+    assert asking.ask_next(case=case)
+    assert asked(case) == ["ada", "ben"]
 
 
 def test_the_order_can_be_changed(home: Site, people: list[User]) -> None:
@@ -233,6 +301,85 @@ def test_quiet_hours_and_snoozes_are_set_on_the_page(
     assert membership(people[0]).quiet_from is None
 
 
+def test_who_passes_it_on_is_told_who_is_asked(home: Site, people: list[User]) -> None:
+    case, other = make_case(home, HARMLESS), make_case(home, HARMLESS)
+    asking.ask_next(case=case)
+
+    def said(person: User) -> str:
+        answer = client_of(person).post(reverse("not-sure", args=[case.pk]), follow=True)
+        return " ".join(str(message) for message in answer.context["messages"])
+
+    assert said(people[1]) == "ada is asked now.", "it was not ben's turn"
+    assert said(people[0]) == "cleo is asked now."
+    Membership.objects.filter(user=people[2]).delete()
+    rewrite(Review.objects.all(), created_at=datetime(2026, 1, 1, 10, tzinfo=UTC))
+    assert asking.ask_next(case=other)
+    assert other.asks.get().person == people[0]
+    asking.not_sure(case=other, user=people[0])
+    assert asked(other) == ["ada", "ben"]
+    assert asked_again_at(case, timezone.now()) is None, "ben has another one first"
+
+
+def test_where_nobody_else_can_be_asked_it_says_when(home: Site, people: list[User]) -> None:
+    Membership.objects.filter(user=people[2]).delete()
+    Site.objects.filter(pk=home.pk).update(time_zone="Europe/Berlin")
+    begin, end = time(0), time(23, 59)
+    asking.set_quiet_hours(membership=membership(people[1]), begin=begin, end=end)
+    case = make_case(home, HARMLESS)
+    ask = asking.ask_next(case=case)
+    assert ask and ask.person == people[0]
+    now = timezone.now()
+    answer = client_of(people[0]).post(reverse("not-sure", args=[case.pk]), follow=True)
+    at = asked_again_at(Case.objects.get(pk=case.pk), now)
+    assert at and now < at <= now + timedelta(hours=4, minutes=1)
+    here = at.astimezone(ZoneInfo("Europe/Berlin"))
+    [said] = [str(message) for message in answer.context["messages"]]
+    assert said == f"Nobody else can be asked now: it is asked again at {here:%-d %b, %H:%M}."
+    assert asked(case) == ["ada"]
+
+
+def test_quiet_hours_say_when_they_end(home: Site, people: list[User]) -> None:
+    for person in people:
+        asking.set_quiet_hours(membership=membership(person), begin=time(22), end=time(7))
+    case = make_case(home, HARMLESS)
+    assert asked_again_at(case, NIGHT) == NIGHT + timedelta(hours=5)
+    snooze = Snooze(membership=membership(people[0]), until=NIGHT + timedelta(hours=21))
+    snooze.save()
+    Membership.objects.exclude(user=people[0]).delete()
+    again = asked_again_at(case, NIGHT)
+    assert again == NIGHT + timedelta(hours=29), "it would end at 23:00, in the next night"
+
+
+def test_not_now_passes_it_on(home: Site, people: list[User], camera: DeviceToken) -> None:
+    case, sent = (make_case(home, HARMLESS, camera=one) for one in (camera, None))
+    asking.ask_next(case=case)
+    client = client_of(people[0])
+    page = client.get(reverse("case", args=[case.pk])).content.decode()
+    assert 'name="back" value="household"' in page
+    posted = {"camera": camera.pk, "hours": "1", "back": "household"}
+    answer = client.post(reverse("snooze"), posted)
+    assert answer.headers["Location"] == reverse("household")
+    assert asked(case) == ["ada", "ben"]
+    assert asked(sent) == []
+    Membership.objects.exclude(user=people[0]).delete()
+    asking.snooze(membership=membership(people[0]), camera=None, hours=1)
+    grave = make_case(home, GRAVE)
+    asking.ask_next(case=grave)
+    asking.snooze(membership=membership(people[0]), camera=None, hours=1)
+    assert asked(grave) == ["ada"], "it passes a snooze, and ada is still asked"
+
+
+def test_who_snoozes_is_not_shown_as_asked(
+    home: Site, people: list[User], camera: DeviceToken
+) -> None:
+    Membership.objects.exclude(user=people[0]).delete()
+    case = make_case(home, HARMLESS, camera=camera)
+    asking.ask_next(case=case)
+    assert household_page(site=home, user=people[0]).rows[0].me
+    asking.snooze(membership=membership(people[0]), camera=camera, hours=1)
+    assert not household_page(site=home, user=people[0]).rows[0].me
+
+
 # The answer ------------------------------------------------------------------------------------
 
 
@@ -336,6 +483,39 @@ def test_it_says_what_my_answers_changed(
     assert changes_by(home, people[2]) == []
 
 
+def test_an_answer_taken_back_has_changed_nothing(home: Site, people: list[User]) -> None:
+    for _ in range(2):
+        case = make_case(home, HARMLESS)
+        reviews.answer_at_home(case=case, user=people[0], label="pet")
+    reviews.undo_review(case=case, user=people[0])
+    assert household_page(site=home, user=people[0]).answers == 1
+    policy = make_policy(home)
+    Policy.objects.filter(pk=policy.pk).update(published_at=timezone.now())
+    [change] = changes_by(home, people[0])
+    assert change.sentence == "1 answer of yours changed when you are asked."
+
+
+def test_the_navigations_count_is_the_pages(home: Site, people: list[User]) -> None:
+    cases = [make_case(home, HARMLESS) for _ in range(2)]
+    client = client_of(people[0])
+
+    def counts() -> tuple[int, bool, bool]:
+        answer = client.get(reverse("household"))
+        page, number = answer.content.decode(), answer.context["page"].waiting
+        live = f'data-for="waiting-count" data-count="{number}"' in page
+        nav = next(entry for entry in answer.context["nav"] if entry["count"] is not None)
+        return number, live, nav["count"] == number
+
+    assert counts() == (2, True, True)
+    queue.claim(case=cases[0], user=people[1])
+    assert counts() == (1, True, True)
+    assert "held by ben" in client.get(reverse("household")).content.decode()
+    reviews.answer_at_home(case=cases[1], user=people[0], label="pet")
+    assert counts() == (0, True, True)
+    asking.consent(site=home, person=people[0], purpose=Purpose.SHOW, given=False)
+    assert counts() == (0, True, True)
+
+
 # Consent, and who has looked -------------------------------------------------------------------
 
 
@@ -376,3 +556,12 @@ def test_the_household_sees_who_has_looked(home: Site, people: list[User], cast:
     page = client_of(people[2]).get(reverse("privacy")).content.decode()
     assert '<th scope="row">ben' in page
     assert f'<th scope="row">{cast.caregiver.username}' not in page
+
+
+def test_a_days_looks_are_those_of_the_homes_day(home: Site, people: list[User]) -> None:
+    case = intake.open_case(site=home, data=photo()).case
+    client_of(people[0]).get(reverse("photo", args=[case.pk]))
+    late = datetime(2026, 1, 10, 23, 30, tzinfo=UTC)
+    rewrite(AuditEvent.objects.filter(verb="photo seen"), created_at=late)
+    home.time_zone = "Europe/Berlin"
+    assert [row.day.isoformat() for row in looks(home)] == ["2026-01-11"]

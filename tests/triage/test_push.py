@@ -17,11 +17,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 
 from tests.factories import make_case, make_site, make_user
 from triage.choices import Role, SiteKind
 from triage.errors import Refused
-from triage.models import Ask, PushSubscription, Site
+from triage.models import Ask, Membership, PushSubscription, Site
+from triage.selectors.household import asks_of
 from triage.services import asking, push, reviews
 
 pytestmark = pytest.mark.django_db
@@ -130,6 +132,37 @@ def test_the_answer_takes_the_questions_place_on_the_others_phones(
     ask = Ask.objects.get()
     ask.refresh_from_db()
     assert push.push_ask(ask=Ask.objects.select_related("case").get()) == 0, "it is settled"
+
+
+def test_each_browser_is_told_in_the_language_of_its_page(
+    home: Site, ada: User, phone: Browser
+) -> None:
+    client = Client(headers={"accept-language": "de"})
+    client.force_login(ada)
+    body = json.dumps({"endpoint": phone.endpoint, "keys": phone.keys})
+    client.post(reverse("subscribe"), body, content_type="application/json")
+    with translation.override("en"):
+        ask = asking.ask_next(case=make_case(home, ("fall", "fall", "pet")))
+        assert ask and push.push_ask(ask=ask) == 1
+        assert phone.read()["text"] != asks_of(ask.case, ada)
+    with translation.override("de"):
+        assert phone.read()["text"] == asks_of(ask.case, ada)
+
+
+def test_who_is_no_caregiver_any_more_is_told_nothing(
+    home: Site, ada: User, phone: Browser
+) -> None:
+    ben = make_user(home, Role.CAREGIVER, "ben")
+    subscribe(ada, phone)
+    case = make_case(home, ("pet", "person", "pet"))
+    ask = asking.ask_next(case=case)
+    Membership.objects.filter(user=ada).update(role=Role.AUDITOR)
+    assert ask and push.push_ask(ask=ask) == 0
+    reviews.answer_at_home(case=case, user=ben, label="person")
+    case.refresh_from_db()
+    assert push.push_settled(case=case) == 0
+    Membership.objects.filter(user=ada).update(role=Role.CAREGIVER)
+    assert push.push_settled(case=case) == 1
 
 
 @pytest.mark.parametrize(("status", "left"), [(410, 0), (404, 0), (500, 1), (307, 1), (201, 1)])

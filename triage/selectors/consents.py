@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from django.db.models import Count, Max
 from django.db.models.functions import TruncDate
@@ -41,7 +42,7 @@ class ConsentRow:
 
 @dataclass(frozen=True)
 class Looks:
-    """How often one person looked at pictures on one day (of the server's zone)."""
+    """How often one person looked at pictures on one day (of the site's zone)."""
 
     day: date
     who: str
@@ -98,7 +99,7 @@ def looks(site: Site) -> list[Looks]:
     rows = (
         AuditEvent.objects.filter(site=site, verb__in=SEEN)
         .order_by()
-        .values("actor__username", day=TruncDate("created_at"))
+        .values("actor__username", day=TruncDate("created_at", tzinfo=ZoneInfo(site.time_zone)))
         .annotate(pictures=Count("case", distinct=True), last=Max("created_at"))
         .order_by("-last")[:SHOWN]
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
@@ -11,7 +12,7 @@ from django.utils.translation import ngettext
 
 from inference import ensemble
 from inference.pipeline.domains import Domain, Label
-from triage.choices import WAITING, CaseStatus, PolicyStatus, ReviewAction, Role
+from triage.choices import WAITING, CaseStatus, PolicyStatus, Role
 from triage.models import (
     Case,
     DeviceToken,
@@ -23,7 +24,9 @@ from triage.models import (
     Site,
     Snooze,
 )
+from triage.selectors.asking import open_ask, passed_by_all
 from triage.selectors.consents import ConsentRow, show_row
+from triage.selectors.queue import waiting_count
 from triage.selectors.readings import standing
 from triage.selectors.retakes import Retake, retakes
 from triage.selectors.rows import QueueRow, is_blind, latest_decision, rows, with_details
@@ -41,6 +44,7 @@ class HomeRow:
     asked     who is asked about it now, "" for nobody
     me        whether that is the person who looks
     answered  who has answered it, "" as long as nobody has
+    unsure    whether every caregiver has passed it on
     """
 
     row: QueueRow
@@ -48,6 +52,7 @@ class HomeRow:
     asked: str
     me: bool
     answered: str
+    unsure: bool
 
 
 @dataclass(frozen=True)
@@ -114,19 +119,18 @@ def household_page(*, site: Site, user: AbstractBaseUser, shut_out: bool = False
     cases = cases_for(site, user)
     open_ones = cases.filter(status__in=(*WAITING, CaseStatus.IN_REVIEW)).order_by("due_at")
     answered = cases.filter(status=CaseStatus.RESOLVED).order_by("-resolved_at")
-    given = Review.objects.filter(case__site=site, reviewer_id=user.pk, action=ReviewAction.ANSWER)
     shown = [] if shut_out else _home_rows(open_ones, user)
     return HouseholdPage(
         site=site,
         trained=bool(ensemble.members_of(site.domain)),
         domain=domain_at(site),
-        waiting=open_ones.count(),
+        waiting=waiting_count(site),
         rows=sorted(shown, key=lambda home: not home.me),
         answered=[] if shut_out else _home_rows(answered, user),
         processing=cases.filter(status=CaseStatus.OPEN).count(),
         retakes=[] if shut_out else retakes(site, user),
         changes=changes_by(site, user),
-        answers=given.count(),
+        answers=len(_given(site, user)),
         consent=show_row(site),
         shut_out=shut_out,
     )
@@ -167,8 +171,7 @@ def changes_by(site: Site, user: AbstractBaseUser) -> list[Change]:
     A policy in force learned from the answers before its calibration, and a camera that was
     trusted was judged by the answers while it learned.
     """
-    given = Review.objects.filter(case__site=site, reviewer_id=user.pk, action=ReviewAction.ANSWER)
-    mine = sorted(given.values_list("created_at", "case__camera"), key=lambda row: row[0])
+    mine = _given(site, user)
     if not mine:
         return []
     found = [*_learned(site, [when for when, _camera in mine]), *_trusted(site, mine)]
@@ -202,8 +205,8 @@ def _home_rows(cases: object, user: AbstractBaseUser) -> list[HomeRow]:
 
 def _home_row(case: Case, row: QueueRow, user: AbstractBaseUser) -> HomeRow:
     resolved = case.status == CaseStatus.RESOLVED
-    asks = sorted(case.asks.all(), key=lambda ask: (ask.asked_at, ask.pk))
-    last = asks[-1].person if asks and not resolved else None
+    ask = None if resolved else open_ask(case, timezone.now())
+    last = ask.person if ask else None
     answers = standing(case.reviews.all()) if resolved else []
     return HomeRow(
         row=row,
@@ -211,7 +214,18 @@ def _home_row(case: Case, row: QueueRow, user: AbstractBaseUser) -> HomeRow:
         asked=last.get_username() if last else "",
         me=bool(last and last.pk == user.pk),
         answered=answers[-1].reviewer.get_username() if answers else "",
+        unsure=not resolved and passed_by_all(case),
     )
+
+
+def _given(site: Site, user: AbstractBaseUser) -> list[tuple[datetime, int | None]]:
+    """When this person gave the answers that stand, and about which cameras; oldest first."""
+    said = Review.objects.filter(case__site=site, reviewer_id=user.pk).select_related("case")
+    by_case: dict[UUID, list[Review]] = {}
+    for review in said:
+        by_case.setdefault(review.case_id, []).append(review)
+    answers = [review for some in by_case.values() for review in standing(some)]
+    return sorted(((one.created_at, one.case.camera_id) for one in answers), key=lambda row: row[0])
 
 
 def _learned(site: Site, mine: list[datetime]) -> list[Change]:

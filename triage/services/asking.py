@@ -14,7 +14,7 @@ from triage import events
 from triage.choices import WAITING, Purpose, ReviewAction
 from triage.errors import Conflict, Refused
 from triage.models import Ask, Case, Consent, DeviceToken, Membership, Review, Site, Snooze
-from triage.selectors.asking import is_due, next_person, overdue
+from triage.selectors.asking import is_due, next_person, open_ask, overdue
 from triage.selectors.consents import ENDING
 from triage.services.history import record
 
@@ -31,6 +31,7 @@ def ask_next(*, case: Case, now: datetime | None = None) -> Ask | None:
         locked = Case.objects.select_for_update(of=("self",)).select_related("site").get(pk=case.pk)
         if locked.status not in WAITING or not is_due(locked, now):
             return None
+        _one_ask_at_a_time(locked.site)
         person = next_person(locked, now)
         if person is None:
             return None
@@ -42,11 +43,14 @@ def ask_next(*, case: Case, now: datetime | None = None) -> Ask | None:
 
 def ask_overdue() -> int:
     """Ask on where nobody was asked or nobody has answered; returns of how many cases."""
-    return each(list(overdue(timezone.now())), lambda case: ask_next(case=case))
+    return each(overdue(timezone.now()), lambda case: ask_next(case=case))
 
 
-def not_sure(*, case: Case, user: AbstractBaseUser, comment: str = "") -> None:
+def not_sure(*, case: Case, user: AbstractBaseUser, comment: str = "") -> Ask | None:
     """This person cannot say: the next one is asked at once.
+
+    Returns:
+        Whose turn it is now; None where nobody else can be asked.
 
     Raises:
         Conflict: it has been answered meanwhile, or waits for nobody.
@@ -60,12 +64,14 @@ def not_sure(*, case: Case, user: AbstractBaseUser, comment: str = "") -> None:
         )
         record("passed on", site=locked.site, actor=user, case=locked)
         site_id, case_id = locked.site_id, locked.pk
-        transaction.on_commit(lambda: events.announce(site_id, "case", case_id), robust=True)
-    ask_next(case=case)
+        transaction.on_commit(lambda: events.announce(site_id, "queue", case_id), robust=True)
+    return ask_next(case=case) or open_ask(case, timezone.now())
 
 
 def snooze(*, membership: Membership, camera: DeviceToken | None, hours: float) -> Snooze:
     """Not to be asked about a camera, or about what people send, for a while.
+
+    What this person is asked of it now goes on to the next one.
 
     Raises:
         Refused: the camera is another site's, or the while is not between 0 and 7 days.
@@ -77,7 +83,12 @@ def snooze(*, membership: Membership, camera: DeviceToken | None, hours: float) 
     until = timezone.now() + timedelta(hours=hours)
     with transaction.atomic():
         Snooze.objects.filter(membership=membership, camera=camera).delete()
-        return Snooze.objects.create(membership=membership, camera=camera, until=until)
+        made = Snooze.objects.create(membership=membership, camera=camera, until=until)
+    here = Case.objects.filter(site=membership.site_id, camera=camera, status__in=WAITING)
+    for case in here.filter(asks__person=membership.user_id).distinct():
+        ask_next(case=case)
+    events.announce(membership.site_id, "queue")
+    return made
 
 
 def end_snooze(*, membership: Membership, camera: DeviceToken | None) -> None:
@@ -132,6 +143,12 @@ def consent(
         )
         transaction.on_commit(lambda: events.announce(site.pk, "queue"), robust=True)
     return said
+
+
+def _one_ask_at_a_time(site: Site) -> None:
+    """Two cases of a household are not asked of the same person in the same moment."""
+    people = Membership.objects.select_for_update(no_key=True).filter(site=site)
+    list(people.order_by("pk").values_list("pk"))
 
 
 def _tell(ask: Ask) -> None:

@@ -2,20 +2,23 @@
 
 import json
 import logging
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from py_vapid import Vapid
 from py_vapid.utils import b64urlencode
 from pywebpush import WebPushException, webpush
 from requests import RequestException, Session
 
-from triage.choices import CaseStatus
+from triage.choices import CaseStatus, Role
 from triage.errors import Refused
-from triage.models import Ask, Case, PushSubscription
+from triage.models import Ask, Case, Membership, PushSubscription
 from triage.selectors.asking import is_critical
 from triage.selectors.consents import has_ended
 from triage.selectors.household import asks_of, in_plain_words
@@ -58,9 +61,8 @@ def subscribe(*, user: AbstractBaseUser, endpoint: str, p256dh: str, auth: str) 
         )
     if not (0 < len(p256dh) <= 120 and 0 < len(auth) <= 40 and len(endpoint) <= 500):
         raise Refused(_("The browser's keys cannot be read."), "keys")
-    PushSubscription.objects.update_or_create(
-        endpoint=endpoint, defaults={"user_id": user.pk, "p256dh": p256dh, "auth": auth}
-    )
+    kept_with = {"user_id": user.pk, "p256dh": p256dh, "auth": auth, "language": get_language()}
+    PushSubscription.objects.update_or_create(endpoint=endpoint, defaults=kept_with)
     newest = PushSubscription.objects.filter(user_id=user.pk).order_by("-created_at", "-pk")
     kept = list(newest.values_list("pk", flat=True)[:MOST_BROWSERS])
     PushSubscription.objects.filter(user_id=user.pk).exclude(pk__in=kept).delete()
@@ -75,8 +77,8 @@ def push_ask(*, ask: Ask) -> int:
     case = ask.case
     if case.status == CaseStatus.RESOLVED or has_ended(case.site):
         return 0
-    text = asks_of(case, ask.person)
-    return _push(ask.person, case, text, urgency="high" if is_critical(case) else "normal")
+    urgency = "high" if is_critical(case) else "normal"
+    return _push(ask.person, case, lambda: asks_of(case, ask.person), urgency=urgency)
 
 
 def push_settled(*, case: Case) -> int:
@@ -84,21 +86,30 @@ def push_settled(*, case: Case) -> int:
     last = case.reviews.last()
     if case.status != CaseStatus.RESOLVED or last is None or has_ended(case.site):
         return 0
-    text = f"{last.reviewer.get_username()}: {in_plain_words(case)}"
+    who = last.reviewer.get_username()
     asked = {ask.person for ask in case.asks.select_related("person")} - {last.reviewer}
-    return sum(_push(person, case, text, urgency="low") for person in asked)
+    return sum(
+        _push(person, case, lambda: f"{who}: {in_plain_words(case)}", urgency="low")
+        for person in asked
+    )
 
 
-def _push(person: AbstractBaseUser, case: Case, text: str, *, urgency: str) -> int:
+def _push(person: AbstractBaseUser, case: Case, text_of: Callable[[], str], *, urgency: str) -> int:
+    """Each browser in its language, as long as the person is a caregiver of the case's site."""
     message = {
         "title": case.site.name,
-        "text": text,
         "tag": str(case.pk),
         "url": reverse("case", args=[case.pk]),
         "quiet": urgency == "low",
     }
-    subscriptions = PushSubscription.objects.filter(user_id=person.pk)
-    return sum(_send(subscription, message, urgency) for subscription in subscriptions)
+    here = Membership.objects.filter(site=case.site, role=Role.CAREGIVER, user__is_active=True)
+    if not here.filter(user_id=person.pk).exists():
+        return 0
+    told = 0
+    for subscription in PushSubscription.objects.filter(user_id=person.pk):
+        with translation.override(subscription.language):
+            told += _send(subscription, {**message, "text": text_of()}, urgency)
+    return told
 
 
 def _send(subscription: PushSubscription, message: dict[str, object], urgency: str) -> bool:

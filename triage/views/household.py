@@ -3,17 +3,21 @@
 import json
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from triage.choices import SHUT_OUT, SiteKind
 from triage.errors import Refused
 from triage.forms import QuietHoursForm
-from triage.models import DeviceToken, Membership, Site
+from triage.models import Ask, Case, DeviceToken, Membership, Site
+from triage.selectors.asking import asked_again_at
 from triage.selectors.consents import consent_rows, looks
 from triage.selectors.household import asking_page, household_page
 from triage.services import asking, push, reviews
@@ -45,12 +49,9 @@ def answer_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @member_page("answer_at_home")
 def not_sure_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    asking.not_sure(
-        case=case_at(request, pk),
-        user=person(request),
-        comment=_plain(request.POST.get("comment", "")),
-    )
-    messages.info(request, _("Somebody else is asked now."))
+    case, comment = case_at(request, pk), _plain(request.POST.get("comment", ""))
+    ask = asking.not_sure(case=case, user=person(request), comment=comment)
+    messages.info(request, _who_is_asked(case, ask))
     return redirect("household")
 
 
@@ -86,7 +87,7 @@ def snooze_view(request: HttpRequest) -> HttpResponse:
     number = int(hours) if hours.isdecimal() and len(hours) < 5 else -1
     asking.snooze(membership=membership, camera=camera, hours=number)
     messages.info(request, _("You are not asked about it for now, unless it is critical."))
-    return redirect("asking")
+    return redirect("household" if request.POST.get("back") == "household" else "asking")
 
 
 @require_GET
@@ -160,6 +161,18 @@ def _camera(request: HttpRequest) -> DeviceToken | None:
     if not wanted.isdecimal() or len(wanted) > 18:
         raise Http404
     return get_object_or_404(DeviceToken.objects.of(site_of(request)), pk=int(wanted))
+
+
+def _who_is_asked(case: Case, ask: Ask | None) -> str:
+    """In words, after somebody passed it on."""
+    if ask:
+        return _("{0} is asked now.").format(ask.person.get_username())
+    at = asked_again_at(case, timezone.now())
+    if at is None:
+        return _("Nobody else can be asked now: it follows as soon as somebody is free.")
+    here = timezone.localtime(at, ZoneInfo(case.site.time_zone))
+    words = _("Nobody else can be asked now: it is asked again at {0}.")
+    return words.format(date_format(here, "j M, H:i"))
 
 
 def _plain(text: str) -> str:
