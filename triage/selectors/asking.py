@@ -102,7 +102,7 @@ def _patience(case: Case, ask: Ask) -> timedelta:
     before = sum(one.person_id == ask.person_id for one in case.asks.all()) - 1
     if not before or is_critical(case):
         return least
-    return min(least * 2 ** min(before, 16), max(least, LONGEST_WAIT))
+    return min(least * (1 << min(before, 16)), max(least, LONGEST_WAIT))
 
 
 def _turns(case: Case, now: datetime) -> list[tuple[Membership, datetime]]:

@@ -124,7 +124,7 @@ def household_page(*, site: Site, user: AbstractBaseUser, shut_out: bool = False
         site=site,
         trained=bool(ensemble.members_of(site.domain)),
         domain=domain_at(site),
-        waiting=waiting_count(site),
+        waiting=waiting_count(site, user),
         rows=sorted(shown, key=lambda home: not home.me),
         answered=[] if shut_out else _home_rows(answered, user),
         processing=cases.filter(status=CaseStatus.OPEN).count(),
