@@ -344,6 +344,21 @@ def test_nobody_else_goes_on_with_it(provider: Provider, clinic: Site) -> None:
     assert not LegalHold.objects.exists()
 
 
+def test_a_role_that_ends_with_this_very_sign_in_lets_nothing_go_on(
+    provider: Provider, clinic: Site, settings: Any
+) -> None:
+    settings.ALARM_OIDC_ROLES.append(("staff", "clinician", slugify(clinic.name)))
+    case = make_case(clinic, ("Burns", "Cut", "Cut"))
+    provider.groups = ["leads"]
+    client = Client()
+    come(client)
+    proved_long_ago(client)
+    client.post(reverse("hold"), {"kind": "case", "name": case.number, "reason": "a court asks"})
+    provider.groups = ["staff"]
+    come(client, f"{TO}?next={reverse('hold')}&auth_params=prompt%3Dlogin")
+    assert not LegalHold.objects.exists()
+
+
 def test_the_sign_in_page_leads_there(provider: Provider, settings: Any) -> None:
     settings.ALARM_OIDC_NAME = "Hospital"
     page = Client().get(reverse("sign-in"))

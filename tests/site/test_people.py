@@ -14,7 +14,7 @@ from django.urls import reverse
 from tests.factories import make_site, make_user
 from tests.site.test_signing_in import sign_in, verbs, with_app
 from triage.choices import Role
-from triage.models import AuditEvent, Membership
+from triage.models import AuditEvent, Membership, Site
 
 pytestmark = pytest.mark.django_db
 
@@ -152,5 +152,13 @@ def test_the_first_account_opens_its_site_and_the_next_joins_it(
     call_command("account", "eva", "auditor", "North clinic")
     assert sorted(eva.memberships.values_list("role", flat=True)) == ["administrator", "auditor"]
     assert User.objects.get().check_password(password)
-    events = AuditEvent.objects.filter(verb="role given on the server", actor=eva)
+    events = AuditEvent.objects.filter(verb="role given on the server", actor=None)
     assert [one.details["role"] for one in events.order_by("pk")] == ["administrator", "auditor"]
+    assert {one.details["person"] for one in events} == {eva.pk}
+    call_command("account", "eva", "clinician", "North clinic", organisation="South")
+    assert {one.organisation.name for one in Site.objects.filter(name="North clinic")} == {
+        "North",
+        "South",
+    }
+    with pytest.raises(CommandError, match="say whose"):
+        call_command("account", "eva", "clinician", "North clinic")

@@ -214,3 +214,20 @@ def test_of_two_publications_at_once_one_is_measured_against_the_other() -> None
     calls = [partial(publish, *one) for one in zip(drafts, people, strict=True)]
     assert sorted(at_once(calls)) == [False, True]
     assert Policy.objects.get(status=PolicyStatus.ACTIVE).before == Policy.objects.get(version=1)
+
+
+def test_two_who_claim_their_cases_again_at_once_wait_for_nobody() -> None:
+    """Each holds expired what the other holds expired as well: the wanted case is locked first."""
+    for _ in range(5):
+        site = make_site()
+        people = [make_user(site) for _ in range(2)]
+        cases = [make_case(site, SPLIT) for _ in people]
+        for case, who in zip(cases, people, strict=True):
+            queue.claim(case=case, user=who)
+        long_ago = timezone.now() - timedelta(hours=1)
+        Lease.objects.update(taken_at=long_ago - timedelta(hours=1), expires_at=long_ago)
+        claims = [
+            partial(queue.claim, case=case, user=who)
+            for case, who in zip(cases, people, strict=True)
+        ]
+        assert {lease.case_id for lease in at_once(claims)} == {case.pk for case in cases}

@@ -14,7 +14,7 @@ from tests.factories import make_case, make_policy
 from tests.triage.conftest import Cast
 from triage.choices import CaseStatus
 from triage.errors import Conflict
-from triage.models import Case, Lease
+from triage.models import Case, Lease, Membership
 from triage.selectors.queue import waiting_count
 from triage.services import queue
 from triage.templatetags.triage import at_most
@@ -183,3 +183,15 @@ def test_what_everybody_passed_on_comes_again_after_all_others(cast: Cast) -> No
         order.append(lease.case_id)
         queue.pass_on(lease=lease)
     assert order == [later.pk, case.pk]
+
+
+def test_who_is_alone_gets_what_they_passed_on_in_turn(cast: Cast) -> None:
+    Membership.objects.filter(user=cast.colleague).delete()
+    cases = [make_case(cast.clinic, SPLIT) for _ in range(2)]
+    order = []
+    for _ in range(4):
+        lease = queue.claim_next(site=cast.clinic, user=cast.clinician)
+        assert lease
+        order.append(lease.case_id)
+        queue.pass_on(lease=lease)
+    assert order == [case.pk for case in cases] * 2

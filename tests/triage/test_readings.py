@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -237,6 +238,19 @@ def test_whoever_is_alone_reads_alone(cast: Cast, twice: Case) -> None:
     assert twice.status == CaseStatus.RESOLVED
     alone = make_case(Site.objects.get(pk=cast.clinic.pk), SPLIT)
     assert alone.readings == 1
+
+
+def test_a_second_reading_whose_reader_has_left_comes_back_to_the_first(
+    cast: Cast, twice: Case
+) -> None:
+    read_by(twice, cast.clinician, "Cut")
+    assert queue.claim_next(site=cast.clinic, user=cast.clinician) is None
+    User.objects.filter(pk=cast.colleague.pk).update(is_active=False)
+    lease = queue.claim_next(site=cast.clinic, user=cast.clinician)
+    assert lease and lease.case_id == twice.pk
+    queue.release(lease=lease)
+    read_by(twice, cast.clinician, "Cut")
+    assert twice.status == CaseStatus.RESOLVED
 
 
 def test_an_accepted_case_and_a_household_are_read_once(cast: Cast) -> None:

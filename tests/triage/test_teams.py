@@ -12,10 +12,10 @@ from tests.factories import make_case, make_policy, make_user
 from tests.triage.conftest import Cast
 from tests.triage.test_access import ABOUT_A_CASE, CLINICIAN, ROUTES, url_of
 from triage import events
-from triage.choices import AlertKind, CaseStatus, PolicyStatus, Role
+from triage.choices import AlertKind, CaseStatus, GlassReason, PolicyStatus, Role
 from triage.consumers import ChangesConsumer
 from triage.errors import Conflict, Refused
-from triage.models import Alert, AuditEvent, CareTeamMember, Case, Subject
+from triage.models import Alert, AuditEvent, CareTeamMember, Case, Membership, Subject
 from triage.selectors.teams import cases_for, lost_cases, teams_page
 from triage.services import queue, reviews, teams
 from triage.services.monitoring import check
@@ -215,7 +215,7 @@ def test_what_nobody_of_a_team_can_take_rings(cast: Cast, case: Case) -> None:
     assert case in cases_for(cast.clinic, cast.colleague)
 
 
-def test_a_second_reading_that_nobody_is_left_for_is_lost_too(
+def test_a_second_reading_that_nobody_is_left_for_comes_back_to_the_first(
     cast: Cast, patient: Subject, case: Case
 ) -> None:
     CareTeamMember.objects.create(subject=patient, user=cast.colleague)
@@ -223,7 +223,9 @@ def test_a_second_reading_that_nobody_is_left_for_is_lost_too(
     answer(case, cast.clinician)
     assert not lost_cases(cast.clinic)
     disable(user=cast.colleague, site=cast.clinic, actor=cast.administrator)
-    assert list(lost_cases(cast.clinic)) == [case]
+    assert not lost_cases(cast.clinic)
+    lease = queue.claim_next(site=cast.clinic, user=cast.clinician)
+    assert lease and lease.case_id == case.pk
 
 
 def test_what_is_passed_on_outside_the_team_is_not_lost(cast: Cast, case: Case) -> None:
@@ -314,3 +316,23 @@ async def test_a_socket_names_no_case_of_another_team(cast: Cast, case: Case) ->
     rest = {"kind": "policy", "id": ""}
     assert heard["clinician"] == [{"kind": "case", "id": pk}, {"kind": "queue", "id": pk}, rest]
     assert heard["colleague"] == [{"kind": "queue", "id": ""}, rest]
+
+
+@pytest.mark.parametrize("page", ["leases", "api-leases", "policies"])
+def test_who_holds_it_is_named_to_the_team_alone(cast: Cast, case: Case, page: str) -> None:
+    queue.claim(case=case, user=cast.clinician)
+    named = (case.number, str(case.pk))
+    assert not any(one in body_of(client_of(cast.colleague).get(reverse(page))) for one in named)
+    assert any(one in body_of(client_of(cast.clinician).get(reverse(page))) for one in named)
+    assert any(one in body_of(client_of(cast.administrator).get(reverse(page))) for one in named)
+
+
+def test_glass_shows_no_members_words_and_gives_no_hold(cast: Cast, case: Case) -> None:
+    Membership.objects.create(user=cast.administrator, site=cast.clinic, role=Role.CLINICIAN)
+    client = client_of(cast.administrator)
+    said = {"case": case.number, "reason": GlassReason.EMERGENCY, "words": "the team is out of the house"}
+    client.post(reverse("break-glass"), said)
+    page = client.get(reverse("case", args=[case.pk]))
+    assert page.status_code == 200 and "thinks Cut" not in body_of(page)
+    with pytest.raises(Conflict, match="another care team"):
+        queue.claim(case=case, user=cast.administrator)

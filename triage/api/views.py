@@ -163,7 +163,12 @@ class Leases(APIView):
 
     @extend_schema(responses=serializers.HeldOut(many=True))
     def get(self, request: Request) -> Response:
-        return Response(serializers.HeldOut(held_cases(site_for(request)), many=True).data)
+        return Response(
+            serializers.HeldOut(
+                held_cases(site_for(request), person_for(request), place_for(request).roles),
+                many=True,
+            ).data
+        )
 
 
 class EndLease(APIView):

@@ -19,6 +19,7 @@ from triage.choices import (
     GlassReason,
     Outcome,
     ReviewAction,
+    Role,
     SiteKind,
 )
 from triage.models import AuditEvent, Case, Decision, Draft, Erasure, Lease, Policy, Review
@@ -203,6 +204,8 @@ def case_page(
     Args:
         lease: by which this person has just begun to hold it, if so; it is looked up otherwise.
     """
+    if not is_seen(case, case.site, user):
+        roles -= {Role.CLINICIAN}  # who looks through broken glass does so as somebody else
     decisions = Prefetch("decisions", Decision.objects.select_related("policy"))
     prefetch_related_objects([case], decisions, "reviews__reviewer")
     domain = domain_of(case)

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.contrib.auth.models import AbstractBaseUser
+
+from triage.choices import Role
 from triage.models import Lease, Site
+from triage.selectors.teams import cases_for
 
 
 @dataclass(frozen=True)
@@ -19,9 +23,11 @@ class HeldCase:
     expires_at: datetime
 
 
-def held_cases(site: Site) -> list[HeldCase]:
-    """The site's running leases, the oldest first."""
+def held_cases(site: Site, viewer: AbstractBaseUser, roles: frozenset[str]) -> list[HeldCase]:
+    """The site's running leases, the oldest first; a clinician sees those of their teams."""
     running = Lease.objects.running().filter(case__site=site).select_related("case", "holder")
+    if not roles & {Role.ADMINISTRATOR, Role.AUDITOR}:
+        running = running.filter(case__in=cases_for(site, viewer))
     return [
         HeldCase(
             id=lease.pk,

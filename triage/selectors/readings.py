@@ -6,7 +6,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
-from triage.choices import CaseStatus, ReviewAction, Role, SiteKind
+from triage.choices import ReviewAction, Role, SiteKind
 from triage.models import CareTeamMember, Case, Membership, Review, Site
 
 READERS = 2
@@ -76,11 +76,11 @@ def has_colleague(case: Case, readers: Iterable[int]) -> bool:
 
 
 def may_read(case: Case, user: AbstractBaseUser) -> bool:
-    """Nobody reads a case twice; a dispute falls back to its readers where nobody else is there."""
+    """Nobody reads a case twice; it falls back to its readers where nobody else is there."""
     readers = {review.reviewer_id for review in standing(case.reviews.all())}
     if user.pk not in readers:
         return True
-    return case.status == CaseStatus.DISPUTED and not has_colleague(case, readers)
+    return not has_colleague(case, readers)
 
 
 def is_left(case: Case) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from django.contrib.auth.models import AbstractBaseUser, User
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from triage.choices import CaseStatus, ReviewAction
+from triage.choices import ReviewAction
 from triage.models import CareTeamMember, Case, Lease, Review, Site, Subject
 from triage.selectors.readings import reviewers
 
@@ -59,19 +59,15 @@ def is_seen(case: Case, site: Site, viewer: AbstractBaseUser) -> bool:
 
 
 def lost_cases(site: Site) -> QuerySet[Case]:
-    """What waits where the whole team has left, or has read it, and nobody else is asked."""
+    """What waits where the whole team has left, and neither sender nor a named colleague reads."""
     waiting = Case.objects.filter(site=site, waiting_due_at__isnull=False)
     if not site.by_team:
         return waiting.none()
     readers = reviewers(site).values("user")
-    said = Review.objects.filter(case=OuterRef(OuterRef("pk")), reviewer=OuterRef("user"))
-    said = said.filter(action=ReviewAction.ANSWER)
     team = CareTeamMember.objects.filter(subject=OuterRef("subject"))
-    able = team.filter(user__in=readers)
-    free = able.filter(~Exists(said))
-    takers = Exists(free) | (Q(status=CaseStatus.DISPUTED) & Exists(able))
+    able = Exists(team.filter(user__in=readers))
     others = Q(wanted__in=readers) | Q(opened_by__in=readers)
-    return waiting.filter(Exists(team)).exclude(takers | others)
+    return waiting.filter(Exists(team)).exclude(able | others)
 
 
 def teams_page(site: Site, q: str = "") -> TeamsPage:

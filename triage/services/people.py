@@ -193,7 +193,7 @@ def make_account(*, name: str, role: Role, site: Site) -> str:
         user = User.objects.create_user(name, password=password)
     _one, new = Membership.objects.get_or_create(user_id=user.pk, site=site, role=role)
     if new:
-        record("role given on the server", site=site, actor=user, role=role)
+        record("role given on the server", site=site, role=role, person=user.pk)
     return password
 
 

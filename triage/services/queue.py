@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -15,7 +15,7 @@ from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, ReviewAction
 from triage.errors import Conflict, Refused
 from triage.models import Case, Lease, Review, Site
 from triage.selectors.readings import is_left, last_word, may_read, reviewer_ids
-from triage.selectors.teams import cases_for
+from triage.selectors.teams import cases_for, is_seen
 from triage.services.history import record
 from triage.services.states import move, origin
 
@@ -48,10 +48,26 @@ def _first_offered(site: Site, user: AbstractBaseUser) -> Case | None:
     for turn in [Q(wanted=user.pk) & turns[1], *turns] if passed_on else turns:
         if case := said.filter(turn).first():
             return cast(Case, case)
-    left = said.filter(
-        Q(status=CaseStatus.DISPUTED, mine=ReviewAction.ANSWER) | Q(mine=ReviewAction.PASS)
+    return _first_left(site, user)
+
+
+def _first_left(site: Site, user: AbstractBaseUser) -> Case | None:
+    """Of what everybody has read or passed on: what this person has not seen for longest.
+
+    Found first and locked then: whoever has yet to see the others must not find them locked.
+    """
+    seen = cases_for(site, user).filter(waiting_due_at__isnull=False)
+    seen = seen.alias(mine=last_word(user)).filter(
+        mine__in=(ReviewAction.ANSWER, ReviewAction.PASS)
     )
-    return next((cast(Case, case) for case in left if may_read(case, user) and is_left(case)), None)
+    own = Max("reviews__pk", filter=Q(reviews__reviewer=user.pk))
+    for case in seen.alias(own=own).order_by("own").prefetch_related("reviews"):
+        case.site = site
+        if may_read(case, user) and is_left(case):
+            waiting = Case.objects.filter(site=site, pk=case.pk, waiting_due_at__isnull=False)
+            if locked := _locking(waiting).first():
+                return cast(Case, locked)
+    return None
 
 
 def claim(*, case: Case, user: AbstractBaseUser) -> Lease:
@@ -63,10 +79,14 @@ def claim(*, case: Case, user: AbstractBaseUser) -> Lease:
     """
     with transaction.atomic():
         one_at_a_time(user)
+        locked = Case.objects.select_for_update().get(pk=case.pk)
         held = _held_after_the_expired(case.site, user)
         if held and held.case_id == case.pk:
             return held
-        locked = Case.objects.select_for_update().get(pk=case.pk)
+        locked.refresh_from_db()  # an expired hold may have been on this very case
+        locked.site = case.site
+        if not is_seen(locked, case.site, user):
+            raise Conflict(_("This case is another care team's."), "team")
         if locked.status == CaseStatus.IN_REVIEW:
             raise Conflict(_("Somebody else has just taken this case."), "held")
         if locked.status not in CLAIMABLE:

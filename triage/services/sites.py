@@ -17,6 +17,7 @@ from triage.models import Calibration, DomainVersion, Membership, Organisation, 
 from triage.selectors.domains import why_not_begin
 from triage.selectors.fitted import fitted_of
 from triage.selectors.learning import Source
+from triage.selectors.people import leads_all
 from triage.selectors.rules import Rule
 from triage.selectors.words import domain_at
 from triage.services import learning
@@ -126,7 +127,9 @@ def _new_site(
 
 
 def _populate(site: Site, people: Sequence[Membership], actor: AbstractBaseUser) -> None:
-    wanted = {(actor.pk, str(Role.ADMINISTRATOR)), *((one.user_id, one.role) for one in people)}
+    wanted = {(one.user_id, str(one.role)) for one in people}
+    if not leads_all(actor, site):  # whose role counts here already, and ends where it ends
+        wanted.add((actor.pk, str(Role.ADMINISTRATOR)))
     Membership.objects.bulk_create(
         Membership(user_id=pk, site=site, role=role) for pk, role in sorted(wanted)
     )

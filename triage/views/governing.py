@@ -13,12 +13,12 @@ from triage.errors import Refused
 from triage.forms import ProposeForm, PublishForm, ReadingsForm, ThresholdForm, WhatIfForm
 from triage.models import DeviceToken, Lease, Policy
 from triage.selectors.learning import Source
-from triage.selectors.leases import held_cases
+from triage.selectors.leases import HeldCase, held_cases
 from triage.selectors.policies import policies_page, policy_page
 from triage.selectors.policy_state import calibration_in_force
 from triage.selectors.what_if import what_if
 from triage.services import calibration, learning, policies, queue, rollout, sites
-from triage.views.access import back, is_fragment, member_page, person, site_of
+from triage.views.access import back, is_fragment, member_page, person, place, site_of
 
 
 @require_GET
@@ -26,7 +26,7 @@ from triage.views.access import back, is_fragment, member_page, person, site_of
 def policies_view(request: HttpRequest) -> HttpResponse:
     page = policies_page(site=site_of(request), user=person(request))
     template = "_policies.html" if is_fragment(request) else "policies.html"
-    context = {"page": page, "form": ProposeForm(), "held": held_cases(site_of(request))}
+    context = {"page": page, "form": ProposeForm(), "held": _held(request)}
     return render(request, template, context)
 
 
@@ -44,7 +44,11 @@ def what_if_view(request: HttpRequest) -> HttpResponse:
 @require_GET
 @member_page("see_policies")
 def leases_view(request: HttpRequest) -> HttpResponse:
-    return render(request, "_leases.html", {"held": held_cases(site_of(request))})
+    return render(request, "_leases.html", {"held": _held(request)})
+
+
+def _held(request: HttpRequest) -> list[HeldCase]:
+    return held_cases(site_of(request), person(request), place(request).roles)
 
 
 @require_POST

@@ -28,7 +28,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from triage.middleware import SESSION_KEY
+from triage.middleware import SESSION_KEY, place_of
 
 INDEX = reverse_lazy("mfa_index")
 unseen = method_decorator(never_cache, name="dispatch")
@@ -141,6 +141,8 @@ def from_provider_view(request: HttpRequest, provider_id: str) -> HttpResponse:
         return answer
     if SESSION_KEY in before:
         request.session[SESSION_KEY] = before[SESSION_KEY]
+    # What the provider has just said of their roles counts for what goes on.
+    request.place = place_of(request.user, request.session)  # type: ignore[attr-defined]
     sent = before.get(STATE_SESSION_KEY, {}).get("request")
     return _resumed(request, sent, answer) if sent else answer
 

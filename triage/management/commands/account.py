@@ -28,7 +28,12 @@ class Command(BaseCommand):
 
     @transaction.atomic
     def handle(self, *, name: str, role: str, site: str, **options: str | None) -> None:
-        found = Site.objects.filter(name=site).first()
+        sites = Site.objects.filter(name=site)
+        if options["organisation"]:
+            sites = sites.filter(organisation__name=options["organisation"])
+        if sites.count() > 1:
+            raise CommandError(f"Several have a site {site!r}: say whose with --organisation.")
+        found = sites.first()
         if found is None and not options["organisation"]:
             raise CommandError(f"There is no site {site!r}: open it with --organisation.")
         if found is None:
