@@ -161,6 +161,30 @@ def test_each_is_asked_of_one_harmless_case(home: Site, people: list[User]) -> N
     assert [asked(case) for case in cases] == [["ada"], ["ben"], ["cleo"], []]
 
 
+def test_two_cases_asked_of_the_same_person_do_not_block_each_other(home: Site) -> None:
+    ada = make_user(home, Role.CAREGIVER, "ada")
+    first, second = make_case(home, HARMLESS), make_case(home, HARMLESS)
+    asking.ask_next(case=first)
+    reviews.answer_at_home(case=first, user=ada, label="pet")
+    asking.ask_next(case=second)
+    client_of(ada).post(reverse("undo", args=[first.pk]))
+    assert asking.ask_next(case=first, now=later(second, 4)) is None, "ada has five minutes"
+    assert asking.ask_next(case=first, now=later(second, 6))
+    assert asking.ask_next(case=second, now=later(first, 9)) is None, "the second time she has ten"
+    assert asking.ask_next(case=second, now=later(first, 11))
+
+
+def test_who_is_silent_about_one_case_is_asked_of_another(home: Site, people: list[User]) -> None:
+    Membership.objects.filter(user=people[2]).delete()
+    case, other = make_case(home, HARMLESS), make_case(home, HARMLESS)
+    asking.ask_next(case=case)
+    asking.ask_next(case=other)
+    assert (asked(case), asked(other)) == (["ada"], ["ben"])
+    rewrite(other.asks.all(), asked_at=later(case, -1))
+    assert asking.ask_next(case=case, now=later(case, 5))
+    assert asked(case) == ["ada", "ben"], "ben's five minutes for the other are over"
+
+
 def test_who_has_left_is_not_waited_for(home: Site, people: list[User]) -> None:
     case = make_case(home, HARMLESS)
     asking.ask_next(case=case)

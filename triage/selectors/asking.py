@@ -138,17 +138,23 @@ def _quiet_until(one: Membership, since: datetime) -> datetime:
 
 
 def _busy(case: Case, now: datetime) -> set[int]:
-    """Who is asked about another case, which keeps them from being asked of one not critical."""
+    """Who is asked about another case, which keeps them from being asked of one not critical.
+
+    An ask counts for as long as an answer is waited for: else two cases whose last ask is of the
+    same person would block each other for ever.
+    """
     if is_critical(case):
         return set()
     others = Case.objects.filter(site=case.site_id, status__in=WAITING, asks__isnull=False)
     others = others.exclude(pk=case.pk).select_related("site").distinct()
     asks = [
-        open_ask(other, now)
+        (other, open_ask(other, now))
         for other in others.prefetch_related("asks", "reviews")
         if not is_critical(other)
     ]
-    return {ask.person_id for ask in asks if ask}
+    return {
+        ask.person_id for other, ask in asks if ask and ask.asked_at + _patience(other, ask) > now
+    }
 
 
 def _passes(case: Case) -> list[Review]:
