@@ -1,11 +1,14 @@
 """At home somebody is always asked, and one answer is enough."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -159,6 +162,104 @@ def test_each_is_asked_of_one_harmless_case(home: Site, people: list[User]) -> N
     for case in cases:
         asking.ask_next(case=case)
     assert [asked(case) for case in cases] == [["ada"], ["ben"], ["cleo"], []]
+
+
+def test_two_cases_asked_of_the_same_person_do_not_block_each_other(home: Site) -> None:
+    ada = make_user(home, Role.CAREGIVER, "ada")
+    first, second = make_case(home, HARMLESS), make_case(home, HARMLESS)
+    asking.ask_next(case=first)
+    reviews.answer_at_home(case=first, user=ada, label="pet")
+    asking.ask_next(case=second)
+    client_of(ada).post(reverse("undo", args=[first.pk]))
+    assert asking.ask_next(case=first, now=later(second, 4)) is None, "ada has five minutes"
+    assert asking.ask_next(case=first, now=later(second, 6))
+    assert asking.ask_next(case=second, now=later(first, 9)) is None, "the second time she has ten"
+    assert asking.ask_next(case=second, now=later(first, 11))
+
+
+def test_who_is_silent_about_one_case_is_asked_of_another(home: Site, people: list[User]) -> None:
+    Membership.objects.filter(user=people[2]).delete()
+    case, other = make_case(home, HARMLESS), make_case(home, HARMLESS)
+    asking.ask_next(case=case)
+    asking.ask_next(case=other)
+    assert (asked(case), asked(other)) == (["ada"], ["ben"])
+    rewrite(other.asks.all(), asked_at=later(case, -1))
+    assert asking.ask_next(case=case, now=later(case, 5))
+    assert asked(case) == ["ada", "ben"], "ben's five minutes for the other are over"
+
+
+def test_many_criticals_are_asked_one_by_one(home: Site, camera: DeviceToken) -> None:
+    ada = make_user(home, Role.CAREGIVER, "ada")
+    asking.set_quiet_hours(membership=membership(ada), begin=time(0), end=time(23, 59))
+    asking.snooze(membership=membership(ada), camera=camera, hours=1)
+    cases = [make_case(home, (None, None, None), camera=camera) for _ in range(3)]
+    for case, hours in zip(cases, (3, 1, 2), strict=True):
+        Case.objects.filter(pk=case.pk).update(due_at=timezone.now() + timedelta(hours=hours))
+    rounds = []
+    for _ in range(4):
+        assert [asking.ask_overdue(), asking.ask_overdue()] == [1, 0], "one in five minutes"
+        rounds.append(Ask.objects.latest("pk").case)
+        for ask in Ask.objects.all():
+            earlier = ask.asked_at - timedelta(minutes=5)
+            rewrite(Ask.objects.filter(pk=ask.pk), asked_at=earlier)
+    assert rounds == [cases[1], cases[2], cases[0], cases[1]], "all in turn, by urgency"
+    assert len(household_page(site=home, user=ada).rows) == 3
+
+
+def test_an_answer_to_a_critical_one_makes_room_for_the_next(home: Site) -> None:
+    ada = make_user(home, Role.CAREGIVER, "ada")
+    case, other = make_case(home, GRAVE), make_case(home, GRAVE)
+    assert [asking.ask_next(case=case) is None, asking.ask_next(case=other)] == [False, None]
+    reviews.answer_at_home(case=case, user=ada, label="fall")
+    assert asking.ask_next(case=other)
+
+
+def test_whoever_passes_a_critical_one_again_is_asked_less_often(home: Site) -> None:
+    ada = make_user(home, Role.CAREGIVER, "ada")
+    case = make_case(home, GRAVE)
+    rests = []
+    for _ in range(5):
+        asking.not_sure(case=case, user=ada)
+        again = asked_again_at(case, timezone.now())
+        passed_at = Review.objects.filter(case=case).latest("pk").created_at
+        assert again
+        rests.append((again - passed_at) / timedelta(minutes=1))
+        case = Case.objects.get(pk=case.pk)
+    assert rests == [5, 10, 20, 30, 30]
+    assert asking.ask_next(case=case, now=again)
+
+
+def queries(act: Callable[[], object]) -> int:
+    with CaptureQueriesContext(connection) as found:
+        act()
+    return len(found)
+
+
+def test_the_more_wait_the_more_is_not_read(home: Site, people: list[User]) -> None:
+    client = client_of(people[0])
+    camera = make_camera(home)
+
+    def more(count: int) -> None:
+        for n in range(count):
+            case = make_case(home, (HARMLESS, GRAVE)[n % 2], camera=camera)
+            Ask.objects.create(case=case, person=people[n % 3])
+            asking.not_sure(case=case, user=people[(n + 1) % 3])
+            answered = make_case(home, HARMLESS, camera=camera)
+            reviews.answer_at_home(case=answered, user=people[0], label="pet")
+
+    def counted() -> list[int]:
+        days_ago = timezone.now() - timedelta(days=2)
+        rewrite(Ask.objects.all(), asked_at=days_ago)
+        rewrite(Review.objects.all(), created_at=days_ago)
+        all_free, none_free = (queries(asking.ask_overdue) for _ in range(2))
+        return [all_free, none_free, queries(lambda: client.get(reverse("household")))]
+
+    more(8)
+    counted()
+    few = counted()
+    assert Ask.objects.filter(asked_at__gt=timezone.now() - timedelta(days=1)).count() == 6
+    more(8)
+    assert counted() == few
 
 
 def test_who_has_left_is_not_waited_for(home: Site, people: list[User]) -> None:

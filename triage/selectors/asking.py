@@ -1,19 +1,87 @@
 """Whom a household's case is to be asked of next."""
 
-from datetime import datetime, time, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from functools import cached_property
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import QuerySet
 
 from triage.choices import WAITING, ReviewAction, Role, SiteKind
-from triage.models import Ask, Case, Membership, Review
+from triage.models import Ask, Case, Membership, Review, Site
 from triage.selectors.consents import has_ended
 from triage.selectors.rows import latest_decision
 from triage.selectors.words import domain_of
 
 CRITICAL = 3
 LONGEST_WAIT = timedelta(hours=4)
+LONGEST_REST = timedelta(minutes=30)
+# What is read of a case to know whom to ask of it; prefetched, many cases take no more queries.
+READ = ("asks", "reviews", "decisions__run__hypotheses")
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Somebody is asked about a case, and an answer is still waited for."""
+
+    case_id: UUID
+    person_id: int
+    critical: bool
+
+
+@dataclass
+class Home:
+    """A household as it is at `now`, read once however many of its cases are looked at."""
+
+    site: Site
+    now: datetime
+
+    @cached_property
+    def people(self) -> list[Membership]:
+        found = Membership.objects.filter(site=self.site, role=Role.CAREGIVER, user__is_active=True)
+        return list(found.select_related("site", "user").prefetch_related("snoozes"))
+
+    @cached_property
+    def shut(self) -> bool:
+        """Whether the caregivers may see nothing, and are asked nothing."""
+        return has_ended(self.site)
+
+    @cached_property
+    def waiting(self) -> list[Case]:
+        """What was asked the fewest times comes first, the most urgent of it before the rest."""
+        found = Case.objects.filter(site=self.site, status__in=WAITING).select_related("site")
+        return sorted(
+            found.prefetch_related(*READ),
+            key=lambda case: (len(case.asks.all()), case.due_at or NEVER),
+        )
+
+    @cached_property
+    def held(self) -> list[Held]:
+        asks = ((case, open_ask(case, self.now, self)) for case in self.waiting)
+        return [
+            Held(case.pk, ask.person_id, is_critical(case))
+            for case, ask in asks
+            if ask and ask.asked_at + _patience(case, ask) > self.now
+        ]
+
+    def busy(self, case: Case) -> set[int]:
+        """Who is asked of another case now, critical like this one or harmless like this one.
+
+        An ask counts for as long as an answer is waited for: else two cases whose last ask is of
+        the same person would block each other for ever.
+        """
+        critical = is_critical(case)
+        others = (one for one in self.held if one.case_id != case.pk)
+        return {one.person_id for one in others if one.critical == critical}
+
+
+def homes(now: datetime) -> list[Home]:
+    """The households where something waits."""
+    waiting = Case.objects.filter(site__kind=SiteKind.HOUSEHOLD, status__in=WAITING)
+    sites = Site.objects.filter(pk__in=waiting.values("site")).order_by("pk")
+    return [Home(site, now) for site in sites]
 
 
 def is_critical(case: Case) -> bool:
@@ -23,36 +91,39 @@ def is_critical(case: Case) -> bool:
     """
     decision = latest_decision(case)
     severity = {label.id: label.severity for label in domain_of(case).labels}
-    held = list(decision.run.hypotheses.values_list("label", flat=True)) if decision else []
+    held = [row.label for row in decision.run.hypotheses.all()] if decision else []
     return not held or any(severity.get(label, CRITICAL) >= CRITICAL for label in held)
 
 
-def next_person(case: Case, now: datetime) -> Membership | None:
+def next_person(case: Case, now: datetime, home: Home | None = None) -> Membership | None:
     """Who is to be asked now; None where nobody can be.
 
-    Quiet hours, a snooze and another open ask keep a person from being asked of what is not
-    critical, and a household whose consent has ended is not asked at all: its case waits for the
-    site's staff. Each in turn, whoever passed it on after the others; after the last one the first.
+    Quiet hours and a snooze keep a person from being asked of what is not critical. Nobody is asked
+    of two cases at once: one critical and one harmless at most. A household whose consent has ended
+    is not asked at all: its case waits for the site's staff. Each in turn, whoever passed it on
+    after the others; after the last one the first.
     """
-    busy = _busy(case, now)
-    free = (one for one, since in _turns(case, now) if since <= now and one.user_id not in busy)
+    home = home or Home(case.site, now)
+    busy = home.busy(case)
+    free = (one for one, since in _turns(case, home) if since <= now and one.user_id not in busy)
     return next(free, None)
 
 
 def asked_again_at(case: Case, now: datetime) -> datetime | None:
     """When somebody is asked again at the latest; None where somebody else's ask comes first."""
-    turns, busy = _turns(case, now), _busy(case, now)
+    home = Home(case.site, now)
+    turns, busy = _turns(case, home), home.busy(case)
     if not turns or any(one.user_id in busy and since <= now for one, since in turns):
         return None
-    return max(_due_from(case, now), min(since for _one, since in turns))
+    return max(_due_from(case, now, home), min(since for _one, since in turns))
 
 
-def is_due(case: Case, now: datetime) -> bool:
+def is_due(case: Case, now: datetime, home: Home | None = None) -> bool:
     """Whether nobody was asked yet, or whoever was asked last was silent, passed or snoozes it."""
-    return _due_from(case, now) <= now
+    return _due_from(case, now, home) <= now
 
 
-def open_ask(case: Case, now: datetime) -> Ask | None:
+def open_ask(case: Case, now: datetime, home: Home | None = None) -> Ask | None:
     """Whose turn it is; None before the first, and once that person has passed, snoozed or left."""
     last = max(case.asks.all(), key=lambda ask: (ask.asked_at, ask.pk), default=None)
     if last is None or any(
@@ -60,7 +131,8 @@ def open_ask(case: Case, now: datetime) -> Ask | None:
         for one in _passes(case)
     ):
         return None
-    person = _caregivers(case).filter(user=last.person_id).first()
+    people = (home or Home(case.site, now)).people
+    person = next((one for one in people if one.user_id == last.person_id), None)
     if person is None:
         return None
     snoozed = any(
@@ -69,17 +141,10 @@ def open_ask(case: Case, now: datetime) -> Ask | None:
     return None if snoozed and not is_critical(case) else last
 
 
-def passed_by_all(case: Case) -> bool:
+def passed_by_all(case: Case, home: Home) -> bool:
     """Whether every caregiver has said that they cannot tell."""
     passed = {one.reviewer_id for one in _passes(case)}
-    return bool(passed) and {one.user_id for one in _caregivers(case)} <= passed
-
-
-def overdue(now: datetime) -> list[Case]:
-    """The waiting cases of all households about which it is time to ask somebody."""
-    waiting = Case.objects.filter(site__kind=SiteKind.HOUSEHOLD, status__in=WAITING)
-    found = waiting.select_related("site").prefetch_related("asks", "reviews").order_by("due_at")
-    return [case for case in found if is_due(case, now)]
+    return bool(passed) and {one.user_id for one in home.people} <= passed
 
 
 def is_quiet(membership: Membership, now: datetime) -> bool:
@@ -91,37 +156,49 @@ def is_quiet(membership: Membership, now: datetime) -> bool:
     return begin <= here < end if begin <= end else here >= begin or here < end
 
 
-def _due_from(case: Case, now: datetime) -> datetime:
-    ask = open_ask(case, now)
+def _due_from(case: Case, now: datetime, home: Home | None) -> datetime:
+    ask = open_ask(case, now, home)
     return ask.asked_at + _patience(case, ask) if ask else now
 
 
 def _patience(case: Case, ask: Ask) -> timedelta:
     """How long an answer is waited for: with each ask of a person twice as long, to a limit."""
-    least = timedelta(minutes=settings.ALARM_ASK_MINUTES)
     before = sum(one.person_id == ask.person_id for one in case.asks.all()) - 1
-    if not before or is_critical(case):
-        return least
-    return min(least * (1 << min(before, 16)), max(least, LONGEST_WAIT))
+    return _doubled(0 if is_critical(case) else before, LONGEST_WAIT)
 
 
-def _turns(case: Case, now: datetime) -> list[tuple[Membership, datetime]]:
+def _rest(passes: list[datetime], critical: bool) -> timedelta:
+    """How long whoever passed a case is not asked of it: if critical, each time twice as long."""
+    return _doubled(len(passes) - 1, LONGEST_REST) if critical else _doubled(16, LONGEST_WAIT)
+
+
+def _doubled(times: int, limit: timedelta) -> timedelta:
+    least = timedelta(minutes=settings.ALARM_ASK_MINUTES)
+    return min(least * (1 << min(times, 16)), max(least, limit))
+
+
+def _turns(case: Case, home: Home) -> list[tuple[Membership, datetime]]:
     """The caregivers in the order in which they are asked, each with since when they may be."""
-    people = [] if has_ended(case.site) else list(_caregivers(case))
     critical = is_critical(case)
-    passed = {one.reviewer_id: one.created_at for one in _passes(case)}
+    passed: dict[int, list[datetime]] = {}
+    for one in _passes(case):
+        passed.setdefault(one.reviewer_id, []).append(one.created_at)
     asked = [ask.person_id for ask in case.asks.all()]
-    people.sort(key=lambda one: (one.user_id in passed, asked.count(one.user_id), one.turn, one.pk))
-    return [(one, _free_from(one, case, critical, passed.get(one.user_id), now)) for one in people]
+    people = sorted(
+        [] if home.shut else home.people,
+        key=lambda one: (one.user_id in passed, asked.count(one.user_id), one.turn, one.pk),
+    )
+    return [
+        (one, _free_from(one, case, critical, passed.get(one.user_id, []), home.now))
+        for one in people
+    ]
 
 
 def _free_from(
-    one: Membership, case: Case, critical: bool, passed_at: datetime | None, now: datetime
+    one: Membership, case: Case, critical: bool, passes: list[datetime], now: datetime
 ) -> datetime:
     """Since when a person may be asked; `now` where nothing is in the way."""
-    least = timedelta(minutes=settings.ALARM_ASK_MINUTES)
-    rest = least if critical else max(least, LONGEST_WAIT)
-    since = max(now, passed_at + rest) if passed_at else now
+    since = max(now, passes[-1] + _rest(passes, critical)) if passes else now
     if critical:
         return since
     snoozed = [row.until for row in one.snoozes.all() if row.camera_id == case.camera_id]
@@ -137,26 +214,7 @@ def _quiet_until(one: Membership, since: datetime) -> datetime:
     return end if end > here else end + timedelta(days=1)
 
 
-def _busy(case: Case, now: datetime) -> set[int]:
-    """Who is asked about another case, which keeps them from being asked of one not critical."""
-    if is_critical(case):
-        return set()
-    others = Case.objects.filter(site=case.site_id, status__in=WAITING, asks__isnull=False)
-    others = others.exclude(pk=case.pk).select_related("site").distinct()
-    asks = [
-        open_ask(other, now)
-        for other in others.prefetch_related("asks", "reviews")
-        if not is_critical(other)
-    ]
-    return {ask.person_id for ask in asks if ask}
-
-
 def _passes(case: Case) -> list[Review]:
     """Oldest first."""
     passes = [one for one in case.reviews.all() if one.action == ReviewAction.PASS]
     return sorted(passes, key=lambda one: one.created_at)
-
-
-def _caregivers(case: Case) -> QuerySet[Membership]:
-    people = Membership.objects.filter(site=case.site, role=Role.CAREGIVER, user__is_active=True)
-    return people.select_related("site", "user").prefetch_related("snoozes")

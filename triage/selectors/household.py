@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -24,7 +25,7 @@ from triage.models import (
     Site,
     Snooze,
 )
-from triage.selectors.asking import open_ask, passed_by_all
+from triage.selectors.asking import READ, Home, open_ask, passed_by_all
 from triage.selectors.consents import ConsentRow, show_row
 from triage.selectors.queue import waiting_count
 from triage.selectors.readings import standing
@@ -119,14 +120,15 @@ def household_page(*, site: Site, user: AbstractBaseUser, shut_out: bool = False
     cases = cases_for(site, user)
     open_ones = cases.filter(status__in=(*WAITING, CaseStatus.IN_REVIEW)).order_by("due_at")
     answered = cases.filter(status=CaseStatus.RESOLVED).order_by("-resolved_at")
-    shown = [] if shut_out else _home_rows(open_ones, user)
+    home = Home(site, timezone.now())
+    shown = [] if shut_out else _home_rows(open_ones, user, home)
     return HouseholdPage(
         site=site,
         trained=bool(ensemble.members_of(site.domain)),
         domain=domain_at(site),
         waiting=waiting_count(site, user),
         rows=sorted(shown, key=lambda home: not home.me),
-        answered=[] if shut_out else _home_rows(answered, user),
+        answered=[] if shut_out else _home_rows(answered, user, home),
         processing=cases.filter(status=CaseStatus.OPEN).count(),
         retakes=[] if shut_out else retakes(site, user),
         changes=changes_by(site, user),
@@ -194,18 +196,18 @@ def asking_page(*, site: Site, user: AbstractBaseUser) -> AskingPage:
     )
 
 
-def _home_rows(cases: object, user: AbstractBaseUser) -> list[HomeRow]:
-    shown = with_details(cases).prefetch_related("asks__person", "reviews__reviewer")[:SHOWN]  # type: ignore[arg-type]
-    found = list(shown)
+def _home_rows(cases: QuerySet[Case], user: AbstractBaseUser, home: Home) -> list[HomeRow]:
+    read = with_details(cases).select_related("camera").prefetch_related(*READ)
+    found = list(read.prefetch_related("asks__person", "reviews__reviewer")[:SHOWN])
     return [
-        _home_row(case, row, user)
+        _home_row(case, row, user, home)
         for case, row in zip(found, rows(found, user, detailed=False), strict=True)
     ]
 
 
-def _home_row(case: Case, row: QueueRow, user: AbstractBaseUser) -> HomeRow:
+def _home_row(case: Case, row: QueueRow, user: AbstractBaseUser, home: Home) -> HomeRow:
     resolved = case.status == CaseStatus.RESOLVED
-    ask = None if resolved else open_ask(case, timezone.now())
+    ask = None if resolved else open_ask(case, home.now, home)
     last = ask.person if ask else None
     answers = standing(case.reviews.all()) if resolved else []
     return HomeRow(
@@ -214,7 +216,7 @@ def _home_row(case: Case, row: QueueRow, user: AbstractBaseUser) -> HomeRow:
         asked=last.get_username() if last else "",
         me=bool(last and last.pk == user.pk),
         answered=answers[-1].reviewer.get_username() if answers else "",
-        unsure=not resolved and passed_by_all(case),
+        unsure=not resolved and passed_by_all(case, home),
     )
 
 

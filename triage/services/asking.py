@@ -1,10 +1,12 @@
 """At home people are asked one after the other until somebody answers."""
 
 from datetime import datetime, time, timedelta
+from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -14,7 +16,16 @@ from triage import events
 from triage.choices import WAITING, Purpose, ReviewAction
 from triage.errors import Conflict, Refused
 from triage.models import Ask, Case, Consent, DeviceToken, Membership, Review, Site, Snooze
-from triage.selectors.asking import is_due, next_person, open_ask, overdue
+from triage.selectors.asking import (
+    READ,
+    Held,
+    Home,
+    homes,
+    is_critical,
+    is_due,
+    next_person,
+    open_ask,
+)
 from triage.selectors.consents import ENDING
 from triage.services.history import record
 
@@ -29,6 +40,7 @@ def ask_next(*, case: Case, now: datetime | None = None) -> Ask | None:
     now = now or timezone.now()
     with transaction.atomic():
         locked = Case.objects.select_for_update(of=("self",)).select_related("site").get(pk=case.pk)
+        prefetch_related_objects([locked], *READ)
         if locked.status not in WAITING or not is_due(locked, now):
             return None
         _one_ask_at_a_time(locked.site)
@@ -43,7 +55,8 @@ def ask_next(*, case: Case, now: datetime | None = None) -> Ask | None:
 
 def ask_overdue() -> int:
     """Ask on where nobody was asked or nobody has answered; returns of how many cases."""
-    return each(overdue(timezone.now()), lambda case: ask_next(case=case))
+    now = timezone.now()
+    return sum(each(home.waiting, partial(_ask_if_free, home=home)) for home in homes(now))
 
 
 def not_sure(*, case: Case, user: AbstractBaseUser, comment: str = "") -> Ask | None:
@@ -143,6 +156,16 @@ def consent(
         )
         transaction.on_commit(lambda: events.announce(site.pk, "queue"), robust=True)
     return said
+
+
+def _ask_if_free(case: Case, home: Home) -> Ask | None:
+    """Nothing is locked, and nothing more is read, where nobody could be asked of it."""
+    if not is_due(case, home.now, home) or next_person(case, home.now, home) is None:
+        return None
+    ask = ask_next(case=case)
+    if ask:
+        home.held.append(Held(case.pk, ask.person_id, is_critical(case)))
+    return ask
 
 
 def _one_ask_at_a_time(site: Site) -> None:
