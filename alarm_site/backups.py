@@ -13,6 +13,7 @@ first ALARM_AUDIT_KEY, so that who can write to the folder cannot make up a back
 import hashlib
 import hmac
 import json
+import logging
 import os
 import shutil
 import sqlite3
@@ -30,6 +31,7 @@ from django.db import connection
 
 from inference.models import Frame, Media
 
+log = logging.getLogger(__name__)
 STAMP = "%Y-%m-%dT%H%M%SZ"
 DATABASE, MANIFEST, MEDIA = "database", "manifest", "media"
 FILES = ("original", "shown", "thumbnail", "clip")
@@ -46,7 +48,7 @@ class Manifest:
     vendor    "sqlite" or "postgresql"
     database  SHA-256 (hex) of the database's copy
     media     name -> SHA-256 (hex) of each photo and clip
-    missing   names that the database holds and nobody could read when it was made
+    missing   names that the database held to the end and nobody could read when it was made
     """
 
     vendor: str
@@ -134,7 +136,8 @@ def _copy_media(pool: Path, *, known: dict[str, str]) -> tuple[dict[str, str], l
             hashes[name] = known.get(name) or _digest(path)
         except FileNotFoundError:
             missing.append(name)
-    return hashes, missing
+    # What was erased meanwhile is not missed.
+    return hashes, sorted(set(missing) & _named_files()) if missing else []
 
 
 def _copy(name: str, path: Path) -> None:
@@ -156,9 +159,13 @@ def _named_files() -> set[str]:
 
 
 def _known(folder: Path) -> dict[str, str]:
-    """What the newest back-up knows of the pool's files."""
-    earlier = stamps(folder)
-    return read_manifest(earlier[-1]).media if earlier else {}
+    """What the newest back-up that can be read knows of the pool's files."""
+    for place in reversed(stamps(folder)):
+        try:
+            return read_manifest(place).media
+        except BackupFailed as error:
+            log.warning("an earlier back-up is not believed: %s", error)
+    return {}
 
 
 def _digest(path: Path) -> str:
@@ -197,12 +204,18 @@ def read_manifest(place: Path) -> Manifest:
 
 
 def faults(place: Path) -> Iterator[str]:
-    """What of a back-up is not as it was made, one sentence each. Reads all of it.
+    """What a back-up lacks and what is not as it was made, one sentence each. Reads all of it.
 
     Raises:
         BackupFailed: see `read_manifest`.
     """
     manifest = read_manifest(place)
+    for name in manifest.missing:
+        yield f"{name} was missing already when it was made."
+    yield from _changes(place, manifest)
+
+
+def _changes(place: Path, manifest: Manifest) -> Iterator[str]:
     pool = place.parent / MEDIA
     wanted = [(place / DATABASE, manifest.database)]
     wanted += [(pool / name, digest) for name, digest in manifest.media.items()]
@@ -214,24 +227,48 @@ def faults(place: Path) -> Iterator[str]:
 
 
 def restore(place: Path) -> Manifest:
-    """Fill an empty database and an empty store of media from a back-up that is whole.
+    """Fill an empty database and an empty store of media from a back-up that is as it was made.
 
     Raises:
-        BackupFailed: it is not whole, it is of another kind of database, or something is there.
+        BackupFailed: it was changed, it is of another kind of database, or something is there.
     """
     manifest = read_manifest(place)
-    if found := list(faults(place)):
+    if found := list(_changes(place, manifest)):
         raise BackupFailed(f"{len(found)} faults; the first: {found[0]}")
     if manifest.vendor != connection.vendor:
         raise BackupFailed(f"It is of {manifest.vendor}, this database is {connection.vendor}.")
     if connection.introspection.table_names():
         raise BackupFailed("The database is not empty: name a new one with DATABASE_URL.")
+    if _holds_media():
+        raise BackupFailed(
+            "The store of media is not empty: name a new one with ALARM_DATA (or ALARM_S3_BUCKET), "
+            "or move away what a restore that broke off has left there."
+        )
     _load(place / DATABASE)
     for name in manifest.media:
-        if not default_storage.exists(name):
-            with (place.parent / MEDIA / name).open("rb") as file:
-                default_storage.save(name, File(file))
+        with (place.parent / MEDIA / name).open("rb") as file:
+            default_storage.save(name, File(file))
     return manifest
+
+
+def _holds_media() -> bool:
+    try:
+        return any(default_storage.listdir(""))
+    except FileNotFoundError:
+        return False
+
+
+def stored_digest(name: str) -> str:
+    """SHA-256 (hex) of a file in the store of media.
+
+    Raises:
+        OSError: it is not there or cannot be read.
+    """
+    digest = hashlib.sha256()
+    with default_storage.open(name, "rb") as file:
+        for chunk in file.chunks():
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _load(path: Path) -> None:
@@ -248,7 +285,8 @@ def _load(path: Path) -> None:
 
 
 def drop_old(folder: Path, *, keep: int) -> int:
-    """Remove all but the newest `keep` back-ups, and the media that none of those names.
+    """Remove all but the newest `keep` back-ups, the media that none of those names, and what broke
+    off.
 
     So what was erased is gone from here too once the last back-up from before is.
     """
@@ -256,7 +294,12 @@ def drop_old(folder: Path, *, keep: int) -> int:
     old = places[:-keep]
     for place in old:
         shutil.rmtree(place)
-    _drop_unnamed(folder / MEDIA, places[-keep:])
+    for unfinished in folder.glob(".[0-9]*"):
+        shutil.rmtree(unfinished)
+    try:
+        _drop_unnamed(folder / MEDIA, places[-keep:])
+    except BackupFailed as error:
+        log.warning("no photo is dropped, for one of the back-ups may need it: %s", error)
     return len(old)
 
 

@@ -6,6 +6,7 @@ from it and serve what they have read.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.base import File
@@ -47,3 +48,8 @@ class Bucket(S3Storage):  # type: ignore[misc]  # comes without types
         with as_disk_errors():
             folders, files = super().listdir(name)
             return folders, files
+
+    def get_modified_time(self, name: str) -> datetime:
+        with as_disk_errors():
+            changed: datetime = super().get_modified_time(name)
+            return changed

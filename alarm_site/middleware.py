@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils.encoding import escape_uri_path
 
 from alarm_site.metrics import count_request
 from inference import tracing
@@ -62,7 +63,7 @@ def traced(
                 logging.DEBUG if route in WATCHING else logging.INFO,
                 "%s %s %d %.0f ms",
                 request.method,
-                request.path,
+                escape_uri_path(request.path),
                 response.status_code,
                 seconds * 1000,
             )

@@ -3,7 +3,7 @@
 BackendError
 ├── ModelUnavailable   permanent: missing weights, package, key or setting; a retry cannot help
 ├── GenerationFailed   the model or its server failed this once
-├── NotAsked           nothing was asked: its server is left alone for a while
+├── NotAsked           nothing was answered: its server is left alone for a while
 └── DeadlineExceeded   no answer within the request's deadline
 """
 

@@ -53,7 +53,17 @@ _EXTRAS = ("response_format", "logprobs")
 """What a server may refuse. Left out one by one, then together, until it answers."""
 _LESS = ({"response_format"}, {"logprobs"}, set(_EXTRAS))
 _REMEMBERED = 1000
+FEWEST_PER_MINUTE = 6
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 20.0
+
+
+def _often_enough(per_minute: float) -> float:
+    if 0 < per_minute < FEWEST_PER_MINUTE:
+        raise ValueError(
+            f"is too few: with less than {FEWEST_PER_MINUTE} a stage's turn comes too late, and "
+            "the stages before it would be paid for again and again; 0 sets no limit"
+        )
+    return per_minute
 
 
 def _web_address(text: str) -> str:
@@ -73,7 +83,7 @@ class OpenAICompatibleOptions(BaseModel):
     api_key_env         environment variable that holds the key; none is sent without it
     retries             further attempts on 408, 409, 425, 429, 5xx and broken connections
     parallel            requests that are out at a time
-    per_minute          requests that may begin in a minute, evenly spaced; 0 sets no limit
+    per_minute          requests that may begin in a minute (6 or more), evenly spaced; 0: no limit
     breaker             calls in a row that fail before the server is left alone; 0 never does
     rest_s              seconds for which it is left alone at first
     max_response_bytes  a longer reply is refused
@@ -88,7 +98,7 @@ class OpenAICompatibleOptions(BaseModel):
     api_key_env: str = ""
     retries: Annotated[int, Field(ge=0, le=10)] = 2
     parallel: Annotated[int, Field(gt=0, le=256)] = 16
-    per_minute: Annotated[float, Field(ge=0)] = 0.0
+    per_minute: Annotated[float, Field(ge=0), AfterValidator(_often_enough)] = 0.0
     breaker: Annotated[int, Field(ge=0)] = 5
     rest_s: Annotated[float, Field(gt=0)] = 30.0
     max_response_bytes: Annotated[int, Field(gt=0)] = 1_000_000
@@ -316,7 +326,10 @@ class OpenAICompatibleBackend:
         if status in _PERMANENT:
             return ModelUnavailable(words)
         if status in _TRANSIENT or status >= 500:
-            return _TryAgain(words, _seconds(response.headers.get("Retry-After", "")))
+            after_s = _seconds(response.headers.get("Retry-After", ""))
+            if after_s > LONGEST_PAUSE_S:
+                return NotAsked(f"{words} and wants {after_s:g} s of rest", after_s)
+            return _TryAgain(words, after_s)
         if status in _REFUSED:
             return _Refused(words + _complaint(content))
         return GenerationFailed(words + _complaint(content))

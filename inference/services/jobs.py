@@ -13,10 +13,10 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from inference.models import Media, MemberJob, Run, StageTrace
+from inference.models import MemberJob, Run, StageTrace
 from inference.pipeline.run import Trace
 from inference.pipeline.stages import Stage
-from inference.services.runs import bring_forward, finish_run
+from inference.services.runs import bring_forward, finish_run, may_be_kept
 from inference.signals import run_progressed
 
 log = logging.getLogger(__name__)
@@ -132,13 +132,16 @@ class Heartbeat:
 def complete_job(job: MemberJob, traces: Sequence[Trace], vectors: Sequence[bytes | None]) -> bool:
     """Store the traces, one vector (float32 bytes) each, and finish the run if it was the last.
 
+    Of an observation that was erased meanwhile no word is stored.
+
     Returns:
         False when the job was lost meanwhile, or its run closed: what it says is kept as late, and
         changes nothing.
     """
     with transaction.atomic():
+        kept = may_be_kept(job.run_id)
         mine = bool(_mine(job).update(status=MemberJob.Status.DONE, stage=""))
-        if mine or _may_be_kept(job):
+        if kept:
             _store(job, traces, vectors, late=not mine)
     if mine:
         if settings.ALARM_GRACE_S:
@@ -147,12 +150,6 @@ def complete_job(job: MemberJob, traces: Sequence[Trace], vectors: Sequence[byte
     else:
         log.warning("%s: its answer came too late", job)
     return mine
-
-
-def _may_be_kept(job: MemberJob) -> bool:
-    """Whether its observation can still be shown; an erasure in progress is waited for."""
-    media = Media.objects.select_for_update(of=("self",)).filter(observation__runs=job.run_id)
-    return any(one.shown for one in media)
 
 
 def _store(

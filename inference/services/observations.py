@@ -97,7 +97,10 @@ def forget_orphans(prefix: str) -> int:
 
 
 def _is_old(folder: str) -> bool:
-    return timezone.now() - default_storage.get_modified_time(folder) > STILL_COMING
+    """By its newest file: in a bucket a folder is only a part of names, and has no time."""
+    inside = [f"{folder}/{name}" for name in default_storage.listdir(folder)[1]]
+    newest = max(map(default_storage.get_modified_time, inside or [folder]))
+    return timezone.now() - newest > STILL_COMING
 
 
 def _empty(folder: str) -> None:

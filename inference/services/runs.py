@@ -11,7 +11,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from inference import dispatch, ensemble, tracing
-from inference.models import Hypothesis, MemberJob, Observation, Run, StageTrace, UncertaintyScore
+from inference.models import (
+    Hypothesis,
+    Media,
+    MemberJob,
+    Observation,
+    Run,
+    StageTrace,
+    UncertaintyScore,
+)
 from inference.pipeline.domains import Domain, load_domain
 from inference.pipeline.frames import spoken_texts
 from inference.pipeline.parsing import reads_like_instruction
@@ -67,13 +75,24 @@ def finish_run(*, run_id: UUID) -> bool:
         Whether this call finished it; False when it is too early or somebody else was first.
     """
     with transaction.atomic():
-        run = Run.objects.select_for_update().filter(pk=run_id).first()
+        kept = may_be_kept(run_id)
+        # No key: a worker that stores a trace of this run needs the key, and holds its job.
+        run = Run.objects.select_for_update(no_key=True).filter(pk=run_id).first()
         if run is None or run.finished or _is_awaited(run):
             return False
         _close_jobs(run)
-        _sum_up_safely(run)
+        _sum_up_safely(run, words=kept)
     run_finished.send(sender=Run, run_id=run_id)
     return True
+
+
+def may_be_kept(run_id: UUID) -> bool:
+    """Whether its observation can still be shown; an erasure in progress is waited for.
+
+    Ask before anything else is locked, as an erasure does. Call it inside a transaction.
+    """
+    media = Media.objects.select_for_update(of=("self",)).filter(observation__runs=run_id)
+    return any(one.shown for one in media)
 
 
 def bring_forward(*, run_id: UUID) -> None:
@@ -102,20 +121,20 @@ def _close_jobs(run: Run) -> None:
         )
 
 
-def _sum_up_safely(run: Run) -> None:
+def _sum_up_safely(run: Run, *, words: bool) -> None:
     """Answers that cannot be summed up must not hold the case: it fails, and is deferred."""
     try:
         with transaction.atomic():
-            _sum_up(run)
+            _sum_up(run, words=words)
     except Exception:
         log.exception("%s cannot be summed up", run)
         _close(run, Run.Status.FAILED, ["summing_failed"])
 
 
-def _sum_up(run: Run) -> None:
+def _sum_up(run: Run, *, words: bool) -> None:
     problems = find_problems(run)
     if len(run.pins["members"]) > 1:
-        _store_vote(run)
+        _store_vote(run, words=words)
     _store_novelty(run)
     _close(run, Run.Status.SCORED if run.prediction else Run.Status.FAILED, problems)
 
@@ -125,12 +144,12 @@ def _close(run: Run, status: Run.Status, problems: list[str]) -> None:
     run.save(update_fields=["problems", "prediction", "share", "status", "finished_at"])
 
 
-def _store_vote(run: Run) -> None:
+def _store_vote(run: Run, *, words: bool) -> None:
     answers = answers_of([run])
     labels, shares = vote(answers)
     if labels[0]:
         run.prediction, run.share = str(labels[0]), float(shares[0])
-        _store_hypotheses(run)
+        _store_hypotheses(run, words=words)
         store_scores(run, {name: values[0] for name, values in label_free_scores(answers).items()})
 
 
@@ -182,8 +201,11 @@ def _problems_of(job: MemberJob, traces: dict[tuple[str, str], StageTrace]) -> l
     return problems
 
 
-def _store_hypotheses(run: Run) -> None:
-    """One hypothesis a label; the strongest reasoning is that of the surest of its members."""
+def _store_hypotheses(run: Run, *, words: bool) -> None:
+    """One hypothesis a label; the strongest reasoning is that of the surest of its members.
+
+    Without `words`, once the observation is erased, it has none.
+    """
     voices = [
         trace
         for (_, stage), trace in sorted(final_traces(run).items())
@@ -198,7 +220,7 @@ def _store_hypotheses(run: Run) -> None:
             label=label,
             share=len(traces) / len(voices),
             members=[trace.member for trace in traces],
-            reasoning=max(traces, key=_sureness).fields["reasoning"],
+            reasoning=max(traces, key=_sureness).fields["reasoning"] if words else "",
         )
         for label, traces in holders.items()
     )

@@ -386,12 +386,18 @@ def test_requests_begin_no_faster_than_agreed(clock: Clock) -> None:
 
 def test_without_a_turn_nothing_is_asked(clock: Clock) -> None:
     server = Server(good())
-    backend = member(server, per_minute=1.0)
-    backend.generate([Request("x", deadline_s=30)])
-    with pytest.raises(NotAsked, match="1 requests a minute leave it no turn") as caught:
-        backend.generate([Request("x", deadline_s=30)])
-    assert caught.value.after_s == 60
+    backend = member(server, per_minute=6.0)
+    backend.generate([Request("x", deadline_s=10)])
+    with pytest.raises(NotAsked, match="6 requests a minute leave it no turn") as caught:
+        backend.generate([Request("x", deadline_s=10)])
+    assert caught.value.after_s == 10
     assert len(server.seen) == 1
+
+
+def test_a_limit_under_which_no_job_would_end_is_refused() -> None:
+    with pytest.raises(ModelUnavailable, match="per_minute: is too few: with less than 6"):
+        member(Server(), per_minute=5.9)
+    assert member(Server(), per_minute=0.0)
 
 
 def test_no_more_requests_are_out_than_agreed() -> None:
@@ -430,6 +436,18 @@ def test_the_servers_wish_to_wait_is_kept_within_the_deadline(wish: str) -> None
         with pytest.raises(DeadlineExceeded):
             member(server).generate([request])
         assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_longer_wish_puts_the_job_back_and_is_no_fault(status: int) -> None:
+    refusal = httpx.Response(status, headers={"Retry-After": "21"})
+    server = Server(refusal, refusal, good())
+    backend = member(server, breaker=1)
+    for _ in range(2):
+        with pytest.raises(NotAsked, match=f"{status} and wants 21 s of rest") as caught:
+            backend.generate([REQUEST])
+        assert caught.value.after_s == 21
+    assert backend.generate([REQUEST])
 
 
 def test_pauses_grow_with_jitter_and_end(monkeypatch: pytest.MonkeyPatch) -> None:

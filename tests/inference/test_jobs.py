@@ -8,6 +8,8 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from inference.backends.registry import MemberSpec
@@ -17,6 +19,7 @@ from inference.pipeline.stages import Stage
 from inference.services import work
 from inference.services.answers import answers_of, final_traces, late_traces
 from inference.services.jobs import claim_job, complete_job, fail_job, note_stage, put_back
+from inference.services.runs import finish_run
 from inference.services.sweep import sweep_runs
 from tests.factories import MEMBERS, make_case, make_run, make_site, vector
 from tests.pictures import photo
@@ -104,6 +107,41 @@ def test_of_an_erased_observation_nothing_late_is_kept(job: MemberJob) -> None:
     Media.objects.filter(observation=job.run.observation).update(shown="")
     assert not complete_job(slow, traces("Cut"), VECTORS)
     assert not StageTrace.objects.exists()
+
+
+def test_of_an_observation_erased_while_it_was_looked_at_nothing_is_kept(job: MemberJob) -> None:
+    """As of a case that a trial asks about once more."""
+    mine = claim_job(job_id=job.pk)
+    assert mine
+    Media.objects.filter(observation=job.run.observation).update(shown="")
+    assert complete_job(mine, traces("Cut"), VECTORS)
+    assert not StageTrace.objects.exists()
+
+
+def test_the_sum_of_an_erased_observation_has_no_words(run: Run) -> None:
+    answer(run, "alpha", "beta")
+    last = claim_job(job_id=run.jobs.get(member="gamma").pk)
+    assert last
+    Media.objects.filter(observation=run.observation).update(shown="")
+    complete_job(last, traces(), VECTORS)
+    [hypothesis] = run.hypotheses.all()
+    assert (hypothesis.label, hypothesis.reasoning) == ("Burns", "")
+
+
+def test_a_sum_keeps_the_words(run: Run) -> None:
+    answer(run, *MEMBERS)
+    [hypothesis] = run.hypotheses.all()
+    assert hypothesis.reasoning == "so"
+
+
+def test_who_sums_up_does_not_lock_the_key_that_a_trace_needs(run: Run) -> None:
+    """On PostgreSQL each would wait for the other."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer")
+    with CaptureQueriesContext(connection) as asked:
+        finish_run(run_id=run.pk)
+    locks = [one["sql"] for one in asked if 'FROM "inference_run"' in one["sql"]]
+    assert any("FOR NO KEY UPDATE" in sql for sql in locks)
 
 
 def test_what_was_not_asked_is_no_attempt_and_is_sent_again_when_its_time_has_come(

@@ -1,6 +1,8 @@
 """A back-up is worth what was got back from it: the same history, the same accounts, each file."""
 
+import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from pytest_django import Settings
 
 from alarm_site import backups
 from alarm_site.backups import BackupFailed, back_up, drop_old, faults, read_manifest, stamps
+from alarm_site.management.commands import restore
 from inference.models import Media
 from tests.factories import make_policy, make_site
 from tests.media import clips
@@ -203,3 +206,78 @@ def test_nobody_else_reads_a_copy(tmp_path: Path) -> None:
     place = back_up(tmp_path / "copies")
     for path in (place, *place.rglob("*"), *(tmp_path / "copies/media").rglob("*")):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def lost(media: Media) -> Path:
+    path = Path(configured.MEDIA_ROOT, str(media.shown.name))
+    path.unlink()
+    return path
+
+
+@pytest.mark.any_database
+def test_a_copy_without_its_photos_is_a_failure_and_costs_no_good_one(
+    tmp_path: Path, settings: Settings
+) -> None:
+    good = back_up(tmp_path / "copies", now=datetime(2026, 1, 1, tzinfo=UTC))
+    shutil.rmtree(tmp_path / "copies" / backups.MEDIA)
+    settings.MEDIA_ROOT = tmp_path / "wrong"
+    with pytest.raises(CommandError, match=r"without \d+ files .* ALARM_DATA"):
+        call_command("backup", tmp_path / "copies", "--keep=1")
+    assert good.exists()
+    with pytest.raises(CommandError, match="missing already when it was made"):
+        call_command("backup", tmp_path / "copies", "--check")
+
+
+@pytest.mark.any_database
+def test_what_was_erased_while_the_copy_was_made_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media = Media.objects.latest("pk")
+    lost(media)
+    copy = backups._copy
+
+    def erased_meanwhile(name: str, path: Path) -> None:
+        Media.objects.filter(pk=media.pk).update(shown="")
+        copy(name, path)
+
+    monkeypatch.setattr(backups, "_copy", erased_meanwhile)
+    assert list(faults(back_up(tmp_path))) == []
+
+
+def test_a_restore_asks_for_an_empty_store_of_media(
+    tmp_path: Path, elsewhere: dict[str, str]
+) -> None:
+    place = back_up(tmp_path / "copies")
+    name = next(iter(read_manifest(place).media))
+    other = Path(elsewhere["ALARM_DATA"], "media", name)
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"somebody else")
+    done = restored(tmp_path / "copies", elsewhere)
+    assert done.returncode == 1 and "store of media is not empty" in done.stderr
+    assert other.read_bytes() == b"somebody else"
+
+
+@pytest.mark.any_database
+def test_a_file_that_came_back_as_another_is_noticed(tmp_path: Path) -> None:
+    manifest = read_manifest(back_up(tmp_path))
+    command = restore.Command(stdout=io.StringIO())
+    command._count_files(manifest)
+    name = next(iter(manifest.media))
+    Path(configured.MEDIA_ROOT, name).write_bytes(b"another")
+    with pytest.raises(CommandError, match=f"1 files are not what they were, such as {name}"):
+        command._count_files(manifest)
+    Path(configured.MEDIA_ROOT, name).unlink()
+    with pytest.raises(CommandError, match=f"such as {name}"):
+        command._count_files(manifest)
+
+
+@pytest.mark.any_database
+def test_a_copy_that_cannot_be_read_holds_up_no_new_one(tmp_path: Path) -> None:
+    first = back_up(tmp_path, now=datetime(2026, 1, 1, tzinfo=UTC))
+    (first / backups.MANIFEST).write_text("torn")
+    (tmp_path / ".2026-01-02T000000Z").mkdir()
+    photos = sorted((tmp_path / backups.MEDIA).rglob("*"))
+    call_command("backup", tmp_path, "--keep=2")
+    assert len(stamps(tmp_path)) == 2 and list(faults(stamps(tmp_path)[-1])) == []
+    assert list(tmp_path.glob(".*")) == []
+    assert sorted((tmp_path / backups.MEDIA).rglob("*")) == photos

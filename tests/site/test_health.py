@@ -74,3 +74,7 @@ def test_nobody_is_sent_to_https_for_it(settings: Settings) -> None:
 
 def test_only_reading() -> None:
     assert Client().post("/healthz").status_code == 405
+
+
+def test_a_connection_that_the_database_has_dropped_is_not_used_again() -> None:
+    assert connection.settings_dict["CONN_HEALTH_CHECKS"] is True

@@ -100,6 +100,13 @@ def test_a_request_is_a_line_without_its_query(db: None, written: StringIO) -> N
     assert "P-secret" not in written.getvalue()
 
 
+def test_a_path_cannot_make_up_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="alarm_site.requests"):
+        Client().get("/none%0aERROR%1b[2J")
+    [line] = [one for one in caplog.messages if one.startswith("GET ")]
+    assert line.startswith("GET /none%0AERROR%1B%5B2J 404 ")
+
+
 class Model:
     """A server that answers in full, or not at all, and remembers who asked."""
 

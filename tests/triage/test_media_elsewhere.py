@@ -1,12 +1,15 @@
 """Photos and clips in a bucket, or sent by the proxy: seen by the same people, and nobody else."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import boto3
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
 from django.urls import reverse
@@ -19,6 +22,7 @@ from inference.services.observations import frames_of
 from tests.media import clips
 from tests.pictures import photo
 from tests.triage.conftest import Cast
+from triage.management.commands.sweep import sweep
 from triage.models import AuditEvent, Case, Erasure
 from triage.services.erasing import erase_case, finish_erasures
 from triage.services.intake import DiskFull, open_case
@@ -140,6 +144,37 @@ def test_what_is_not_in_the_bucket_is_not_found(cast: Cast) -> None:
     case = open_case(site=cast.clinic, data=photo()).case
     default_storage.delete(str(case.observation.media.shown.name))
     assert signed(cast.clinician).get(reverse("photo", args=[case.pk])).status_code == 404
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_sweep_finds_orphans_in_the_bucket_and_comes_to_its_end(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = open_case(site=cast.clinic, data=photo()).case
+    stored, pk = names(), case.observation.pk.hex
+    orphan = f"{pk[:2]}/{pk[:2]}{UUID(int=7).hex[2:]}/original"
+    default_storage.save(orphan, ContentFile(b"nobody's"))
+    monkeypatch.setattr(
+        "triage.management.commands.sweep.random.randrange", lambda _: int(pk[:2], 16)
+    )
+    assert sweep()["orphans"] == 0, "it may still be coming"
+    monkeypatch.setattr("inference.services.observations.STILL_COMING", timedelta(0))
+    assert sweep()["orphans"] == 1
+    assert names() == stored
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_bucket_that_is_gone_holds_up_no_other_step(
+    cast: Cast, server: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.STORAGES = settings.STORAGES | {"default": bucket("another", server, "eu-central-1")}
+    with pytest.raises(OSError, match="refused"):
+        default_storage.get_modified_time("x")
+    told: list[bool] = []
+    monkeypatch.setattr("triage.management.commands.sweep.hint_due", lambda: told.append(True) or 0)
+    with pytest.raises(ExceptionGroup, match="the bucket refused"):
+        sweep()
+    assert told == [True]
 
 
 # By the proxy -------------------------------------------------------------------------------------

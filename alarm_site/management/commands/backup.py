@@ -5,7 +5,7 @@ from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
 
-from alarm_site.backups import BackupFailed, back_up, drop_old, faults, stamps
+from alarm_site.backups import BackupFailed, back_up, drop_old, faults, read_manifest, stamps
 
 
 class Command(BaseCommand):
@@ -22,6 +22,12 @@ class Command(BaseCommand):
                 self._check(folder)
                 return
             place = back_up(folder)
+            if missing := read_manifest(place).missing:
+                raise CommandError(
+                    f"{place} was made without {len(missing)} files that the database names, such "
+                    f"as {missing[0]}; no older one was dropped. Do ALARM_DATA and ALARM_S3_BUCKET "
+                    "say where the media are?"
+                )
             dropped = drop_old(folder, keep=keep) if keep > 0 else 0
         except (BackupFailed, OSError) as error:
             raise CommandError(str(error)) from error

@@ -3,11 +3,10 @@
 from argparse import ArgumentParser
 from pathlib import Path
 
-from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from alarm_site.backups import BackupFailed, Manifest, restore, stamps
+from alarm_site.backups import BackupFailed, Manifest, restore, stamps, stored_digest
 
 
 class Command(BaseCommand):
@@ -35,10 +34,17 @@ class Command(BaseCommand):
         self._count_files(manifest)
 
     def _count_files(self, manifest: Manifest) -> None:
-        gone = [name for name in manifest.media if not default_storage.exists(name)]
-        if gone:
-            raise CommandError(f"{len(gone)} files are not there, such as {gone[0]}.")
+        wrong = [name for name, digest in manifest.media.items() if not _holds(name, digest)]
+        if wrong:
+            raise CommandError(f"{len(wrong)} files are not what they were, such as {wrong[0]}.")
         self.stdout.write(f"{len(manifest.media)} files are there.")
         if manifest.missing:
             words = f"{len(manifest.missing)} files were missing when the back-up was made."
             self.stderr.write(words)
+
+
+def _holds(name: str, digest: str) -> bool:
+    try:
+        return stored_digest(name) == digest
+    except FileNotFoundError:
+        return False

@@ -4,6 +4,7 @@ import logging
 import random
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
 
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
@@ -50,23 +51,48 @@ class Command(BaseCommand):
 
 
 def sweep() -> dict[str, int]:
-    """One pass; returns how much of each was found."""
-    done = sweep_runs()
-    done["decided"] = decide_overdue()
-    done["guarded"] = watch_lately()
-    done["leases_ended"] = end_expired_leases()
-    done["asked"] = ask_overdue()
-    done["erased"] = retain()
-    done["files_gone"] = finish_erasures()
-    # A folder in 256 at each pass: all within hours, however many photos there are.
-    done["orphans"] = forget_orphans(f"{random.randrange(256):02x}")  # noqa: S311
-    done["keys_forgotten"] = forget_keys()
-    done["tried"] = advance_all()
-    done["probes_given_up"] = give_up_unheard()
-    done["probed"] = ask_those_due(domains=served_domains())
-    done["refitted"] = each(
-        Site.objects.all(), lambda site: refit_when_due(site=site, domain=site.domain)
-    )
-    done["checked"] = check_due()
-    done["told"] = hint_due()
+    """One pass; returns how much of each was found.
+
+    Raises:
+        ExceptionGroup: what broke. No step holds up the others: all were tried.
+    """
+    done: dict[str, int] = {}
+    broken = []
+    for step in STEPS:
+        try:
+            done |= step()
+        except Exception as error:
+            log.exception("a step of the sweep broke off")
+            broken.append(error)
+    if broken:
+        words = "; ".join(map(str, broken))
+        raise ExceptionGroup(words, broken)
     return done
+
+
+def _orphans() -> int:
+    """A folder in 256 at each pass: all within hours, however many photos there are."""
+    return forget_orphans(f"{random.randrange(256):02x}")  # noqa: S311
+
+
+def _refitted() -> int:
+    return each(Site.objects.all(), lambda site: refit_when_due(site=site, domain=site.domain))
+
+
+STEPS: tuple[Callable[[], dict[str, int]], ...] = (
+    lambda: sweep_runs(),
+    lambda: {"decided": decide_overdue()},
+    lambda: {"guarded": watch_lately()},
+    lambda: {"leases_ended": end_expired_leases()},
+    lambda: {"asked": ask_overdue()},
+    lambda: {"erased": retain()},
+    lambda: {"files_gone": finish_erasures()},
+    lambda: {"orphans": _orphans()},
+    lambda: {"keys_forgotten": forget_keys()},
+    lambda: {"tried": advance_all()},
+    lambda: {"probes_given_up": give_up_unheard()},
+    lambda: {"probed": ask_those_due(domains=served_domains())},
+    lambda: {"refitted": _refitted()},
+    lambda: {"checked": check_due()},
+    lambda: {"told": hint_due()},
+)
