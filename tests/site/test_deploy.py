@@ -53,7 +53,7 @@ def test_every_command_exists() -> None:
     named = {
         name for path in TEXTS for name in re.findall(r"manage\.py,? ([a-z]+)", path.read_text())
     }
-    assert {"prepare", "sweep", "backup", "restore", "retain", "queues"} <= named
+    assert {"prepare", "sweep", "backup", "restore", "queues", "account"} <= named
     assert named <= set(get_commands())
 
 
@@ -85,6 +85,23 @@ def test_what_is_waited_for_can_be_seen_to_be_well() -> None:
         for other, how in one.get("depends_on", {}).items():
             if how["condition"] == "service_healthy":
                 assert "healthcheck" in SERVICES[other], f"{name} waits for {other}"
+
+
+def test_the_proxy_finds_a_web_server_that_was_made_anew() -> None:
+    assert SERVICES["proxy"]["depends_on"]["web"] == {
+        "condition": "service_healthy",
+        "restart": True,
+    }
+
+
+def test_every_unit_that_is_named_is_there() -> None:
+    text = (ROOT / "docs/deploy.md").read_text()
+    named = set(
+        re.findall(r"\balarm-(?:\w+@|\w+\.timer|(?:prepare|web|sweep|backup|verify)\b)", text)
+    )
+    files = {path.name.removesuffix(".service") for path in UNITS}
+    assert len(named) > 5 and named <= files
+    assert "GPU_QUEUES" in text
 
 
 def test_no_secret_is_written_down() -> None:

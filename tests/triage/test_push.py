@@ -241,6 +241,20 @@ def test_the_oldest_browsers_give_way(home: Site, ada: User) -> None:
     assert len(left) == 10 and "https://push.example.org/0" not in left
 
 
+def test_a_key_that_is_gone_is_noticed(
+    home: Site,
+    ada: User,
+    phone: Browser,
+    settings: SimpleNamespace,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    subscribe(ada, phone)
+    ask = asking.ask_next(case=make_case(home, ("fall", "fall", "pet")))
+    settings.VAPID_KEY.unlink()
+    assert ask and push.push_ask(ask=ask) == 0 and phone.got == []
+    assert "vapid.pem is missing" in caplog.text
+
+
 def test_the_key_is_made_once_and_private(home: Site, settings: SimpleNamespace) -> None:
     before = push.public_key()
     push.make_key()

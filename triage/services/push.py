@@ -114,7 +114,10 @@ def _push(person: AbstractBaseUser, case: Case, text_of: Callable[[], str], *, u
 
 def _send(subscription: PushSubscription, message: dict[str, object], urgency: str) -> bool:
     """A browser that is gone is forgotten; other failures are logged, for the page shows it too."""
-    if not _may_send_to(subscription.endpoint) or not settings.VAPID_KEY.exists():
+    if not _may_send_to(subscription.endpoint):
+        return False
+    if not settings.VAPID_KEY.exists():
+        log.warning("not pushed to %s: %s is missing", subscription, settings.VAPID_KEY)
         return False
     with Session() as session:
         session.max_redirects = 0
