@@ -330,7 +330,11 @@ def test_who_holds_it_is_named_to_the_team_alone(cast: Cast, case: Case, page: s
 def test_glass_shows_no_members_words_and_gives_no_hold(cast: Cast, case: Case) -> None:
     Membership.objects.create(user=cast.administrator, site=cast.clinic, role=Role.CLINICIAN)
     client = client_of(cast.administrator)
-    said = {"case": case.number, "reason": GlassReason.EMERGENCY, "words": "the team is out of the house"}
+    said = {
+        "case": case.number,
+        "reason": GlassReason.EMERGENCY,
+        "words": "the team is out of the house",
+    }
     client.post(reverse("break-glass"), said)
     page = client.get(reverse("case", args=[case.pk]))
     assert page.status_code == 200 and "thinks Cut" not in body_of(page)
