@@ -77,7 +77,7 @@ def everything(user: object, case: Case) -> dict[str, str]:
     """All bytes that a person gets by looking, of every page and all of the API, by route."""
     client = client_of(user)
     versions = list(Policy.objects.filter(site=case.site).order_by("pk"))
-    asked = {"left": versions[0].pk, "right": versions[-1].pk}
+    asked = {"left": versions[0].version, "right": versions[-1].version}
     found = {}
     for route in sorted(set(named_routes()) - OPEN_TO_ALL):
         answer = client.get(url_of(route, case, versions[-1]), asked)
