@@ -179,7 +179,12 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
         cwd=ROOT,
-        env={**kept, "ALARM_DATA": str(data), "REDIS_URL": "memory://localhost"},
+        env={
+            **kept,
+            "ALARM_DATA": str(data),
+            "DJANGO_SETTINGS_MODULE": "alarm_site.settings",
+            "REDIS_URL": "memory://localhost",
+        },
         check=True,
     )
     return data / "db.sqlite3"
