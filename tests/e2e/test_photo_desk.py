@@ -334,6 +334,7 @@ Lease.objects.filter(ended_at=None).update(taken_at=then - timedelta(hours=1), e
 
 def test_a_hold_that_ended_is_claimed_again_with_what_was_typed(desk: Page, stack: Stack) -> None:
     desk.keyboard.press("n")
+    expect(desk.locator("[data-submit]")).to_be_visible()
     desk.keyboard.press("c")
     desk.keyboard.type("before ")
     expect(desk.locator("#draft-state")).to_have_text("Draft kept.")
