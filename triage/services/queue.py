@@ -66,7 +66,7 @@ def _first_left(site: Site, user: AbstractBaseUser) -> Case | None:
         if may_read(case, user) and is_left(case):
             waiting = Case.objects.filter(site=site, pk=case.pk, waiting_due_at__isnull=False)
             if locked := _locking(waiting).first():
-                return cast(Case, locked)
+                return locked
     return None
 
 
