@@ -120,9 +120,9 @@ def test_wherever_a_process_dies_its_case_has_one_of_each_effect(
 
 def kept_files(media: Path) -> int:
     """How many files lie there once the broom has been everywhere an hour later."""
-    for folder in media.glob("*/*"):
-        old = folder.stat().st_mtime - HOUR_S - 1
-        os.utime(folder, (old, old))
+    for file in media.glob("*/*/*"):
+        old = file.stat().st_mtime - HOUR_S - 1
+        os.utime(file, (old, old))
     for prefix in default_storage.listdir("")[0]:
         forget_orphans(prefix)
     files = [path for path in media.rglob("*") if path.is_file()]
