@@ -26,7 +26,8 @@ from pathlib import Path
 from unittest.mock import patch
 from uuid import UUID
 
-from benchmarks.review_room import SITE, Number, seed, web
+from benchmarks.ground import SITE, product, seed, waiting_cases
+from benchmarks.review_room import Number, web
 from tests.services import postgres, valkey
 
 REVIEWERS, PROCESSES = 100, 4
@@ -40,30 +41,14 @@ three = { backend = "scripted", domains = ["wound"], options = { place = 2 } }
 
 
 @contextlib.contextmanager
-def product(**environment: str) -> Iterator[Path]:
-    """The product's settings on an empty PostgreSQL, with a Valkey; gives its data folder."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="alarm-bench-")))
-        (folder / "members.toml").write_text(MEMBERS)
-        for name in [name for name in os.environ if name.startswith("ALARM_")]:
-            del os.environ[name]
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "alarm_site.settings",
-            "ALARM_DATA": str(folder),
-            "ALARM_MEMBERS": str(folder / "members.toml"),
-            "ALARM_DEMO": "0",
-            "ALARM_SECOND_FACTOR": "0",
-            "DATABASE_URL": stack.enter_context(postgres()),
-            "REDIS_URL": stack.enter_context(valkey()),
-            **environment,
-        }
-        import django
-
-        django.setup()
-        from django.core.management import call_command
-
-        call_command("migrate", verbosity=0)
-        yield folder
+def loaded(**environment: str) -> Iterator[Path]:
+    """The product with scripted members on PostgreSQL and Valkey; gives its data folder."""
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as members, valkey() as broker:
+        members.write(MEMBERS)
+        members.flush()
+        more = {"ALARM_MEMBERS": members.name, "REDIS_URL": broker, **environment}
+        with product("postgresql", **more) as folder:
+            yield folder
 
 
 def tell(numbers: list[Number]) -> int:
@@ -79,7 +64,7 @@ def quantile(times: list[float], share: float) -> float:
 
 
 def claiming(cases: int) -> int:
-    with product():
+    with loaded():
         seed(0, REVIEWERS - 1)
         small = _shift(cases // 10, "ours")
         ours = _shift(cases, "ours")
@@ -100,11 +85,10 @@ def claiming(cases: int) -> int:
 
 def _shift(cases: int, how: str) -> tuple[float, int, float, float]:
     """Cases a second, doubles, and the p99 and median of a claim in milliseconds."""
-    from benchmarks.review_room import _cases
     from triage.models import Site
 
     _empty_queue()
-    _cases(Site.objects.get(), cases)
+    waiting_cases(Site.objects.get(), cases)
     begin = time.time() + 8
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         orders = [(number, how, begin) for number in range(PROCESSES)]
@@ -201,7 +185,7 @@ def _review_all(who: object, how: str, begin: float, given: list[str], times: li
 
 def overhead(cases: int) -> int:
     """Models are left out: members are scripted, texts get made-up vectors, nothing is novel."""
-    with product() as folder, contextlib.ExitStack() as stack:
+    with loaded() as folder, contextlib.ExitStack() as stack:
         from django.conf import settings
 
         from tests.factories import vector
@@ -317,10 +301,7 @@ def throughput(cases: int) -> int:
 
 
 def sockets(count: int) -> int:
-    with product(ALARM_WEB_PROCESSES="2") as folder:
-        from django.core.management import call_command
-
-        call_command("collectstatic", interactive=False, verbosity=0)
+    with loaded(ALARM_WEB_PROCESSES="2") as folder:
         sessions = seed(5, count - 1)
         with web(folder) as server:
             few = asyncio.run(_hear(server.port, sessions[: count // 10]))

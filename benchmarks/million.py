@@ -9,18 +9,12 @@ read anew. The exit code is 1 where a page takes more than 200 ms at all cases.
 """
 
 import argparse
-import contextlib
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
-from benchmarks.review_room import seed
-from benchmarks.what_if import ACCEPTED, ANSWERED, DECIDED
-from tests.services import postgres
+from benchmarks.ground import decided_week, emptied, product, seed
 
 MOST_MS = 200.0
 TEMPLATE, ROUNDS, SUBJECTS = 1000, 7, 20_000
@@ -68,38 +62,19 @@ COPIED: dict[str, dict[str, str]] = {
 
 def fill(cases: int) -> str:
     """An empty database filled; gives the session of somebody who reviews and administers."""
-    from django.core.management import call_command
     from django.db import connection
 
-    from tests.factories import fitted
     from triage import guards
-    from triage.models import Calibration, Case, Membership, Policy, Site
+    from triage.models import Case, Membership, Site
     from triage.selectors.past import past_cases
 
-    guards.take_down()  # the flush puts them up again
-    call_command("flush", interactive=False, verbosity=0)
+    emptied()
     past_cases.cache_clear()
     [session, *_others] = seed(TEMPLATE, 0)
     site, member = Site.objects.get(), Membership.objects.get()
     Membership.objects.create(user=member.user, site=site, role="administrator")
-    stored = Calibration.objects.create(
-        site=site, domain="wound", parameters=fitted().to_dict(), ensemble="0" * 64
-    )
-    policy = Policy.objects.create(
-        site=site,
-        domain="wound",
-        version=1,
-        status="active",
-        calibration=stored,
-        method="cold_start",
-        mode="percentile",
-        threshold=0.6,
-        audit_share=0.1,
-    )
+    decided_week(site)
     with guards.lifted(), connection.cursor() as cursor:
-        cursor.execute(DECIDED, [policy.pk])
-        cursor.execute(ACCEPTED, [])
-        cursor.execute(ANSWERED, [])
         cursor.execute(
             "UPDATE triage_case SET status = 'accepted', waiting_due_at = NULL, label = 'Burns' "
             "FROM triage_decision d WHERE d.case_id = triage_case.id "
@@ -225,25 +200,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=1_000_000)
     options = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="alarm-bench-")))
-        for name in [name for name in os.environ if name.startswith("ALARM_")]:
-            del os.environ[name]
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "alarm_site.settings",
-            "ALARM_DATA": str(folder),
-            "ALARM_DEMO": "0",
-            "ALARM_SECOND_FACTOR": "0",
-            "REDIS_URL": "memory://localhost",
-            "DATABASE_URL": stack.enter_context(postgres()),
-        }
-        import django
-
-        django.setup()
-        from django.core.management import call_command
-
-        call_command("migrate", verbosity=0)
-        call_command("collectstatic", interactive=False, verbosity=0)
+    with product("postgresql"):
         small = pages(fill(options.cases // 10))
         large = pages(fill(options.cases))
         plainly = naive()

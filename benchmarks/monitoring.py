@@ -8,18 +8,12 @@ view is a whole request. The exit code is 1 where a view takes more than 200 ms.
 """
 
 import argparse
-import contextlib
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
-from benchmarks.review_room import seed
-from benchmarks.what_if import ACCEPTED, ANSWERED, DECIDED
-from tests.services import postgres
+from benchmarks.ground import decided_week, emptied, product, seed
 
 MOST_MS = 200.0
 VIEWS, LOOKS = 10, 2
@@ -33,38 +27,20 @@ def fill(cases: int) -> None:
     from datetime import timedelta
 
     from django.contrib.auth.models import User
-    from django.core.management import call_command
     from django.db import connection
     from django.db.models import F, OuterRef, Subquery
 
-    from tests.factories import fitted
     from triage import guards
     from triage.choices import CaseStatus, ReviewAction
-    from triage.models import Calibration, Case, Decision, Lease, Membership, Policy, Review, Site
+    from triage.models import Calibration, Case, Decision, Lease, Membership, Review, Site
 
-    guards.take_down()
-    call_command("flush", interactive=False, verbosity=0)
-    guards.take_down()  # the flush has put them up again
+    emptied()
     seed(cases, 3)
     site = Site.objects.get()
-    stored = Calibration.objects.create(
-        site=site, domain="wound", parameters=fitted().to_dict(), ensemble="0" * 64
-    )
-    policy = Policy.objects.create(
-        site=site,
-        domain="wound",
-        version=1,
-        status="active",
-        calibration=stored,
-        method="cold_start",
-        mode="percentile",
-        threshold=0.6,
-        audit_share=0.1,
-    )
+    stored = decided_week(site).calibration
+    guards.take_down()  # the flush has put them up again
     with connection.cursor() as cursor:
-        cursor.execute(DECIDED, [policy.pk])
-        for statement in (ACCEPTED, ANSWERED, TWICE):
-            cursor.execute(statement, [])
+        cursor.execute(TWICE, [])
     for tenth in range(10):
         alike = Decision.objects.filter(score__gte=tenth / 10)
         alike.update(explanation={"levels": {}, "error_probability": tenth / 20})
@@ -149,27 +125,7 @@ def main() -> int:
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--cases", type=int, default=100_000)
     options = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="alarm-bench-")))
-        for name in [name for name in os.environ if name.startswith("ALARM_")]:
-            del os.environ[name]
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "alarm_site.settings",
-            "ALARM_DATA": str(folder),
-            "ALARM_DEMO": "0",
-            "ALARM_SECOND_FACTOR": "0",
-            "REDIS_URL": "memory://localhost",
-        }
-        os.environ.pop("DATABASE_URL", None)
-        if options.database == "postgresql":
-            os.environ["DATABASE_URL"] = stack.enter_context(postgres())
-        import django
-
-        django.setup()
-        from django.core.management import call_command
-
-        call_command("migrate", verbosity=0)
-        call_command("collectstatic", interactive=False, verbosity=0)
+    with product(options.database):
         print(f"{options.database}\n{'':<12}{'a tenth':>12}{options.cases:>12} cases")
         small, large = measure(options.cases // 10), measure(options.cases)
     for name, few, many in zip(("a look", "a view"), small[:2], large[:2], strict=True):

@@ -20,21 +20,18 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlencode
 
 from alarm_site.children import dies_with
 from alarm_site.supervisor import listen, web_programs
-from tests.services import postgres, valkey
+from benchmarks.ground import product, seed
+from tests.services import valkey
 
-SITE, MEMBERS, LABELS = "Benchmark clinic", ("alpha", "beta", "gamma"), ("Burns", "Burns", "Cut")
-DETAILED = 3000
 ALONE, TOGETHER_S = 150, 15.0
 READY_RUNS = 5
 START_S = 60.0
@@ -63,152 +60,6 @@ class Number:
         wanted = "" if self.reach is None else f"{'>=' if self.least else '<='} {self.reach:g}"
         mark = "  FALLS SHORT" if self.falls_short else ""
         return f"{self.name:<58}{self.value:>9.1f} {self.unit:<8}{wanted:>9}  {self.theirs}{mark}"
-
-
-# The database ------------------------------------------------------------------------------------
-
-
-def seed(cases: int, reviewers: int) -> list[str]:
-    """Fill an empty database; gives a session key for each reviewer."""
-    from django.contrib.auth.models import User
-    from django.test import Client
-
-    from triage.models import Membership, Organisation, Site
-    from triage.services.history import start_chain
-
-    organisation = Organisation.objects.create(name="Benchmark")
-    site = Site.objects.create(organisation=organisation, name=SITE, kind="clinic", domain="wound")
-    start_chain(site)
-    _cases(site, cases)
-    keys = []
-    for number in range(reviewers + 1):
-        user = User.objects.create_user(f"reviewer{number}")
-        Membership.objects.create(user=user, site=site, role="clinician")
-        client = Client()
-        client.force_login(user)
-        keys.append(client.cookies["sessionid"].value)
-    return keys
-
-
-def _cases(site: object, cases: int) -> None:
-    """Deferred cases; the most urgent ones, which will be reviewed, with all that members said."""
-    import numpy as np
-    from django.db import connection
-
-    from inference.models import Hypothesis, Media, MemberJob, Observation, Run, StageTrace
-    from triage.models import Case, Decision
-
-    now = datetime.now(UTC)
-    vector = np.zeros(384, dtype="<f4").tobytes()
-    for start in range(0, cases, 2000):
-        rows = range(start, min(start + 2000, cases))
-        observations = Observation.objects.bulk_create([Observation(domain="wound") for _ in rows])
-        Media.objects.bulk_create(
-            Media(
-                observation=one,
-                sha256=f"{row:064x}",
-                original="o",
-                shown="s",
-                thumbnail="t",
-                width=640,
-                height=640,
-            )
-            for row, one in zip(rows, observations, strict=True)
-        )
-        runs = Run.objects.bulk_create(
-            Run(
-                observation=one,
-                status=Run.Status.SCORED,
-                prediction="Burns",
-                ensemble="0" * 64,
-                pins={"members": {name: {} for name in MEMBERS}},
-                quorum=3,
-                deadline_at=now,
-            )
-            for one in observations
-        )
-        opened = Case.objects.bulk_create(
-            Case(
-                site=site,
-                domain="wound",
-                observation=one,
-                sha256=f"{row:064x}",
-                status="deferred",
-                due_at=now + timedelta(seconds=row),
-                waiting_due_at=now + timedelta(seconds=row),
-            )
-            for row, one in zip(rows, observations, strict=True)
-        )
-        Decision.objects.bulk_create(
-            Decision(
-                case=case,
-                run=run,
-                outcome="defer",
-                label="Burns",
-                score=0.6,
-                threshold=0.2,
-                method="cold_start",
-                reasons=["above_threshold"],
-                label_probability=1.0,
-                explanation={
-                    "levels": {
-                        "overall": "high",
-                        "comprehension": "low",
-                        "analysis": "high",
-                        "reflection": "medium",
-                    },
-                    "error_probability": 0.4,
-                },
-            )
-            for case, run in zip(opened, runs, strict=True)
-        )
-        if start < DETAILED:
-            MemberJob.objects.bulk_create(
-                MemberJob(run=run, member=name, status="done", attempt=1, sent_at=now)
-                for run in runs
-                for name in MEMBERS
-            )
-            StageTrace.objects.bulk_create(
-                StageTrace(
-                    run=run,
-                    member=name,
-                    stage=stage,
-                    attempt=1,
-                    prompt_hash="0" * 64,
-                    raw_text="x" * 300,
-                    valid=True,
-                    tokens=60,
-                    seconds=0.5,
-                    logprob=-0.2,
-                    embedding=vector,
-                    fields=_said(stage, label),
-                )
-                for run in runs
-                for name, label in zip(MEMBERS, LABELS, strict=True)
-                for stage in ("comprehension", "analysis", "reflection")
-            )
-            Hypothesis.objects.bulk_create(
-                Hypothesis(
-                    run=run,
-                    label=label,
-                    share=share,
-                    members=list(members),
-                    reasoning="A red, moist area with blisters and an uneven border.",
-                )
-                for run in runs
-                for label, share, members in (
-                    ("Burns", 0.67, MEMBERS[:2]),
-                    ("Cut", 0.33, MEMBERS[2:]),
-                )
-            )
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-
-
-def _said(stage: str, label: str) -> dict[str, str]:
-    text = "A large red area with blisters, moist in the middle, its border uneven and pale. " * 2
-    field = {"comprehension": "description", "analysis": "reasoning", "reflection": "reflection"}
-    return {field[stage]: text} | ({} if stage == "comprehension" else {"label": label})
 
 
 # The server --------------------------------------------------------------------------------------
@@ -455,13 +306,6 @@ def ready(server: Server, session: str, case: str) -> float:
 
 
 def measure(folder: Path, cases: int, reviewers: int) -> list[Number]:
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
-    call_command("collectstatic", interactive=False, verbosity=0)
     first, *others = seed(cases, reviewers)
     numbers = []
     with web(folder) as server:
@@ -522,20 +366,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"{options.database}, {options.cases} cases, {os.cpu_count()} cores\n")
     print(f"{'':<58}{'here':>9} {'':<8}{'reach':>9}  Label Studio 1.23, SQLite")
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="alarm-bench-")))
-        for name in [name for name in os.environ if name.startswith("ALARM_")]:
-            del os.environ[name]
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "alarm_site.settings",
-            "ALARM_DATA": str(folder),
-            "ALARM_DEMO": "0",
-            "ALARM_SECOND_FACTOR": "0",
-            "REDIS_URL": stack.enter_context(valkey()),
-        }
-        os.environ.pop("DATABASE_URL", None)
-        if options.database == "postgresql":
-            os.environ["DATABASE_URL"] = stack.enter_context(postgres())
+    with valkey() as broker, product(options.database, REDIS_URL=broker) as folder:
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # playwright leaves a loop running
         numbers = measure(folder, options.cases, options.reviewers)
     return int(any(number.falls_short for number in numbers))

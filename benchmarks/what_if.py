@@ -8,67 +8,31 @@ way: reading them anew at each move. The exit code is 1 where a move takes more 
 """
 
 import argparse
-import contextlib
-import os
 import sys
-import tempfile
 import time
-from pathlib import Path
 from statistics import median
 
-from benchmarks.review_room import seed
-from tests.services import postgres
+from benchmarks.ground import decided_week, emptied, product, seed
 
 MOST_MS = 200.0
 MOVES = 30
-# Scores, outcomes and answers as a real week has them, written in one statement each.
-DECIDED = """UPDATE triage_decision SET policy_id = %s, method = 'cold_start', threshold = 0.6,
-    score = (id * 7919 %% 10007) / 10007.0"""
-ACCEPTED = """UPDATE triage_decision SET outcome = 'accept', label_probability = 0.1,
-    audited = (id %% 10 = 0) WHERE score <= 0.6"""
-ANSWERED = """UPDATE triage_case SET status = 'resolved', waiting_due_at = NULL, version = 2,
-    label = CASE WHEN d.id %% 7 = 0 THEN 'Cut' ELSE 'Burns' END
-    FROM triage_decision d WHERE d.case_id = triage_case.id
-    AND (d.audited OR (d.outcome = 'defer' AND d.id %% 2 = 0))"""
 
 
 def measure(cases: int) -> tuple[float, float, float]:
     """Milliseconds of the first view, of a later move (median), and of reading anew at each."""
     from datetime import timedelta
 
-    from django.core.management import call_command
-    from django.db import connection
     from django.db.models import F
     from django.test import Client
 
-    from tests.factories import fitted
     from triage import guards
-    from triage.models import Calibration, Decision, Policy, Site
+    from triage.models import Decision, Site
     from triage.selectors.past import past_cases
 
-    guards.take_down()  # the flush puts them up again
-    call_command("flush", interactive=False, verbosity=0)
+    emptied()
     past_cases.cache_clear()
     [session, *_others] = seed(cases, 0)
-    site = Site.objects.get()
-    stored = Calibration.objects.create(
-        site=site, domain="wound", parameters=fitted().to_dict(), ensemble="0" * 64
-    )
-    policy = Policy.objects.create(
-        site=site,
-        domain="wound",
-        version=1,
-        status="active",
-        calibration=stored,
-        method="cold_start",
-        mode="percentile",
-        threshold=0.6,
-        audit_share=0.1,
-    )
-    with guards.lifted(), connection.cursor() as cursor:
-        cursor.execute(DECIDED, [policy.pk])
-        cursor.execute(ACCEPTED, [])
-        cursor.execute(ANSWERED, [])
+    decided_week(Site.objects.get())
     first = Decision.objects.order_by("pk").values_list("pk", flat=True)[0]
     for day in range(7):
         chosen = Decision.objects.annotate(day=(F("pk") - first) % 7).filter(day=day)
@@ -102,26 +66,7 @@ def main() -> int:
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--cases", type=int, default=100_000)
     options = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="alarm-bench-")))
-        for name in [name for name in os.environ if name.startswith("ALARM_")]:
-            del os.environ[name]
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "alarm_site.settings",
-            "ALARM_DATA": str(folder),
-            "ALARM_DEMO": "0",
-            "ALARM_SECOND_FACTOR": "0",
-        }
-        os.environ.pop("DATABASE_URL", None)
-        if options.database == "postgresql":
-            os.environ["DATABASE_URL"] = stack.enter_context(postgres())
-        import django
-
-        django.setup()
-        from django.core.management import call_command
-
-        call_command("migrate", verbosity=0)
-        call_command("collectstatic", interactive=False, verbosity=0)
+    with product(options.database):
         print(f"{options.database}\n{'':<28}{'a tenth':>12}{options.cases:>12} cases")
         small, large = measure(options.cases // 10), measure(options.cases)
     for name, few, many in zip(("first view", "a move", "read anew"), small, large, strict=True):

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
-from benchmarks.review_room import seed
+from benchmarks.ground import seed
 from inference.models import MemberJob, Run
 from inference.services.jobs import claim_alike, claim_job
 from tests.factories import make_case, make_policy, make_run, make_site, make_user, rewrite
