@@ -332,13 +332,19 @@ def test_whoever_signs_in_again_stays_at_their_site(
     assert client.get(reverse("audit")).context["member_site"] == other
 
 
-def test_nobody_else_goes_on_with_it(provider: Provider, clinic: Site) -> None:
+def sent_and_not_proved(provider: Provider, clinic: Site) -> Client:
+    """A lead has sent a legal hold, and has to sign in again before it is stored."""
     case = make_case(clinic, ("Burns", "Cut", "Cut"))
     provider.groups = ["leads"]
     client = Client()
     come(client)
     proved_long_ago(client)
     client.post(reverse("hold"), {"kind": "case", "name": case.number, "reason": "a court asks"})
+    return client
+
+
+def test_nobody_else_goes_on_with_it(provider: Provider, clinic: Site) -> None:
+    client = sent_and_not_proved(provider, clinic)
     provider.who = {"sub": "u2", "preferred_username": "bob"}
     come(client, f"{TO}?next={reverse('hold')}&auth_params=prompt%3Dlogin")
     assert not LegalHold.objects.exists()
@@ -348,12 +354,7 @@ def test_a_role_that_ends_with_this_very_sign_in_lets_nothing_go_on(
     provider: Provider, clinic: Site, settings: Any
 ) -> None:
     settings.ALARM_OIDC_ROLES.append(("staff", "clinician", slugify(clinic.name)))
-    case = make_case(clinic, ("Burns", "Cut", "Cut"))
-    provider.groups = ["leads"]
-    client = Client()
-    come(client)
-    proved_long_ago(client)
-    client.post(reverse("hold"), {"kind": "case", "name": case.number, "reason": "a court asks"})
+    client = sent_and_not_proved(provider, clinic)
     provider.groups = ["staff"]
     come(client, f"{TO}?next={reverse('hold')}&auth_params=prompt%3Dlogin")
     assert not LegalHold.objects.exists()
