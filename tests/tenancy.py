@@ -245,7 +245,7 @@ def _condition(model: type[Model]) -> re.Pattern[str]:
     """Its own key or one of those that lead to a site, held against a value or a list of them."""
     keys = [model._meta.pk, *(model._meta.get_field(name) for name in keys_of(model))]
     columns = "|".join(sorted({str(getattr(key, "column", "")) for key in keys}))
-    return re.compile(rf'"\w+"\."({columns})" (= %s|IN \()')
+    return re.compile(rf'"\w+"\."({columns})"\)? (= %s|IN \()')
 
 
 @contextmanager
