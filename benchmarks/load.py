@@ -189,8 +189,10 @@ def overhead(cases: int) -> int:
         from django.conf import settings
 
         from tests.factories import vector
+        from triage import events
 
         settings.MEDIA_ROOT = folder / "media"
+        events.tell_beside()
         seed(0, 0)
         made = lambda texts: [vector(text) for text in texts]  # noqa: E731
         stack.enter_context(patch("inference.services.work.embed", made))

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import numpy as np
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 
 from inference.models import Run
 from inference.services.answers import answers_of
@@ -77,6 +78,8 @@ def decide(*, run_id: UUID) -> Decision | None:
         run = Run.objects.select_related("observation").get(pk=run_id)
         if case is None or case.status != CaseStatus.OPEN or run.trial or not run.finished:
             return None
+        run.observation.case = case
+        prefetch_related_objects([run], "scores", "traces")
         policies = at_work(case.site, case.domain)
         policy, share = _draw(policies)
         verdict = _safe_verdict(run, policy)
@@ -246,7 +249,8 @@ def _write_down(
     accepted = verdict.outcome == Outcome.ACCEPT
     share = policy.audit_share if policy and accepted else 1.0
     audited = accepted and _drawn(share)
-    store_scores(run, verdict.scores)
+    known = {row.method for row in run.scores.all()}
+    store_scores(run, {name: verdict.scores[name] for name in verdict.scores.keys() - known})
     decision = Decision.objects.create(
         case=case,
         run=run,
@@ -295,8 +299,8 @@ def _readings(case: Case) -> tuple[bool, int]:
     site = case.site
     if site.kind == SiteKind.HOUSEHOLD:
         return False, 1
-    several = len(readers_of(case)) >= READERS
-    return _drawn(site.blind_share), READERS if several and _drawn(site.double_share) else 1
+    twice = _drawn(site.double_share) and len(readers_of(case)) >= READERS
+    return _drawn(site.blind_share), READERS if twice else 1
 
 
 def _drawn(share: float) -> bool:
