@@ -24,11 +24,11 @@ from triage.services.trials import go_on_after
 
 
 @receiver(run_finished)
-def decide_case(run_id: UUID, trial: bool, **_: Any) -> None:
-    if trial:
-        go_on_after(run_id=run_id)
+def decide_case(run: Run, **_: Any) -> None:
+    if run.trial:
+        go_on_after(run_id=run.pk)
     else:
-        decide(run_id=run_id)
+        decide(run=run)
 
 
 @receiver(run_progressed)

@@ -87,7 +87,7 @@ def finish_run(*, run_id: UUID) -> bool:
             return False
         _close_jobs(run, awaited)
         _sum_up_safely(run, words=kept)
-    run_finished.send(sender=Run, run_id=run_id, trial=run.trial)
+    run_finished.send(sender=Run, run=run)
     return True
 
 

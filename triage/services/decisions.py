@@ -6,7 +6,6 @@ import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 from django.db import transaction
@@ -66,17 +65,18 @@ class Verdict:
     explanation: dict[str, Any] = field(default_factory=dict)
 
 
-def decide(*, run_id: UUID) -> Decision | None:
+def decide(*, run: Run) -> Decision | None:
     """Apply the policy in force to a finished run; None if it was done before or is too early."""
+    if run.trial or not run.finished:
+        return None
     with transaction.atomic():
         case = (
             Case.objects.select_for_update(of=("self",))
             .select_related("site")
-            .filter(observation__runs=run_id)
+            .filter(observation=run.observation)
             .first()
         )
-        run = Run.objects.select_related("observation").get(pk=run_id)
-        if case is None or case.status != CaseStatus.OPEN or run.trial or not run.finished:
+        if case is None or case.status != CaseStatus.OPEN:
             return None
         run.observation.case = case
         prefetch_related_objects([run], "scores", "traces")
@@ -121,13 +121,10 @@ def _write_shadow(decision: Decision, policy: Policy, said: Verdict) -> None:
 def decide_overdue() -> int:
     """Decide what a dying process left undecided; returns how many cases that was."""
     finished = (Run.Status.SCORED, Run.Status.FAILED)
-    left = Case.objects.filter(
-        status=CaseStatus.OPEN,
-        observation__runs__status__in=finished,
-        observation__runs__trial=False,
+    left = Run.objects.filter(
+        status__in=finished, trial=False, observation__case__status=CaseStatus.OPEN
     )
-    run_ids = list(left.values_list("observation__runs", flat=True))
-    return each(run_ids, lambda run_id: decide(run_id=run_id))
+    return each(list(left.select_related("observation")), lambda run: decide(run=run))
 
 
 def _safe_verdict(run: Run, policy: Policy | None) -> Verdict:
