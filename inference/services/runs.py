@@ -115,7 +115,8 @@ def bring_forward(*, run_id: UUID) -> None:
     if run is None:
         return
     answered = run.jobs.filter(status=MemberJob.Status.DONE)
-    if _whole(answered, final_traces(run)) < run.quorum:
+    traces = final_traces(run)
+    if sum(not _problems_of(job, traces) for job in answered) < run.quorum:
         return
     soon = timezone.now() + timedelta(seconds=settings.ALARM_GRACE_S)
     Run.objects.filter(pk=run_id, deadline_at__gt=soon).update(deadline_at=soon)
@@ -181,17 +182,13 @@ def find_problems(run: Run) -> list[str]:
         return ["too_few_members"] if jobs else ["no_members"]
     traces = final_traces(run)
     answered = [job for job in jobs if job.status == MemberJob.Status.DONE]
-    problems = [problem for job in answered for problem in _problems_of(job, traces)]
-    whole = _whole(answered, traces)
+    found = [_problems_of(job, traces) for job in answered]
+    problems = [problem for of_one in found for problem in of_one]
+    whole = sum(not of_one for of_one in found)
     if whole < run.quorum:
         problems += [_absence(job) for job in jobs if job not in answered]
         problems += [f"quorum:{whole}:{run.quorum}"]
     return problems
-
-
-def _whole(answered: Iterable[MemberJob], traces: dict[tuple[str, str], StageTrace]) -> int:
-    """How many answered at all stages, in a way that can be trusted."""
-    return sum(not _problems_of(job, traces) for job in answered)
 
 
 def _absence(job: MemberJob) -> str:
@@ -199,6 +196,7 @@ def _absence(job: MemberJob) -> str:
 
 
 def _problems_of(job: MemberJob, traces: dict[tuple[str, str], StageTrace]) -> list[str]:
+    """Why what this member answered cannot be trusted; empty where all stages can."""
     problems = []
     for stage in Stage:
         trace = traces.get((job.member, stage))
