@@ -125,8 +125,10 @@ def _room(number: int, how: str, begin: float) -> tuple[list[str], list[float], 
     django.setup()
     from django.contrib.auth.models import User
 
+    from triage import events
     from triage.services import queue
 
+    events.tell_beside()  # as a web process does
     people = list(User.objects.order_by("pk"))[number::PROCESSES]
     ways: dict[str, Callable[..., object]] = {
         "ours": queue._locking,
