@@ -269,9 +269,12 @@ def _through(cases: int, batch: int, model: _Model) -> float:
 
 def throughput(cases: int) -> int:
     """All of the product, as ./run starts it, on PostgreSQL."""
+    import django
     import httpx
     import psycopg
 
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alarm_site.settings")
+    django.setup()
     from tests.e2e.conftest import start_stack, stop_stack
     from tests.pictures import photo
 
