@@ -5,7 +5,7 @@ from itertools import product
 from typing import Self, cast
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+import scipy
 
 from inference.uq.types import Floats, Json
 
@@ -56,7 +56,7 @@ def choose_weights(
 
 def smooth_weights(weights: Floats, sigma: float = 1.3) -> Floats:
     """Gaussian smoothing over the percentages (rows); each row sums to 1 again."""
-    smooth: Floats = gaussian_filter1d(weights, sigma=sigma, axis=0)
+    smooth: Floats = scipy.ndimage.gaussian_filter1d(weights, sigma=sigma, axis=0)
     rows: Floats = smooth / smooth.sum(axis=1, keepdims=True)
     return rows
 

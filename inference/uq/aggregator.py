@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Self, cast
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.special import logit, softmax
+import scipy
 from threadpoolctl import threadpool_limits
 
 from inference.uq.answers import Answers, encode, label_set
@@ -83,7 +82,9 @@ class LearnedAggregator:
             self._judge(seen, shares, known, weights)
         return self
 
-    def _judge(self, seen: csr_matrix, shares: Floats, known: Ints, weights: Floats) -> None:
+    def _judge(
+        self, seen: "scipy.sparse.csr_matrix", shares: Floats, known: Ints, weights: Floats
+    ) -> None:
         """Chooses the blend and calibrates P(error) on held-out chances."""
 
         def regress(train: Bools, test: Bools) -> Floats:
@@ -103,7 +104,9 @@ class LearnedAggregator:
         error = out_of_fold(numbers, calibrate)
         self.held_out_ = Opinion(_named(chances, self.classes_), error)
 
-    def _regress(self, seen: csr_matrix, known: Ints, weights: Floats) -> "_Regression":
+    def _regress(
+        self, seen: "scipy.sparse.csr_matrix", known: Ints, weights: Floats
+    ) -> "_Regression":
         return _Regression(len(self.classes_), self.penalty).fit(seen, known, weights)
 
     def predict(self, answers: Answers) -> Opinion:
@@ -189,7 +192,7 @@ def _doubt(chances: Floats, shares: Floats) -> Floats:
     NaN without any vote.
     """
     doubt = np.clip(1 - chances.max(axis=1), 1e-6, 1 - 1e-6)
-    return np.where(shares.any(axis=1), logit(doubt), np.nan)
+    return np.where(shares.any(axis=1), scipy.special.logit(doubt), np.nan)
 
 
 def _named(chances: Floats, classes: Sequence[str]) -> Objects:
@@ -219,7 +222,7 @@ class _Regression:
         self.classes = classes
         self.penalty = penalty
 
-    def fit(self, features: csr_matrix, known: Ints, weights: Floats) -> Self:
+    def fit(self, features: "scipy.sparse.csr_matrix", known: Ints, weights: Floats) -> Self:
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression(C=self.penalty, max_iter=500, tol=1e-3)
@@ -234,7 +237,7 @@ class _Regression:
 
     def chances(self, products: Floats) -> Floats:
         """Chances (n, classes) from features times `weights_` (n, classes)."""
-        chances: Floats = softmax(products + self.offsets_, axis=1)
+        chances: Floats = scipy.special.softmax(products + self.offsets_, axis=1)
         return chances
 
     def to_dict(self) -> Json:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
+import scipy
 
 from inference.uq.thresholds import clopper_pearson_lower, clopper_pearson_upper
 from inference.uq.types import Bools, Floats, Marks
@@ -45,7 +45,7 @@ class ErrorSums:
         rate = self.wrong / self.weight
         spread = self.wrong_doubt * (1 - 2 * rate) + self.doubt * rate**2
         variance = max(0.0, spread) / self.weight**2 + rate * (1 - rate) / self.accepted
-        reach = float(ndtri(1 - delta / 2) * np.sqrt(variance))
+        reach = float(scipy.special.ndtri(1 - delta / 2) * np.sqrt(variance))
         effective = self.weight**2 / self.squares
         low = clopper_pearson_lower(rate * effective, effective, delta / 2)
         high = clopper_pearson_upper(rate * effective, effective, delta / 2)

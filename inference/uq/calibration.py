@@ -3,8 +3,7 @@
 from typing import Self, cast
 
 import numpy as np
-from scipy.optimize import isotonic_regression
-from scipy.special import expit, logit
+import scipy
 
 from inference.uq.types import Floats, Ints, Json
 
@@ -104,7 +103,7 @@ def _evaluate(kind: str, curve: Curve, scores: Floats) -> Floats:
     if kind == "isotonic":
         return np.interp(scores, curve["knots"], curve["values"])
     if kind == "logistic":
-        logistic: Floats = expit(curve["slope"][0] * scores + curve["intercept"][0])
+        logistic: Floats = scipy.special.expit(curve["slope"][0] * scores + curve["intercept"][0])
         return logistic
     return np.where(np.isfinite(scores), curve["rate"][0], np.nan)
 
@@ -116,7 +115,7 @@ def _fit_isotonic(x: Floats, y: Floats, w: Floats) -> Curve:
     """
     distinct, place = np.unique(x, return_inverse=True)
     weight = np.bincount(place, w)
-    steps = isotonic_regression(np.bincount(place, w * y) / weight, weights=weight)
+    steps = scipy.optimize.isotonic_regression(np.bincount(place, w * y) / weight, weights=weight)
     starts = steps.blocks[:-1]
     middles = np.add.reduceat(weight * distinct, starts) / np.add.reduceat(weight, starts)
     return {"knots": middles.tolist(), "values": steps.x[starts].tolist()}
@@ -125,12 +124,17 @@ def _fit_isotonic(x: Floats, y: Floats, w: Floats) -> Curve:
 def _fit_logistic(x: Floats, y: Floats, w: Floats) -> Curve:
     """Platt's curve by Newton's method; flat at the overall rate where it would fall."""
     rate = float(np.average(y, weights=w))
-    flat: Curve = {"slope": [0.0], "intercept": [float(np.clip(logit(rate), -40, 40))]}
+    flat: Curve = {
+        "slope": [0.0],
+        "intercept": [float(np.clip(scipy.special.logit(rate), -40, 40))],
+    }
     centre, scale = float(x.mean()), float(x.std())
     if scale == 0 or np.ptp(y) == 0:
         return flat
     features = np.column_stack([(x - centre) / scale, np.ones(len(x))])
-    slope, intercept = _newton(features, y, w / w.mean(), np.array([0.0, logit(rate)]))
+    slope, intercept = _newton(
+        features, y, w / w.mean(), np.array([0.0, scipy.special.logit(rate)])
+    )
     if slope <= 0:
         return flat
     return {"slope": [slope / scale], "intercept": [intercept - slope * centre / scale]}
@@ -141,7 +145,7 @@ def _newton(features: Floats, y: Floats, w: Floats, start: Floats) -> tuple[floa
     ridge = np.array([_RIDGE, 0.0])
     beta = start
     for _ in range(100):
-        p = expit(features @ beta)
+        p = scipy.special.expit(features @ beta)
         gradient = features.T @ (w * (p - y)) + ridge * beta
         curvature = (features.T * (w * p * (1 - p))) @ features + np.diag(ridge + 1e-9)
         step = np.linalg.solve(curvature, gradient)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self, cast
 
 import numpy as np
-from scipy.sparse import csr_matrix, hstack
+import scipy
 
 from inference.uq.answers import Answers
 from inference.uq.ensemble import label_free_scores
@@ -20,11 +20,11 @@ class Seen:
     """Features of n cases: dense ones first, then terms, which are few a case."""
 
     dense: Floats
-    terms: tuple[csr_matrix, ...]
+    terms: "tuple[scipy.sparse.csr_matrix, ...]"
 
-    def matrix(self) -> csr_matrix:
+    def matrix(self) -> "scipy.sparse.csr_matrix":
         """All in one matrix (n, width)."""
-        return hstack([csr_matrix(self.dense), *self.terms], "csr")
+        return scipy.sparse.hstack([scipy.sparse.csr_matrix(self.dense), *self.terms], "csr")
 
     def times(self, weights: Floats) -> Floats:
         """matrix() @ weights.T for weights (k, width), without putting the matrix together."""

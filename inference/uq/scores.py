@@ -9,7 +9,7 @@ entropy is Kuhn et al. 2023 (arXiv 2302.09664), with embeddings for their entail
 from typing import Self, cast
 
 import numpy as np
-from scipy.special import expit, logit
+import scipy
 
 from inference.uq.factors import residual
 from inference.uq.similarity import cosines, gram, pairwise_cosine
@@ -86,7 +86,7 @@ class ReflectionFlip:
             known = _thinned(self._known(reasonings, labels, member) & (reflected[:, member] >= 0))
             flips = labels[known, member] != reflected[known, member]
             if len(np.unique(flips)) < 2:
-                self.intercept_[member] = logit((flips.sum() + 1) / (len(flips) + 2))
+                self.intercept_[member] = scipy.special.logit((flips.sum() + 1) / (len(flips) + 2))
             else:
                 self._fit_member(member, self._features(reasonings, labels, member, known), flips)
         return self
@@ -97,7 +97,9 @@ class ReflectionFlip:
         for member in range(labels.shape[1]):
             known = self._known(reasonings, labels, member)
             features = self._features(reasonings, labels, member, known)
-            chance[known, member] = expit(features @ self.coef_[member] + self.intercept_[member])
+            chance[known, member] = scipy.special.expit(
+                features @ self.coef_[member] + self.intercept_[member]
+            )
         return mean_known(chance)
 
     def to_dict(self) -> Json:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Self, cast
 
 import numpy as np
-from scipy.sparse import csr_matrix
+import scipy
 
 from inference.uq.types import Floats, Json
 
@@ -34,7 +34,7 @@ class Terms:
         counts = np.array([frequency[term] for term in self.terms_], dtype=np.float64)
         return self._weigh(np.log((1 + len(texts)) / (1 + counts)) + 1)
 
-    def transform(self, texts: Sequence[str]) -> csr_matrix:
+    def transform(self, texts: Sequence[str]) -> "scipy.sparse.csr_matrix":
         """One row a text, one column a term: (n, len(terms_))."""
         columns, values, ends = [], [], [0]
         for text in texts:
@@ -48,8 +48,10 @@ class Terms:
             ends.append(ends[-1] + len(row))
         shape = (len(texts), len(self.terms_))
         if not texts:
-            return csr_matrix(shape)
-        return csr_matrix((np.concatenate(values), np.concatenate(columns), ends), shape)
+            return scipy.sparse.csr_matrix(shape)
+        return scipy.sparse.csr_matrix(
+            (np.concatenate(values), np.concatenate(columns), ends), shape
+        )
 
     def to_dict(self) -> Json:
         """Plain JSON, exact."""

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Self
 
 import numpy as np
-from scipy.special import betaincinv
+import scipy
 
 from inference.uq.types import Bools, Floats, Json, Marks
 
@@ -60,12 +60,14 @@ class ThresholdChoice:
 
 def clopper_pearson_upper(errors: float, n: float, delta: float) -> float:
     """One-sided exact upper bound of a binomial rate, confidence 1 - delta."""
-    return 1.0 if errors >= n else float(betaincinv(errors + 1, n - errors, 1 - delta))
+    return (
+        1.0 if errors >= n else float(scipy.special.betaincinv(errors + 1, n - errors, 1 - delta))
+    )
 
 
 def clopper_pearson_lower(errors: float, n: float, delta: float) -> float:
     """One-sided exact lower bound of a binomial rate, confidence 1 - delta."""
-    return 0.0 if errors <= 0 else float(betaincinv(errors, n - errors + 1, delta))
+    return 0.0 if errors <= 0 else float(scipy.special.betaincinv(errors, n - errors + 1, delta))
 
 
 def by_percentile(scores: Floats, deferral: float) -> ThresholdChoice:

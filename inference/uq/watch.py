@@ -3,8 +3,7 @@
 import math
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import betaln, xlog1py, xlogy
+import scipy
 
 from inference.uq.types import Floats, Ints
 
@@ -18,8 +17,12 @@ def log_evidence(hits: Numeric, n: Numeric, rate: Numeric) -> Floats:
     the true one it is a martingale that begins at 1, so that it ever reaches 1 / delta with a
     chance of at most delta (Ville), however often one looks.
     """
-    mixed = betaln(np.add(hits, 0.5), np.subtract(n, hits) + 0.5) - betaln(0.5, 0.5)
-    return np.asarray(mixed - xlogy(hits, rate) - xlog1py(np.subtract(n, hits), -rate))
+    mixed = scipy.special.betaln(
+        np.add(hits, 0.5), np.subtract(n, hits) + 0.5
+    ) - scipy.special.betaln(0.5, 0.5)
+    return np.asarray(
+        mixed - scipy.special.xlogy(hits, rate) - scipy.special.xlog1py(np.subtract(n, hits), -rate)
+    )
 
 
 def bounds_at_all_times(hits: float, n: float, delta: float) -> tuple[float, float]:
@@ -42,6 +45,6 @@ def bounds_at_all_times(hits: float, n: float, delta: float) -> tuple[float, flo
         found = float(log_evidence(hits, n, rate))
         return min(found, 1e300) + math.log(delta)
 
-    low = float(brentq(beyond, 0.0, hits / n)) if hits else 0.0
-    high = float(brentq(beyond, 1.0, hits / n)) if hits < n else 1.0
+    low = float(scipy.optimize.brentq(beyond, 0.0, hits / n)) if hits else 0.0
+    high = float(scipy.optimize.brentq(beyond, 1.0, hits / n)) if hits < n else 1.0
     return low, high

@@ -1,6 +1,5 @@
 """The cast: who plays in the access tests."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -34,11 +33,15 @@ class Cast:
 
 
 @pytest.fixture
-def cast(db: None) -> Iterator[Cast]:
+def cast(db: None) -> Cast:
+    return make_cast()
+
+
+def make_cast() -> Cast:
     clinic = make_site("Clinic")
     household = make_site("Household", kind=SiteKind.HOUSEHOLD, domain="home")
     elsewhere = make_site("Elsewhere")
-    yield Cast(
+    return Cast(
         clinic=clinic,
         household=household,
         elsewhere=elsewhere,

@@ -1,13 +1,16 @@
 """Who may what, for every route: one that is not listed here fails."""
 
+import copy
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from pytest_django import DjangoDbBlocker
 
 from tests.factories import make_camera, make_case, make_policy, make_user, make_version
-from tests.triage.conftest import Cast
+from tests.triage.conftest import Cast, make_cast
 from triage.choices import PolicyStatus
 from triage.models import Case, Policy
 
@@ -303,10 +306,30 @@ def named_routes(resolver: URLResolver | None = None) -> Iterator[str]:
             yield entry.name
 
 
+@dataclass(frozen=True)
+class World:
+    cast: Cast
+    case: Case
+    policy: Policy
+
+
+@pytest.fixture(scope="module")
+def world(module_rows: None, django_db_blocker: DjangoDbBlocker) -> World:
+    """What all of these tests begin from: made once, since there are more than a thousand."""
+    with django_db_blocker.unblock():
+        cast = make_cast()
+        policy = make_policy(cast.clinic, status=PolicyStatus.DRAFT)
+        return World(cast, make_case(cast.clinic, ("Burns", "Cut", "Cut")), policy)
+
+
 @pytest.fixture
-def own(cast: Cast) -> tuple[Case, Policy]:
-    policy = make_policy(cast.clinic, status=PolicyStatus.DRAFT)
-    return make_case(cast.clinic, ("Burns", "Cut", "Cut")), policy
+def cast(world: World, db: None) -> Cast:
+    return copy.deepcopy(world.cast)
+
+
+@pytest.fixture
+def own(world: World, db: None) -> tuple[Case, Policy]:
+    return copy.deepcopy((world.case, world.policy))
 
 
 def url_of(route: str, case: Case, policy: Policy) -> str:

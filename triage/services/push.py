@@ -11,9 +11,6 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from py_vapid import Vapid
-from py_vapid.utils import b64urlencode
-from pywebpush import WebPushException, webpush
 from requests import RequestException, Session
 
 from triage.choices import CaseStatus, Role
@@ -32,6 +29,8 @@ LIFE_S = 3600
 
 def make_key() -> None:
     """The installation's own key, made once; without it no browser can subscribe."""
+    from py_vapid import Vapid  # on first use: with pywebpush 0.7 s of a start
+
     if settings.VAPID_KEY.exists():
         return
     key = Vapid()
@@ -42,6 +41,9 @@ def make_key() -> None:
 
 def public_key() -> str:
     """What a browser subscribes with: the key's uncompressed point in base64url; "" without one."""
+    from py_vapid import Vapid
+    from py_vapid.utils import b64urlencode
+
     if not settings.VAPID_KEY.exists():
         return ""
     numbers = Vapid.from_file(str(settings.VAPID_KEY)).public_key.public_numbers()
@@ -114,6 +116,8 @@ def _push(person: AbstractBaseUser, case: Case, text_of: Callable[[], str], *, u
 
 def _send(subscription: PushSubscription, message: dict[str, object], urgency: str) -> bool:
     """A browser that is gone is forgotten; other failures are logged, for the page shows it too."""
+    from pywebpush import WebPushException, webpush
+
     if not _may_send_to(subscription.endpoint):
         return False
     if not settings.VAPID_KEY.exists():
