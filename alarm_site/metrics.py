@@ -1,6 +1,7 @@
 """What Prometheus reads: requests as they were answered, and how cases, jobs and alerts stand.
 
-What stands in the database is read when it is asked for, so any web process tells the same.
+What stands in the database is read when it is asked for, so any web process tells the same; only
+all cases and runs are not counted anew each time where that takes long, and their age is told.
 Requests are counted in each process: with PROMETHEUS_MULTIPROC_DIR, an empty folder that all web
 processes write to, their sum is told; without it each tells its own.
 """
@@ -108,6 +109,8 @@ def _of_cases(found: Operations) -> Iterator[Metric]:
     yield _labelled("alarm_cases", "Cases by state.", ("state",), states.items())
     words = "1 while each observation is somewhere, once: what manage.py reconcile checks."
     yield _gauge("alarm_accounts_balanced", words, books.balanced)
+    words = "Seconds since all cases and runs were counted; the rest is told as it is now."
+    yield _gauge("alarm_accounts_age_seconds", words, found.counted_s)
     words = "Seconds that the case which has waited longest for people has waited, by site id."
     oldest = {(str(site),): seconds for site, seconds in found.oldest.items()}
     yield _labelled("alarm_oldest_deferred_seconds", words, ("site",), oldest.items())

@@ -62,6 +62,8 @@ ALARM_QUORUM = env.integer("ALARM_QUORUM", 0, low=0, high=99)
 ALARM_JOB_LEASE_S = env.integer("ALARM_JOB_LEASE_S", 30, low=2, high=3600)
 # Seconds one call of a model may take.
 ALARM_CALL_DEADLINE_S = env.number("ALARM_CALL_DEADLINE_S", 20, low=0.1, high=3600)
+# Seconds past its deadline after which a call counts as hung, and its worker's process ends.
+ALARM_HANG_S = env.number("ALARM_HANG_S", 120, low=0.1, high=86400)
 # Jobs that wait for one member and are asked together; 1 asks one by one.
 ALARM_BATCH = env.integer("ALARM_BATCH", 16, low=1, high=256)
 # Seconds from intake after which a case goes to a person whatever the machine is doing.

@@ -141,6 +141,7 @@ class AlertKind(TextChoices):
     READER = "reader", _("somebody's answers")
     CONSENT = "consent", _("a household's consent")
     TEAM = "team", _("care teams")
+    UNANSWERED = "unanswered", _("critical and unanswered")
 
 
 class News(TextChoices):

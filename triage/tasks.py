@@ -29,6 +29,13 @@ def push_ask(ask_id: int) -> None:
 
 
 @shared_task
+def push_call(case_id: str) -> None:
+    case = Case.objects.select_related("site").filter(pk=case_id).first()
+    if case:
+        push.push_call(case=case)
+
+
+@shared_task
 def push_settled(case_id: str) -> None:
     case = Case.objects.select_related("site").filter(pk=case_id).first()
     if case:

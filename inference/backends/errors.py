@@ -4,9 +4,11 @@ BackendError
 ├── ModelUnavailable   permanent: missing weights, package, key or setting; a retry cannot help
 ├── GenerationFailed   the model or its server failed this once
 ├── NotAsked           nothing was answered: its server is left alone for a while
+├── DeviceLost         no call of this process can work any more; a fresh process may
 └── DeadlineExceeded   no answer within the request's deadline
 """
 
+import re
 from typing import ClassVar
 
 from pydantic import ValidationError
@@ -34,6 +36,26 @@ class NotAsked(BackendError):
     def __init__(self, words: str, after_s: float) -> None:
         super().__init__(words)
         self.after_s = after_s
+
+
+class DeviceLost(BackendError):
+    """What the model runs on is gone for this process: whoever asked it has to end."""
+
+
+_LOST_TYPES = frozenset({"AcceleratorError", "OutOfMemoryError"})
+_LOST_WORDS = re.compile(r"(CUDA|cuDNN|NCCL|HIP) (driver )?error\b")
+
+
+def device_is_lost(error: BaseException) -> bool:
+    """Whether torch says that its device is of no use any more; no failure of one case is that.
+
+    An error of CUDA stays with its process: whatever is asked afterwards fails as well. Of memory
+    only the device's counts, and a backend has tried with less before it lets the error out.
+    """
+    if isinstance(error, DeviceLost):
+        return True
+    types = {one.__name__ for one in type(error).__mro__}
+    return not _LOST_TYPES.isdisjoint(types) or bool(_LOST_WORDS.match(str(error)))
 
 
 class DeadlineExceeded(BackendError):

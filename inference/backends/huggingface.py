@@ -23,8 +23,10 @@ from inference.backends.base import Generation, OnText, Request
 from inference.backends.errors import (
     BackendError,
     DeadlineExceeded,
+    DeviceLost,
     GenerationFailed,
     ModelUnavailable,
+    device_is_lost,
     faults_in_words,
 )
 from inference.backends.guided import Guide
@@ -143,7 +145,11 @@ class HuggingFaceBackend:
         self._guides: dict[str, Guide] = {}
         if self._device == "cpu":
             _keep_freed_memory()
-        self._model = _load_model(spec, self._device, options)
+        try:
+            self._model = _load_model(spec, self._device, options)
+        except RuntimeError as error:
+            kind = DeviceLost if device_is_lost(error) else GenerationFailed
+            raise kind(f"{spec.name}: {error}") from error
         self._processor = _load_processor(spec, self._model.config)
         # Gemma looks at a picture's tokens both ways, and is told by these which they are.
         self._takes_types = "token_type_ids" in signature(self._model.forward).parameters
@@ -157,7 +163,8 @@ class HuggingFaceBackend:
     ) -> list[Generation]:
         """Answer each request, in order; `on_text` is used with a single request only.
 
-        Raises DeadlineExceeded, or GenerationFailed for whatever the model raises.
+        Raises DeadlineExceeded, DeviceLost where only a fresh process can ask again, or
+        GenerationFailed for whatever else the model raises.
         """
         started = time.monotonic()
         listener = on_text if len(requests) == 1 else None
@@ -165,12 +172,13 @@ class HuggingFaceBackend:
         try:
             for indices in self._batches(requests):
                 batch = [requests[index] for index in indices]
-                made = self._generate_batch(batch, started, listener)
+                made = self._generate_what_fits(batch, started, listener)
                 answers.update(zip(indices, made, strict=True))
         except BackendError:
             raise
         except (RuntimeError, ValueError, IndexError, KeyError, TypeError, OSError) as error:
-            raise GenerationFailed(f"{type(error).__name__}: {error}") from error
+            kind = DeviceLost if device_is_lost(error) else GenerationFailed
+            raise kind(f"{type(error).__name__}: {error}") from error
         return [answers[index] for index in range(len(requests))]
 
     def _batches(self, requests: Sequence[Request]) -> Iterator[list[int]]:
@@ -184,6 +192,24 @@ class HuggingFaceBackend:
             size = max(1, self.options.batch // max(1, len(requests[indices[0]].images)))
             for start in range(0, len(indices), size):
                 yield indices[start : start + size]
+
+    def _generate_what_fits(
+        self, batch: Sequence[Request], started: float, on_text: OnText | None
+    ) -> list[Generation]:
+        """In halves where the device's memory holds no more."""
+        try:
+            return self._generate_batch(batch, started, on_text)
+        except self._torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+        # Out here: the error would hold the tensors of all calls that it came through.
+        self._torch.cuda.empty_cache()
+        half = len(batch) // 2
+        return [
+            said
+            for part in (batch[:half], batch[half:])
+            for said in self._generate_what_fits(part, started, on_text)
+        ]
 
     def _generate_batch(
         self, batch: Sequence[Request], started: float, on_text: OnText | None

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from inference.backends.base import Backend, Generation, OnText, Request
-from inference.backends.errors import BackendError
+from inference.backends.errors import BackendError, DeviceLost
 from inference.backends.registry import FrameMode as FrameMode
 from inference.pipeline.domains import Domain
 from inference.pipeline.frames import FrameAnswer, choose_frame, records
@@ -119,12 +119,17 @@ def run_cases(
     Returns:
         For each case its Traces, or the BackendError with which it failed. An error that another
         attempt may heal ends no batch: each case is then tried alone, and fails alone.
+
+    Raises:
+        DeviceLost: nothing more can be asked here.
     """
     member = _Member(backend, domain, frames, deadline_s, limit_s)
 
     def outcomes(some: Sequence[_Case]) -> list[Traces | BackendError]:
         try:
             return [*member.run(some, _Progress(on_stage))]
+        except DeviceLost:
+            raise
         except BackendError as error:
             if error.permanent or len(some) == 1:
                 return [error] * len(some)

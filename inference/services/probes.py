@@ -17,12 +17,13 @@ from django.utils import timezone
 from PIL import Image
 
 from inference import dispatch, ensemble
-from inference.backends.errors import BackendError
+from inference.backends.errors import BackendError, device_is_lost
 from inference.backends.registry import MemberSpec, load_backend
 from inference.drawings.samples import Sample, samples
 from inference.models import Observation, Probe
 from inference.pipeline.domains import load_domain
 from inference.pipeline.run import Traces, run_member
+from inference.services.ending import DEVICE_LOST, Watched, end_process
 from inference.services.observations import frames_of
 from inference.signals import probe_ended
 
@@ -117,19 +118,23 @@ def execute_probe(*, probe_id: int) -> None:
     if not mine.update(status=Probe.Status.RUNNING, began_at=timezone.now()):
         return
     probe = Probe.objects.get(pk=probe_id)
+    lost = None
     try:
         _store(probe, _ask(probe))
     except Exception as error:
         if not isinstance(error, BackendError | LookupError):
             log.exception("%s broke", probe)
         _fail(probe, str(error) or type(error).__name__)
+        lost = error if device_is_lost(error) else None
     probe_ended.send(sender=Probe, probe_id=probe.pk, domain=probe.domain)
+    if lost is not None:
+        end_process(DEVICE_LOST, f"{probe.member}: {lost}")
 
 
 def _ask(probe: Probe) -> Traces:
     spec = ensemble.asked_member(probe.member)
     return run_member(
-        load_backend(spec),
+        Watched(spec.name, load_backend(spec)),
         load_domain(probe.domain),
         _pictures(probe),
         seed=probe.pk % 2**31,

@@ -11,12 +11,13 @@ from PIL import Image
 
 from inference import ensemble, tracing
 from inference.backends.embedder import embed
-from inference.backends.errors import BackendError, NotAsked
+from inference.backends.errors import BackendError, NotAsked, device_is_lost
 from inference.backends.registry import load_backend
 from inference.models import MemberJob
 from inference.pipeline.run import RUNNING, Trace, Traces, run_cases
 from inference.pipeline.stages import Stage
 from inference.services.definitions import asked
+from inference.services.ending import DEVICE_LOST, Watched, end_process
 from inference.services.jobs import (
     Answer,
     Heartbeat,
@@ -43,7 +44,8 @@ def execute_job(*, job_id: int) -> None:
 
     Up to ALARM_BATCH - 1 jobs that wait for the same member are taken along. What was claimed
     together is asked together, and each job ends in a transaction of its own. A lone job tells of
-    its stages while its text grows, several jobs only as all of them go on.
+    its stages while its text grows, several jobs only as all of them go on. Where the model's
+    device is lost, or its call hangs, the process ends, and a fresh one takes the jobs on.
     """
     first = claim_job(job_id=job_id)
     if first is None:
@@ -57,6 +59,13 @@ def execute_job(*, job_id: int) -> None:
         outcomes = _ask(shown, heartbeat, limit_s)
         _settle(dict(zip(shown, outcomes, strict=True)))
         tell_progress(list(shown))
+    lost = next((one for one in outcomes if _is_lost(one)), None)
+    if lost is not None:
+        end_process(DEVICE_LOST, f"{first.member}: {lost}")
+
+
+def _is_lost(outcome: Outcome) -> bool:
+    return isinstance(outcome, Exception) and device_is_lost(outcome)
 
 
 def _pictures(job: MemberJob) -> Pictures:
@@ -94,7 +103,7 @@ def _ask(shown: Shown, heartbeat: Heartbeat, limit_s: float) -> Sequence[Outcome
             ensure_visual(job.run.observation, pictures)
         spec = ensemble.checked(ensemble.member(first.member))
         outcomes = run_cases(
-            load_backend(spec),
+            Watched(spec.name, load_backend(spec)),
             asked(first.run),
             list(shown.values()),
             seeds=[job.run.seed for job in shown],

@@ -5,10 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from inference.backends.base import Request
-from inference.backends.errors import DeadlineExceeded, GenerationFailed, ModelUnavailable
+from inference.backends.errors import (
+    DeadlineExceeded,
+    DeviceLost,
+    GenerationFailed,
+    ModelUnavailable,
+)
 from inference.backends.huggingface import HuggingFaceBackend, with_centre_crops
 from inference.backends.registry import MemberSpec
 from tests.tiny_models import IMAGE, make_tokenizer, template
@@ -19,7 +25,6 @@ SIDE = 32
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a FastVlm of random weights, its tokenizer and its processor."""
-    import torch
     from transformers import (
         EfficientNetConfig,
         FastVlmConfig,
@@ -276,6 +281,45 @@ def test_a_model_that_fails_is_worth_another_try(
     with pytest.raises(GenerationFailed, match="out of memory") as caught:
         backend.generate([ask()])
     assert not caught.value.permanent
+
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = load(checkpoint)
+    texts = [said.text for said in backend.generate([ask()] * 5)]
+    generate, sizes = backend._model.generate, []
+
+    def small(**inputs: Any) -> Any:
+        sizes.append(len(inputs["input_ids"]))
+        if sizes[-1] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return generate(**inputs)
+
+    monkeypatch.setattr(backend._model, "generate", small)
+    assert [said.text for said in backend.generate([ask()] * 5)] == texts
+    assert sizes == [5, 2, 3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        torch.AcceleratorError("CUDA error: device-side assert triggered"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"),
+    ],
+)
+def test_what_only_a_fresh_process_heals_is_a_lost_device(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    backend = load(checkpoint)
+
+    def break_down(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(backend._model, "generate", break_down)
+    with pytest.raises(DeviceLost, match="CUDA"):
+        backend.generate([ask(), ask()])
 
 
 def test_without_torchvision_the_parts_of_a_processor_do(

@@ -3,13 +3,16 @@
 A few ways in each run of the tests; 300 of 40 steps with `--hypothesis-profile=soak`.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from random import Random
+from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
@@ -27,7 +30,9 @@ from pytest_django.fixtures import Settings
 from inference.dispatch import EXECUTE_MEMBER
 from inference.media import Limits, Sanitised, sanitise
 from inference.models import Media, MemberJob, Observation, Run, StageTrace
-from inference.services.jobs import claim_job, fail_job
+from inference.pipeline.run import Trace
+from inference.pipeline.stages import Stage
+from inference.services.jobs import claim_job, complete_job, fail_job
 from inference.services.work import execute_job
 from tests.factories import SIGNATURE, make_policy, make_site, make_user, vector
 from tests.pictures import photo
@@ -42,18 +47,43 @@ from triage.choices import (
 )
 from triage.errors import TriageError
 from triage.management.commands.sweep import sweep
-from triage.models import AuditEvent, Case, Decision, Erasure, Lease, LegalHold, Review, Site
+from triage.models import (
+    Ask,
+    AuditEvent,
+    Case,
+    Decision,
+    Erasure,
+    Lease,
+    LegalHold,
+    Review,
+    Site,
+)
 from triage.selectors.accounts import accounts
 from triage.selectors.chains import verify
 from triage.selectors.readings import standing
-from triage.selectors.retention import ERASABLE
 from triage.services import asking, erasing, intake, queue, reviews
+from triage.services.decisions import decide
 
 pytestmark = pytest.mark.django_db
 MEMBERS = ("alpha", "beta", "gamma")
 LABELS = st.sampled_from(("Burns", "Cut", "Bruises"))
 ANY = st.integers(0, 99)
 LONG, ATTEMPTS = timedelta(days=2), 3
+# Said here once more: what the product may do is not to be held against its own lists.
+NOT_NEEDED = (CaseStatus.ACCEPTED, CaseStatus.RESOLVED, CaseStatus.RETAKE)
+TOLD = {
+    ReviewAction.ANSWER: ("resolved", "read", "read otherwise"),
+    ReviewAction.UNDO: ("took back",),
+    ReviewAction.PASS: ("passed on",),
+    ReviewAction.SKIP: ("skipped",),
+    ReviewAction.RETAKE: ("asked for a new photo",),
+}
+FIELDS = ({"description": "red"}, {"reasoning": "so", "label": "Cut"}, {"label": "Cut"})
+SLOWLY: Any = tuple(
+    Trace(stage, raw_text="{}", fields=said, valid=True)
+    for stage, said in zip(Stage, FIELDS, strict=True)
+)
+VECTORS = (vector("red").tobytes(), vector("so").tobytes(), None)
 
 
 class Ways(RuleBasedStateMachine):
@@ -69,10 +99,14 @@ class Ways(RuleBasedStateMachine):
         self.messages: list[int] = []
         self.taken_in = 0
         self.seen: dict[UUID, tuple[int, str]] = {}
+        self.slow: list[MemberJob] = []
+        self.sums: dict[UUID, object] = {}
+        self.settled: dict[int, object] = {}
 
     def teardown(self) -> None:
         try:
             if self.seen:
+                self.nothing_that_is_refused_is_done()
                 self.come_to_rest()
         finally:
             transaction.set_rollback(True)
@@ -139,6 +173,20 @@ class Ways(RuleBasedStateMachine):
             held.append(queue.claim_next(site=self.clinic, user=self.clinician(who)))
         return held[0] if held else None
 
+    def erase(self, case: Case) -> None:
+        """What a person still needs, a hold keeps or is erased already is not erased."""
+        on = Q(case=case) | (Q(subject=case.subject) if case.subject else Q(pk=None))
+        held = LegalHold.objects.filter(on, lifted_at=None).exists()
+        may = case.status in NOT_NEEDED and not held and case.erased_at is None
+        before = Erasure.objects.count()
+        with self.act():
+            erasing.erase_case(case=case, actor=self.administrator, reason="asked for")
+        assert Erasure.objects.count() == before + may, (case.status, held, case.erased_at)
+
+    def answer(self, case: Case, token: UUID, user: User, *, ago: int = 0) -> None:
+        version = Case.objects.get(pk=case.pk).version - ago
+        reviews.submit_review(case=case, token=token, user=user, label="Cut", version=version)
+
     def take_in(self, site: Site, **words: object) -> None:
         self.taken_in += 1
         data = KEPT + self.taken_in.to_bytes(4, "big")
@@ -180,6 +228,29 @@ class Ways(RuleBasedStateMachine):
             job = claim_job(job_id=self.messages.pop(number % len(self.messages)))
             if job and how != "dies":
                 fail_job(job, error="it broke", permanent=how == "fails for good")
+
+    @rule(number=ANY)
+    def a_worker_is_slow(self, number: int) -> None:
+        """It has a job in hand, and its lease may run out before it answers."""
+        if self.messages:
+            with self.act():
+                job = claim_job(job_id=self.messages.pop(number % len(self.messages)))
+            self.slow += [job] if job else []
+
+    @rule(number=ANY, gone=st.booleans())
+    def the_slow_worker_answers(self, number: int, gone: bool) -> None:
+        """What it says counts if the job is still its own, and else changes nothing."""
+        if not self.slow:
+            return
+        job = self.slow.pop(number % len(self.slow))
+        if gone:
+            self.the_broom_comes_later(deadline=False)
+            for _ in self.messages[:]:
+                self.a_message_arrives(0, stays=False)
+        now = MemberJob.objects.get(pk=job.pk)
+        mine = now.token == job.token and now.status == MemberJob.Status.RUNNING
+        with self.act():
+            assert complete_job(job, SLOWLY, VECTORS) == mine
 
     @rule(deadline=st.booleans())
     def the_broom_comes_later(self, deadline: bool) -> None:
@@ -259,8 +330,12 @@ class Ways(RuleBasedStateMachine):
         answered = Q(reviews__action=ReviewAction.ANSWER)
         cases = list(Case.objects.filter(answered, site=self.clinic).distinct())
         if cases:
+            case, user = cases[which % len(cases)], self.clinician(who)
+            decisive = (ReviewAction.ANSWER, ReviewAction.UNDO, ReviewAction.RETAKE)
+            last = case.reviews.filter(action__in=decisive).order_by("pk").last()
             with self.act():
-                reviews.undo_review(case=cases[which % len(cases)], user=self.clinician(who))
+                reviews.undo_review(case=case, user=user)
+                assert last and (last.reviewer_id, last.action) == (user.pk, ReviewAction.ANSWER)
 
     @rule(who=ANY, which=ANY, label=LABELS, sure=st.booleans())
     def somebody_answers_at_home(self, who: int, which: int, label: str, sure: bool) -> None:
@@ -274,8 +349,7 @@ class Ways(RuleBasedStateMachine):
     @rule(which=ANY, at_home=st.booleans())
     def a_case_is_erased(self, which: int, at_home: bool) -> None:
         if case := self.case(which, site=self.home if at_home else self.clinic):
-            with self.act():
-                erasing.erase_case(case=case, actor=self.administrator, reason="asked for")
+            self.erase(case)
 
     @rule(which=ANY, subject=st.booleans())
     def a_hold_is_put_or_lifted(self, which: int, subject: bool) -> None:
@@ -327,7 +401,7 @@ class Ways(RuleBasedStateMachine):
     @invariant()
     def what_is_erased_is_gone_and_what_is_held_is_not(self) -> None:
         erased = Case.objects.exclude(erased_at=None)
-        assert not erased.exclude(status__in=ERASABLE).exists()
+        assert not erased.exclude(status__in=NOT_NEEDED).exists()
         assert not Review.objects.filter(case__in=erased).exclude(comment="").exists()
         assert not Media.objects.filter(observation__case__in=erased).exclude(shown="").exists()
         traces = StageTrace.objects.filter(run__observation__case__in=erased)
@@ -340,10 +414,139 @@ class Ways(RuleBasedStateMachine):
 
     @invariant()
     def each_member_has_answered_once(self) -> None:
-        stages = StageTrace.objects.values("run", "member", "stage").annotate(n=Count("pk"))
+        stages = (
+            StageTrace.objects.filter(late=False)
+            .values("run", "member", "stage")
+            .annotate(n=Count("pk"))
+        )
         assert not stages.filter(n__gt=1).exists()
         done = MemberJob.objects.filter(status=MemberJob.Status.DONE).count()
-        assert StageTrace.objects.count() == 3 * done
+        assert StageTrace.objects.filter(late=False).count() == 3 * done
+
+    @invariant()
+    def a_run_is_summed_up_once_and_by_those_who_answered_in_time(self) -> None:
+        finished = Run.objects.exclude(status__in=Run.UNFINISHED)
+        for run in finished.prefetch_related("hypotheses", "scores", "jobs"):
+            held = sorted((row.label, sorted(row.members)) for row in run.hypotheses.all())
+            scores = sorted((row.method, row.value) for row in run.scores.all())
+            found = (run.status, run.prediction, run.problems, held, scores)
+            assert self.sums.setdefault(run.pk, found) == found
+            done = {one.member for one in run.jobs.all() if one.status == MemberJob.Status.DONE}
+            assert {name for _label, members in held for name in members} <= done
+
+    @invariant()
+    def what_was_decided_stays(self) -> None:
+        rows = Decision.objects.values_list("pk", "case", "run", "outcome", "label", "policy")
+        for pk, *found in rows:
+            assert self.settled.setdefault(pk, found) == found
+
+    @invariant()
+    def every_act_stands_in_the_history(self) -> None:
+        events = AuditEvent.objects.exclude(actor=None).order_by()
+        told = Counter(events.values_list("verb", "case", "actor"))
+        said = Counter(Review.objects.order_by().values_list("action", "case", "reviewer"))
+        for action, verbs in TOLD.items():
+            wanted = {key[1:]: n for key, n in said.items() if key[0] == action}
+            found: Counter[tuple[object, ...]] = Counter()
+            for verb, *key in told:
+                if verb in verbs:
+                    found[*key] += told[verb, *key]
+            assert found == wanted, action
+        counted = Counter(AuditEvent.objects.order_by().values_list("verb", flat=True))
+        assert counted["erased"] == Erasure.objects.count()
+        assert counted["asked"] == Ask.objects.count()
+        assert counted["legal hold set"] == LegalHold.objects.count()
+        assert counted["legal hold lifted"] == LegalHold.objects.exclude(lifted_at=None).count()
+
+    @invariant()
+    def a_label_is_the_one_that_was_told_last(self) -> None:
+        for case in Case.objects.filter(status=CaseStatus.RESOLVED):
+            events = AuditEvent.objects.filter(case=case, verb="resolved").order_by("pk")
+            last = events.last()
+            assert last and last.details["label"] == case.label
+
+    def is_refused(self, do: Callable[[], object]) -> None:
+        with self.act():
+            do()
+            raise AssertionError("it was not refused")
+
+    def nothing_that_is_refused_is_done(self) -> None:
+        """At the end of each way everything is tried by those who may not, or when it is late."""
+        self.no_late_answer_counts()
+        if lease := self.hold_of(0):
+            with self.act():
+                self.answer(lease.case, lease.token, lease.holder)
+                reviews.undo_review(case=lease.case, user=lease.holder)
+        self.hold_of(1)
+        for case in Case.objects.order_by("created_at"):
+            self.no_second_decision(case)
+            self.no_strange_answer(case)
+            self.erase(Case.objects.select_related("subject").get(pk=case.pk))
+        for lease in Lease.objects.filter(ended_at=None).select_related("holder", "case"):
+            self.no_second_hold(lease)
+            self.no_answer_to_what_has_changed(lease)
+        for job in MemberJob.objects.all():
+            job.token, job.attempt = UUID(int=0), job.attempt + 50
+            with self.act():
+                assert not complete_job(job, SLOWLY, VECTORS)
+        for check in (
+            self.the_books_balance,
+            self.a_case_in_review_is_held_by_one_who_holds_no_other,
+            self.what_is_erased_is_gone_and_what_is_held_is_not,
+            self.each_member_has_answered_once,
+            self.a_run_is_summed_up_once_and_by_those_who_answered_in_time,
+            self.what_was_decided_stays,
+            self.every_act_stands_in_the_history,
+        ):
+            check()
+
+    def no_late_answer_counts(self) -> None:
+        """Of a worker that was given up, while the others are still asked."""
+        self.take_in(self.clinic)
+        run = Run.objects.get(observation__case=Case.objects.latest("created_at"))
+        given_up, *others = run.jobs.order_by("pk").values_list("pk", flat=True)
+        with self.act():
+            job = claim_job(job_id=given_up)
+            assert job
+            fail_job(job, error="it was silent", permanent=True)
+            assert not complete_job(job, SLOWLY, VECTORS)
+        for pk in others:
+            with self.act():
+                execute_job(job_id=pk)
+
+    def no_second_decision(self, case: Case) -> None:
+        if case.status != CaseStatus.OPEN:
+            for run in Run.objects.filter(observation__case=case):
+                with self.act():
+                    assert decide(run_id=run.pk) is None
+
+    def no_strange_answer(self, case: Case) -> None:
+        decisive = (ReviewAction.ANSWER, ReviewAction.UNDO, ReviewAction.RETAKE)
+        last = case.reviews.filter(action__in=decisive).order_by("pk").last()
+        for user in self.clinicians:
+            if last and (last.reviewer_id, last.action) != (user.pk, ReviewAction.ANSWER):
+                self.is_refused(partial(reviews.undo_review, case=case, user=user))
+        for lease in Lease.objects.filter(case=case).select_related("holder"):
+            for user in self.clinicians:
+                if lease.ended_at or user.pk != lease.holder_id:
+                    self.is_refused(partial(self.answer, case, lease.token, user))
+
+    def no_second_hold(self, lease: Lease) -> None:
+        for user in self.clinicians:
+            if user.pk != lease.holder_id:
+                self.is_refused(partial(queue.claim, case=lease.case, user=user))
+        for case in Case.objects.filter(site=self.clinic, status__in=WAITING):
+            self.is_refused(partial(queue.claim, case=case, user=lease.holder))
+
+    def no_answer_to_what_has_changed(self, lease: Lease) -> None:
+        """Neither to a case as it was, nor once the hold has run out and nobody has swept."""
+        self.is_refused(partial(self.answer, lease.case, lease.token, lease.holder, ago=1))
+        past = F("expires_at") - LONG
+        Lease.objects.filter(pk=lease.pk).update(taken_at=F("taken_at") - LONG, expires_at=past)
+        with pytest.raises(TriageError):
+            self.answer(lease.case, lease.token, lease.holder)
+        with self.act():
+            queue.end_expired_leases()
 
     def come_to_rest(self) -> None:
         """In the end nothing is in flight, no history has a gap, and no file is without its row."""

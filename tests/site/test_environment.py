@@ -1,5 +1,8 @@
 """Nonsense in the environment stops the start with its name."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,3 +74,18 @@ def test_a_secret_is_read_or_refused_without_being_repeated() -> None:
         with pytest.raises(ImproperlyConfigured) as refused:
             webhook_secrets("X", [bad])
         assert bad not in str(refused.value)
+
+
+def test_a_command_says_what_to_do_where_there_is_no_data_folder(tmp_path: Path) -> None:
+    missing = tmp_path / "none"
+    foreign = ("DATABASE_URL", "DJANGO_SETTINGS_MODULE", "SECRET_KEY")
+    kept = {key: one for key, one in os.environ.items() if key not in foreign}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "reconcile"],
+        env={**kept, "ALARM_DATA": str(missing)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"There is no data folder {missing}. Name the one that ./run")
+    assert "Traceback" not in done.stderr and not missing.exists()

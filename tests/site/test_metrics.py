@@ -8,8 +8,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from django.db import connection
 from django.db.utils import OperationalError
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
@@ -18,9 +20,17 @@ from inference.models import MemberJob, Observation, Run
 from tests.factories import make_case, make_policy, make_site
 from triage.choices import AlertKind
 from triage.models import Alert, Case
+from triage.selectors import operations
 
 pytestmark = pytest.mark.django_db
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+@pytest.fixture(autouse=True)
+def counts_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow this machine is; and nothing is left of another test."""
+    monkeypatch.setattr(operations, "FREE_S", 1e9)
+    operations.COUNTER.forget()
 
 
 def scraped() -> Samples:
@@ -69,6 +79,27 @@ def test_cases_by_state_and_whether_the_accounts_balance() -> None:
     assert value(found, "alarm_accounts_balanced") == 1
     Observation.objects.create(domain="wound")
     assert value(scraped(), "alarm_accounts_balanced") == 0
+
+
+def test_where_counting_takes_long_it_is_done_seldom_and_its_age_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(operations, "FREE_S", 0)
+    monkeypatch.setattr(operations, "PARTS", 1e9)
+    site = make_site()
+    make_case(site)
+    first = scraped()
+    make_case(site, finish=False)
+    MemberJob.objects.update(status=MemberJob.Status.QUEUED)
+    with CaptureQueriesContext(connection) as asked:
+        found = scraped()
+    assert not [one for one in asked if "inference_observation" in one["sql"]], "not even asked"
+    assert value(found, "alarm_observations") == 1 and value(found, "alarm_accounts_balanced") == 1
+    ages = [value(one, "alarm_accounts_age_seconds") for one in (first, found)]
+    assert ages[1] > ages[0] >= 0
+    assert value(found, "alarm_jobs", member="alpha", state="queued") == 1, "what is cheap is exact"
+    monkeypatch.setattr(operations, "PARTS", 0)
+    assert value(scraped(), "alarm_observations") == 2
 
 
 def test_the_oldest_case_of_each_site_by_its_id() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,10 +16,11 @@ from django.utils import timezone
 from tests.factories import make_camera, make_case, make_policy, make_site, make_user, rewrite
 from tests.pictures import photo
 from tests.triage.conftest import Cast
-from triage.choices import CaseStatus, Purpose, Role, SiteKind
+from triage.choices import AlertKind, CaseStatus, Purpose, Role, SiteKind
 from triage.errors import Conflict, Refused
 from triage.management.commands.sweep import sweep
 from triage.models import (
+    Alert,
     Ask,
     AuditEvent,
     Case,
@@ -31,10 +33,18 @@ from triage.models import (
     Site,
     Snooze,
 )
-from triage.selectors.asking import asked_again_at, is_critical, is_due, is_quiet, next_person
+from triage.selectors.asking import (
+    Home,
+    asked_again_at,
+    is_critical,
+    is_due,
+    is_quiet,
+    next_person,
+    unanswered,
+)
 from triage.selectors.consents import looks
 from triage.selectors.household import changes_by, household_page, question_of
-from triage.services import asking, calibration, intake, queue, reviews
+from triage.services import asking, calibration, intake, monitoring, queue, reviews
 
 pytestmark = pytest.mark.django_db
 HARMLESS = ("pet", "person", "pet")
@@ -666,3 +676,67 @@ def test_a_days_looks_are_those_of_the_homes_day(home: Site, people: list[User])
     rewrite(AuditEvent.objects.filter(verb="photo seen"), created_at=late)
     home.time_zone = "Europe/Berlin"
     assert [row.day.isoformat() for row in looks(home)] == ["2026-01-11"]
+
+
+# Nobody answers --------------------------------------------------------------------------------
+
+
+def told_once(home: Site, at: datetime) -> tuple[int, float]:
+    """How many cases a sweep calls all about then, and what the alert would say."""
+    with patch("triage.services.asking.timezone.now", return_value=at):
+        called = asking.call_where_nobody_answers()
+    return called, float(len(unanswered(Home(home, at))))
+
+
+def test_what_is_critical_and_nobody_answers_calls_all_once(home: Site, people: list[User]) -> None:
+    case = make_case(home, GRAVE)
+    asking.ask_next(case=case)
+    asking.not_sure(case=case, user=people[0])
+    asking.ask_next(case=case, now=later(case, 5))
+    assert asked(case) == ["ada", "ben", "cleo"]
+    assert told_once(home, later(case, 4)) == (0, 0), "cleo has five minutes"
+    assert told_once(home, later(case, 5)) == (1, 1)
+    asking.ask_next(case=case, now=later(case, 5))
+    assert told_once(home, later(case, 500)) == (0, 1), "it stands, and calls nobody again"
+    another = make_case(home, GRAVE)
+    for person in people:
+        asking.not_sure(case=another, user=person)
+    assert told_once(home, later(case, 500)) == (1, 2), "another event is a call of its own"
+    assert AuditEvent.objects.filter(verb=asking.CALLED).count() == 2
+    for one in (case, another):
+        reviews.answer_at_home(case=one, user=people[1], label="fall")
+    assert told_once(home, later(case, 500)) == (0, 0)
+
+
+def test_what_is_harmless_or_was_answered_calls_nobody(home: Site, people: list[User]) -> None:
+    case = make_case(home, HARMLESS)
+    for person in people:
+        asking.not_sure(case=case, user=person)
+    assert told_once(home, timezone.now() + timedelta(days=1)) == (0, 0)
+
+
+def test_a_household_where_nobody_is_left_to_ask_is_told_of_too(home: Site) -> None:
+    case = make_case(home, GRAVE)
+    assert told_once(home, case.created_at + timedelta(minutes=4)) == (0, 0)
+    assert told_once(home, case.created_at + timedelta(minutes=5)) == (1, 1)
+
+
+def test_where_consent_has_ended_the_staff_has_it(home: Site, people: list[User]) -> None:
+    case = make_case(home, GRAVE)
+    for person in people:
+        asking.not_sure(case=case, user=person)
+    asking.consent(site=home, person=people[0], purpose=Purpose.SHOW, given=False)
+    assert told_once(home, timezone.now()) == (0, 0)
+
+
+def test_an_alert_stands_until_somebody_answers(home: Site, people: list[User]) -> None:
+    case = make_case(home, GRAVE)
+    for person in people:
+        asking.not_sure(case=case, user=person)
+    for _ in range(2):
+        monitoring.check(site=home)
+    alert = Alert.objects.get(kind=AlertKind.UNANSWERED)
+    assert (alert.value, alert.ended_at) == (1, None)
+    reviews.answer_at_home(case=case, user=people[1], label="fall")
+    monitoring.check(site=home)
+    assert Alert.objects.get(kind=AlertKind.UNANSWERED).ended_at

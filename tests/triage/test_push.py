@@ -25,6 +25,7 @@ from triage.errors import Refused
 from triage.models import Ask, Membership, PushSubscription, Site
 from triage.selectors.household import asks_of
 from triage.services import asking, push, reviews
+from triage.tasks import push_call
 
 pytestmark = pytest.mark.django_db
 
@@ -114,6 +115,18 @@ def test_whoever_is_asked_is_told_in_plain_words(home: Site, ada: User, phone: B
     assert headers["Authorization"].startswith("vapid t=")
     assert push.public_key() in headers["Authorization"]
     assert b"fallen" not in body
+
+
+def test_where_nobody_answers_all_are_told(home: Site, ada: User, phone: Browser) -> None:
+    subscribe(ada, phone)
+    make_user(home, Role.CAREGIVER, "ben")
+    case = make_case(home, ("fall", "fall", "pet"))
+    push_call(str(case.pk))
+    assert str(phone.read()["text"]).startswith("Nobody has answered yet: A picture: It looks like")
+    assert phone.got[0][0]["Urgency"] == "high"
+    reviews.answer_at_home(case=case, user=ada, label="fall")
+    push_call(str(case.pk))
+    assert len(phone.got) == 1, "it has been answered"
 
 
 def test_the_answer_takes_the_questions_place_on_the_others_phones(

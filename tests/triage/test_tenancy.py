@@ -40,6 +40,7 @@ ALLOWED = {
     "triage/selectors/fitted.py:_load": "kept in memory under the key of a calibration in hand",
     "triage/selectors/fitted.py:_load_learned": "kept under the key of a calibration in hand",
     "triage/selectors/operations.py:operations": OF_ALL,
+    "triage/selectors/operations.py:_runs": OF_ALL,
     "triage/selectors/past.py:past_cases": "kept under the key of a calibration in hand",
     "triage/services/delivery.py:hint_due": OF_ALL,
     "triage/services/delivery.py:_claim": BY_A_WORKER,
@@ -52,6 +53,7 @@ ALLOWED = {
     "triage/services/trials.py:_ask": BY_A_WORKER,
     "triage/simulation/loop.py:_run_members": OF_ALL,
     "triage/tasks.py:push_ask": BY_A_WORKER,
+    "triage/tasks.py:push_call": BY_A_WORKER,
     "triage/tasks.py:push_settled": BY_A_WORKER,
 }
 # inference knows neither sites nor people (a contract holds that): workers take what the queue

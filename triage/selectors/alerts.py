@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from triage.choices import AlertKind, Outcome, PolicyMode
+from triage.choices import AlertKind, Outcome, PolicyMode, SiteKind
 from triage.models import Alert, Decision, Policy, Site
 from triage.reasons import CONSENT, LEARNING, kinds
+from triage.selectors.asking import Home, unanswered
 from triage.selectors.checkup import Found
 from triage.selectors.consents import days_left
 from triage.selectors.experts import worst_reader
@@ -103,6 +104,7 @@ def _of_the_site(site: Site, found: Found) -> list[Measured]:
         (AlertKind.OVERRIDE, override, settings.ALARM_ALERT_OVERRIDE),
         (AlertKind.READER, worst_reader(site), settings.ALARM_ALERT_READER),
         (AlertKind.TEAM, float(lost_cases(site).count()), 0.0),
+        (AlertKind.UNANSWERED, _unanswered(site, found), 0.0),
     ]
     measured = [Measured(kind, value, limit, CLEARS * limit) for kind, value, limit in limits]
     return [*measured, _consent(site, found)]
@@ -165,6 +167,7 @@ def title_of(alert: Alert) -> str:
         AlertKind.READER: _("Somebody's answers are often not what the case turned out to be"),
         AlertKind.CONSENT: _("The household's consent comes to its end"),
         AlertKind.TEAM: _("Nobody of a care team can take a case that waits"),
+        AlertKind.UNANSWERED: _("Nobody at home answers about something critical"),
     }
     return titles[AlertKind(alert.kind)]
 
@@ -204,8 +207,17 @@ def sentence_of(alert: Alert) -> str:
             "Of whole teams nobody reads here any more, or everybody has: waiting cases, "
             "{value:.0f} of them, are seen by nobody. Add somebody under “Care teams”."
         ),
+        AlertKind.UNANSWERED: _(
+            "Everybody was asked, and has passed it on or was silent; {value:.0f} such events "
+            "wait. All were called once more. Reach somebody of the household by another way."
+        ),
     }
     return sentences[AlertKind(alert.kind)].format(value=alert.value, limit=alert.limit)
+
+
+def _unanswered(site: Site, found: Found) -> float:
+    at_home = site.kind == SiteKind.HOUSEHOLD
+    return float(len(unanswered(Home(site, found.as_of)))) if at_home else 0.0
 
 
 def _consent(site: Site, found: Found) -> Measured:

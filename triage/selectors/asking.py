@@ -147,6 +147,26 @@ def passed_by_all(case: Case, home: Home) -> bool:
     return bool(passed) and {one.user_id for one in home.people} <= passed
 
 
+def nobody_answers(case: Case, home: Home) -> bool:
+    """Whether a case is critical, and every caregiver was asked of it in vain, or there is none.
+
+    In vain is who has passed it on, or was silent for as long as an answer is waited for. Where
+    consent has ended nobody is asked: what comes in waits for the site's staff.
+    """
+    if home.shut or not is_critical(case):
+        return False
+    if not home.people:
+        return case.created_at + _doubled(0, LONGEST_WAIT) <= home.now
+    over = (ask for ask in case.asks.all() if ask.asked_at + _patience(case, ask) <= home.now)
+    in_vain = {ask.person_id for ask in over} | {one.reviewer_id for one in _passes(case)}
+    return {one.user_id for one in home.people} <= in_vain
+
+
+def unanswered(home: Home) -> list[Case]:
+    """The critical cases of a household that nobody answers."""
+    return [case for case in home.waiting if nobody_answers(case, home)]
+
+
 def is_quiet(membership: Membership, now: datetime) -> bool:
     """Whether it is that person's quiet hours, which may go over midnight, in the site's zone."""
     begin, end = membership.quiet_from, membership.quiet_until

@@ -15,7 +15,17 @@ from inference.services.sweep import each
 from triage import events
 from triage.choices import WAITING, Purpose, ReviewAction
 from triage.errors import Conflict, Refused
-from triage.models import Ask, Case, Consent, DeviceToken, Membership, Review, Site, Snooze
+from triage.models import (
+    Ask,
+    AuditEvent,
+    Case,
+    Consent,
+    DeviceToken,
+    Membership,
+    Review,
+    Site,
+    Snooze,
+)
 from triage.selectors.asking import (
     READ,
     Held,
@@ -25,11 +35,14 @@ from triage.selectors.asking import (
     is_due,
     next_person,
     open_ask,
+    unanswered,
 )
 from triage.selectors.consents import ENDING
 from triage.services.history import record
 
 PUSH_ASK = "triage.tasks.push_ask"
+PUSH_CALL = "triage.tasks.push_call"
+CALLED = "called everybody"
 TRIAGE_QUEUE = "triage"
 CONSENT_DAYS, LONGEST_CONSENT = 365, 730
 LONGEST_SNOOZE = timedelta(days=7)
@@ -57,6 +70,15 @@ def ask_overdue() -> int:
     """Ask on where nobody was asked or nobody has answered; returns of how many cases."""
     now = timezone.now()
     return sum(each(home.waiting, partial(_ask_if_free, home=home)) for home in homes(now))
+
+
+def call_where_nobody_answers() -> int:
+    """Call all of a household once about what is critical and nobody answers; returns how many.
+
+    The line of the history keeps it at once: the same case calls nobody again.
+    """
+    left = [case for home in homes(timezone.now()) for case in unanswered(home)]
+    return each(left, _call_everybody)
 
 
 def not_sure(*, case: Case, user: AbstractBaseUser, comment: str = "") -> Ask | None:
@@ -166,6 +188,20 @@ def _ask_if_free(case: Case, home: Home) -> Ask | None:
     if ask:
         home.held.append(Held(case.pk, ask.person_id, is_critical(case)))
     return ask
+
+
+def _call_everybody(case: Case) -> bool:
+    with transaction.atomic():
+        locked = Case.objects.select_for_update(of=("self",)).select_related("site").get(pk=case.pk)
+        called = AuditEvent.objects.filter(case=locked, verb=CALLED).exists()
+        if called or locked.status not in WAITING:
+            return False
+        record("called everybody", site=locked.site, case=locked)
+        case_id = str(locked.pk)
+        transaction.on_commit(
+            lambda: dispatch.hint(PUSH_CALL, case_id, queue=TRIAGE_QUEUE), robust=True
+        )
+    return True
 
 
 def _one_ask_at_a_time(site: Site) -> None:

@@ -13,7 +13,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from requests import RequestException, Session
 
-from triage.choices import CaseStatus, Role
+from triage.choices import WAITING, CaseStatus, Role
 from triage.errors import Refused
 from triage.models import Ask, Case, Membership, PushSubscription
 from triage.selectors.asking import is_critical
@@ -81,6 +81,22 @@ def push_ask(*, ask: Ask) -> int:
         return 0
     urgency = "high" if is_critical(case) else "normal"
     return _push(ask.person, case, lambda: asks_of(case, ask.person), urgency=urgency)
+
+
+def push_call(*, case: Case) -> int:
+    """Tell all of a household at once that nobody answers, unless somebody has by now."""
+    if case.status not in WAITING or has_ended(case.site):
+        return 0
+    here = Membership.objects.filter(site=case.site, role=Role.CAREGIVER, user__is_active=True)
+    return sum(
+        _push(
+            one.user,
+            case,
+            lambda: _("Nobody has answered yet: {0}").format(asks_of(case, one.user)),  # noqa: B023
+            urgency="high",
+        )
+        for one in here.select_related("user")
+    )
 
 
 def push_settled(*, case: Case) -> int:

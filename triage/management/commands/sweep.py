@@ -13,7 +13,7 @@ from inference.services.observations import forget_orphans
 from inference.services.probes import ask_those_due, give_up_unheard
 from inference.services.sweep import each, sweep_runs
 from triage.models import Site
-from triage.services.asking import ask_overdue
+from triage.services.asking import ask_overdue, call_where_nobody_answers
 from triage.services.calibration import refit_when_due
 from triage.services.decisions import decide_overdue
 from triage.services.delivery import hint_due
@@ -85,6 +85,7 @@ STEPS: tuple[Callable[[], dict[str, int]], ...] = (
     lambda: {"guarded": watch_lately()},
     lambda: {"leases_ended": end_expired_leases()},
     lambda: {"asked": ask_overdue()},
+    lambda: {"called": call_where_nobody_answers()},
     lambda: {"erased": retain()},
     lambda: {"files_gone": finish_erasures()},
     lambda: {"orphans": _orphans()},
