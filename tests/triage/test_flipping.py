@@ -79,6 +79,16 @@ class Clinic:
         while sum(self._answer(one) for one in people):
             pass
 
+    def know(self, cases: int) -> None:
+        """That many cases come in, and an administrator says that their labels are known."""
+        for _ in range(cases):
+            self._arrive()
+        while self._answer(self.others[0]):
+            pass
+        boss = make_user(self.site, Role.ADMINISTRATOR)
+        for case in Case.objects.filter(site=self.site, status=CaseStatus.RESOLVED):
+            gold.mark(case=case, actor=boss, known=True)
+
     def answered(self) -> int:
         return self._theirs().count()
 
@@ -149,6 +159,19 @@ def test_the_alarm_rings(answers: Answers, double: float, within: int) -> None:
     print(f"{answers.__name__}: after {clinic.answered()} answers, {clinic.told_by()}")
     assert day is not None
     assert clinic.answered() <= within
+
+
+@pytest.mark.slow
+def test_where_everybody_reads_alone_gold_cases_find_them() -> None:
+    clinic = Clinic(flips_all, double=0.0)
+    clinic.know(20)
+    clinic.day(turns=2)
+    assert worst_reader(clinic.site) is None, "nobody's word is held against another's"
+    clinic.gold = 0.1
+    day = clinic.days_until_alarm(most=20)
+    print(f"alone, a tenth gold: after {clinic.answered()} answers, {clinic.told_by()}")
+    assert day is not None
+    assert clinic.answered() <= 60
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Everything that one case's page shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -140,7 +140,8 @@ class CasePage:
 
     readings    what experts said, as far as this person may know it: before the last one has
                 answered only their own, in a dispute both without names
-    handovers   what those wrote who passed it on
+    handovers   what those wrote who passed it on: as all that people wrote, not for whoever looks
+                through broken glass
     disputed    two readings differ, and a third person decides
     read        this person has read it, and a colleague's reading is due
     colleagues  (id, name) of those whom it can be passed on to
@@ -231,6 +232,8 @@ def case_page(
     media = case.observation.media
     frames = list(media.frames.all()) if media.clip else []
     erasure = erasure_of(case)
+    reads = allows(roles, "see_cases")
+    retake = retake_of(case)
     words = _Words(titles, [frame.at_s for frame in frames])
     return CasePage(
         case=case,
@@ -267,11 +270,14 @@ def case_page(
         earlier=_earlier(case, user),
         alike=[one for one in neighbours_of(case) if is_seen(one, case.site, user)],
         draft=case.drafts.filter(writer_id=user.pk).first() if mine else None,
-        readings=_readings(answers, titles, user, resolved=resolved, disputed=disputed),
-        handovers=_handovers(case),
+        readings=[
+            one if reads else replace(one, comment="")
+            for one in _readings(answers, titles, user, resolved=resolved, disputed=disputed)
+        ],
+        handovers=_handovers(case) if reads else [],
         disputed=disputed and not resolved,
         read=read,
-        retake=retake_of(case),
+        retake=retake if reads or retake is None else replace(retake, comment=""),
         colleagues=_colleagues(case, user, answers) if mine else [],
         question=question_of(case, user) if at_home and not case.erased_at else None,
         erasure=erasure,
