@@ -5,7 +5,13 @@ from logging.config import dictConfig
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
+from celery.signals import (
+    before_task_publish,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_process_init,
+)
 from django.conf import settings
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
@@ -22,6 +28,13 @@ app.autodiscover_tasks()
 def log_as_the_web_does(**_: Any) -> None:
     """Else Celery would put lines of its own shape in the place of ours."""
     dictConfig(settings.LOGGING)
+
+
+@worker_process_init.connect
+def tell_pages_beside_the_work(**_: Any) -> None:
+    from triage import events  # needs settings, which Celery reads after this module
+
+    events.tell_beside()
 
 
 @before_task_publish.connect

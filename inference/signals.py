@@ -1,7 +1,7 @@
 """What inference announces; whoever is above may listen.
 
-run_progressed: sender=Run, run_id: UUID. A member began or ended a stage.
-run_finished: sender=Run, run_id: UUID. The run is scored or failed and will not change any more.
+run_progressed: sender=Run, run_ids: list of UUID. A member began or ended a stage of these.
+run_finished: sender=Run, run: Run. It is scored or failed and will not change any more.
 probe_ended: sender=Probe, probe_id: int, domain: str. A member was asked for its health.
 """
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterable
 from typing import Literal, TypedDict
 from uuid import UUID
@@ -10,7 +11,10 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
 log = logging.getLogger(__name__)
+PAUSE_S = 0.1
 _loop: asyncio.AbstractEventLoop | None = None
+_due: "dict[tuple[object, ...], tuple[str, Changed | Left]]" = {}
+_lock = threading.Lock()
 
 Kind = Literal["case", "queue", "policy", "domain", "ensemble"]
 
@@ -60,16 +64,43 @@ def send_away(user_id: int) -> None:
 
 
 def _tell(group: str, message: Changed | Left) -> None:
-    if _loop is not None and _loop.is_running():
-        asyncio.run_coroutine_threadsafe(_send(group, message), _loop)
-    else:
+    if _loop is None or not _loop.is_running():
         async_to_sync(_send)(group, message)
+        return
+    with _lock:
+        first = not _due
+        _due[group, *message.values()] = (group, message)
+    if first:
+        _loop.call_soon_threadsafe(_loop.call_later, PAUSE_S, _tell_due, _loop)
+
+
+def _tell_due(loop: asyncio.AbstractEventLoop) -> None:
+    with _lock:
+        due = list(_due.values())
+        _due.clear()
+    asyncio.run_coroutine_threadsafe(_send_each(due), loop)
 
 
 def tell_on(loop: asyncio.AbstractEventLoop) -> None:
-    """From now on announce on this loop, which runs in another thread, and wait for nothing."""
+    """From now on announce on this loop, which runs in another thread, and wait for nothing.
+
+    What is said again within PAUSE_S is said once.
+    """
     global _loop
     _loop = loop
+
+
+def tell_beside() -> None:
+    """Announce from a thread of its own: a worker that waits for each message loses more time
+    with telling of its stages than with storing them."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="announcements", daemon=True).start()
+    tell_on(loop)
+
+
+async def _send_each(due: "list[tuple[str, Changed | Left]]") -> None:
+    for group, message in due:
+        await _send(group, message)
 
 
 async def _send(group: str, message: Changed | Left) -> None:

@@ -24,17 +24,19 @@ from triage.services.trials import go_on_after
 
 
 @receiver(run_finished)
-def decide_case(run_id: UUID, **_: Any) -> None:
-    decide(run_id=run_id)
-    go_on_after(run_id=run_id)
+def decide_case(run: Run, **_: Any) -> None:
+    if run.trial:
+        go_on_after(run_id=run.pk)
+    else:
+        decide(run=run)
 
 
 @receiver(run_progressed)
-def show_progress(run_id: UUID, **_: Any) -> None:
-    runs = Run.objects.filter(pk=run_id, trial=False)
-    case = Case.objects.filter(observation__runs__in=runs).only("id", "site_id").first()
-    if case:
-        events.announce(case.site_id, "case", case.id)
+def show_progress(run_ids: list[UUID], **_: Any) -> None:
+    runs = Run.objects.filter(pk__in=run_ids, trial=False)
+    cases = Case.objects.filter(observation__runs__in=runs)
+    for site_id, case_id in cases.values_list("site_id", "id"):
+        events.announce(site_id, "case", case_id)
 
 
 @receiver(probe_ended)

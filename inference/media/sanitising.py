@@ -1,7 +1,11 @@
 """The safe side: looks at a file's first bytes, and has a child process decode the rest."""
 
+import atexit
+import contextlib
 import hashlib
 import json
+import os
+import socket
 import struct
 import subprocess
 import sys
@@ -9,9 +13,11 @@ import threading
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
+from subprocess import DEVNULL
+from typing import BinaryIO
 
 DECODER = Path(__file__).with_name("decoder.py")
+FORK_SERVER = Path(__file__).with_name("forkserver.py")
 HEADER = struct.Struct(">I")
 MAX_ANSWER = 64 << 20
 MAX_HEAD = 2048
@@ -189,37 +195,97 @@ def _refused_by_its_bytes(data: bytes, kind: str, limits: Limits) -> str:
 
 
 def _decode(data: bytes, kind: str, limits: Limits) -> _Answer:
-    """Ask a fresh interpreter, which shares nothing with this one but two pipes."""
+    """Ask a fresh process, which shares nothing with this one but two pipes."""
     if kind != "photo":
         limits = replace(limits, cpu_s=limits.clip_cpu_s, wall_s=limits.clip_wall_s)
-    command = (sys.executable, "-I", str(DECODER), kind, json.dumps(asdict(limits)))
-    child = subprocess.Popen(
-        command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, close_fds=True
-    )
-    patience = threading.Timer(limits.wall_s, child.kill)
-    patience.start()
     try:
-        return _unpack(_converse(child, data), kind)
+        ears, mouth = _child((kind, json.dumps(asdict(limits))))
+        with ears, mouth:
+            return _unpack(_converse(ears, mouth, data), kind)
     except (OSError, ValueError, TypeError, struct.error) as error:
         raise MediaRejected("decoder_failed", limits) from error
-    finally:
-        patience.cancel()
-        child.kill()
-        child.wait()
 
 
-def _converse(child: subprocess.Popen[bytes], data: bytes) -> bytes:
+class _ForkServer:
+    """The other end of `forkserver`: starts children of one program for this process."""
+
+    def __init__(self, program: Path) -> None:
+        self._program, self._owner = program, os.getpid()
+        self._link, theirs = socket.socketpair()
+        command = (sys.executable, "-I", str(FORK_SERVER), str(program))
+        with theirs:
+            self._process = subprocess.Popen(
+                command,
+                stdin=theirs.fileno(),
+                stdout=DEVNULL,
+                stderr=DEVNULL,
+                env={},
+                close_fds=True,
+            )
+
+    def fork(self, arguments: tuple[str, ...]) -> tuple[BinaryIO, BinaryIO]:
+        """What a child of its own listens to, and what it says.
+
+        Raises:
+            OSError: the server has ended.
+        """
+        (its_ears, ears), (mouth, its_mouth) = os.pipe(), os.pipe()
+        ends = os.fdopen(ears, "wb"), os.fdopen(mouth, "rb")
+        try:
+            socket.send_fds(self._link, [json.dumps(arguments).encode()], [its_ears, its_mouth])
+            if not self._link.recv(1):
+                raise BrokenPipeError("the fork server has ended")
+        except OSError:
+            for end in ends:
+                end.close()
+            raise
+        finally:
+            os.close(its_ears)
+            os.close(its_mouth)
+        return ends
+
+    def serves(self, program: Path) -> bool:
+        """Whether it was started by this process, and not by one that this was forked from."""
+        return (self._program, self._owner) == (program, os.getpid())
+
+    def leave(self) -> None:
+        """It ends with its last child."""
+        self._link.close()
+        threading.Thread(target=self._process.wait, daemon=True).start()
+
+
+_server: _ForkServer | None = None
+_one_at_a_time = threading.Lock()
+
+
+def _child(arguments: tuple[str, ...]) -> tuple[BinaryIO, BinaryIO]:
+    """Of this process's server; of a new one where there is none, or it has ended."""
+    global _server
+    with _one_at_a_time:
+        if _server and _server.serves(DECODER):
+            with contextlib.suppress(OSError):
+                return _server.fork(arguments)
+        leave_server()
+        _server = _ForkServer(DECODER)
+        return _server.fork(arguments)
+
+
+@atexit.register
+def leave_server() -> None:
+    """The next file is decoded by a child of a new server."""
+    global _server
+    if _server:
+        _server.leave()
+    _server = None
+
+
+def _converse(ears: BinaryIO, mouth: BinaryIO, data: bytes) -> bytes:
     """Send the file, take the answer, and no more of it than an answer may be."""
-    with child:
-        assert child.stdin and child.stdout
-        with child.stdin as ears:
-            ears.write(data)
-        answer = child.stdout.read(MAX_ANSWER + 1)
-        if len(answer) > MAX_ANSWER:
-            child.kill()
-            raise ValueError("the decoder said too much")
-    if child.returncode:
-        raise ValueError(f"the decoder ended with {child.returncode}")
+    with ears:
+        ears.write(data)
+    answer = mouth.read(MAX_ANSWER + 1)
+    if len(answer) > MAX_ANSWER:
+        raise ValueError("the decoder said too much")
     return answer
 
 

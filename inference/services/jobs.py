@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID, uuid4
@@ -13,10 +14,11 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from inference import tracing
 from inference.models import MemberJob, Run, StageTrace
 from inference.pipeline.run import Trace
 from inference.pipeline.stages import Stage
-from inference.services.runs import bring_forward, finish_run, may_be_kept
+from inference.services.runs import bring_forward, finish_run, may_be_kept, no_longer_awaited
 from inference.signals import run_progressed
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,13 @@ def claim_job(*, job_id: int) -> MemberJob | None:
     Every task may run twice: only one of two claims changes the row.
     """
     silent = Q(status=MemberJob.Status.RUNNING, lease_until__lt=timezone.now())
-    return _claim(job_id, Q(status=MemberJob.Status.QUEUED) | silent, token=uuid4())
+    free = Q(status=MemberJob.Status.QUEUED) | silent
+    # Most messages are of a job that went along with another: a look costs less than a try.
+    if not MemberJob.objects.filter(free, pk=job_id).exists():
+        return None
+    claimed = _claim([job_id], free, token=uuid4())
+    tell_progress(claimed)
+    return claimed[0] if claimed else None
 
 
 def claim_alike(first: MemberJob, *, at_most: int) -> list[MemberJob]:
@@ -47,13 +55,24 @@ def claim_alike(first: MemberJob, *, at_most: int) -> list[MemberJob]:
         run__ensemble=first.run.ensemble,
         run__observation__domain=first.run.observation.domain,
     )
-    ids = list(waiting.order_by("pk").values_list("pk", flat=True)[:at_most])
-    return [job for pk in ids if (job := _claim(pk, untried, token=first.token))]
+    with transaction.atomic():
+        ids = list(_unlocked(waiting.order_by("pk")).values_list("pk", flat=True)[:at_most])
+        claimed = _claim(ids, untried, token=first.token)
+    tell_progress(claimed)
+    return claimed
 
 
-def _claim(job_id: int, free: Q, *, token: UUID | None) -> MemberJob | None:
+def _unlocked(jobs: QuerySet[MemberJob]) -> QuerySet[MemberJob]:
+    """Locks them, but for those that another worker is about to take: neither waits."""
+    if connection.features.has_select_for_update_skip_locked:
+        return jobs.select_for_update(of=("self",), skip_locked=True)
+    return jobs
+
+
+def _claim(ids: Sequence[int], free: Q, *, token: UUID | None) -> list[MemberJob]:
+    """Those of the jobs that were free until now, in order."""
     changed = (
-        MemberJob.objects.filter(free, pk=job_id, attempt__lt=settings.ALARM_JOB_ATTEMPTS)
+        MemberJob.objects.filter(free, pk__in=ids, attempt__lt=settings.ALARM_JOB_ATTEMPTS)
         # A join here would move all conditions into a subquery, which PostgreSQL does not check
         # again after waiting for the row: two claims would both succeed.
         .filter(run_id__in=Run.objects.filter(status__in=Run.UNFINISHED))
@@ -67,18 +86,22 @@ def _claim(job_id: int, free: Q, *, token: UUID | None) -> MemberJob | None:
         )
     )
     if not changed:
-        return None
-    job = MemberJob.objects.select_related("run__observation__media").get(pk=job_id)
-    Run.objects.filter(pk=job.run_id, status=Run.Status.QUEUED).update(status=Run.Status.RUNNING)
-    run_progressed.send(sender=Run, run_id=job.run_id)
-    return job
+        return []
+    mine = MemberJob.objects.filter(pk__in=ids, token=token, status=MemberJob.Status.RUNNING)
+    jobs = list(
+        mine.select_related("run__observation__media")
+        .prefetch_related("run__observation__media__frames")
+        .order_by("pk")
+    )
+    queued = Run.objects.filter(pk__in=[job.run_id for job in jobs], status=Run.Status.QUEUED)
+    queued.update(status=Run.Status.RUNNING)
+    return jobs
 
 
 def note_stage(jobs: Sequence[MemberJob], stage: Stage) -> None:
     """A sign of life of jobs that were claimed together: whoever watches them is told."""
     _ours(jobs).update(stage=stage, lease_until=_lease_end())
-    for job in jobs:
-        run_progressed.send(sender=Run, run_id=job.run_id)
+    tell_progress(jobs)
 
 
 def extend_leases(jobs: Sequence[MemberJob]) -> None:
@@ -129,37 +152,72 @@ class Heartbeat:
             connection.close()
 
 
-def complete_job(job: MemberJob, traces: Sequence[Trace], vectors: Sequence[bytes | None]) -> bool:
-    """Store the traces, one vector (float32 bytes) each, and finish the run if it was the last.
+@dataclass(frozen=True)
+class Answer:
+    """What a job's member said: its traces, and one vector (float32 bytes) for each."""
 
-    Of an observation that was erased meanwhile no word is stored.
+    job: MemberJob
+    traces: Sequence[Trace]
+    vectors: Sequence[bytes | None]
+
+
+def complete_job(job: MemberJob, traces: Sequence[Trace], vectors: Sequence[bytes | None]) -> bool:
+    """Store what one job's member said, as `complete_jobs` does.
 
     Returns:
-        False when the job was lost meanwhile, or its run closed: what it says is kept as late, and
-        changes nothing.
+        False when the job was lost meanwhile, or its run closed.
     """
+    return job in complete_jobs([Answer(job, traces, vectors)])
+
+
+def complete_jobs(answers: Sequence[Answer]) -> list[MemberJob]:
+    """Store what was answered by jobs with one token, all or nothing, and finish the runs of which
+    that was the last.
+
+    Whoever watches is told by `tell_progress`. Of an observation that was erased meanwhile no word
+    is stored.
+
+    Returns:
+        The jobs that were still held. What another says is kept as late, and changes nothing.
+    """
+    if not answers:
+        return []
+    jobs = [answer.job for answer in answers]
     with transaction.atomic():
-        kept = may_be_kept(job.run_id)
-        mine = bool(_mine(job).update(status=MemberJob.Status.DONE, stage=""))
-        if kept:
-            _store(job, traces, vectors, late=not mine)
-    if mine:
-        if settings.ALARM_GRACE_S:
+        kept = may_be_kept([job.run_id for job in jobs])
+        held = _ours(jobs).select_for_update(no_key=True).order_by("pk")
+        mine = set(held.values_list("pk", flat=True))
+        _ours(jobs).filter(pk__in=mine).update(status=MemberJob.Status.DONE, stage="")
+        _store([one for one in answers if one.job.run_id in kept], mine)
+    for job in jobs:
+        if job.pk not in mine:
+            log.warning("%s: its answer came too late", job)
+    done = [job for job in jobs if job.pk in mine]
+    if settings.ALARM_GRACE_S:
+        for job in done:
             bring_forward(run_id=job.run_id)
-        _announce(job)
-    else:
-        log.warning("%s: its answer came too late", job)
-    return mine
+    _finish([job.run for job in done])
+    return done
 
 
-def _store(
-    job: MemberJob, traces: Sequence[Trace], vectors: Sequence[bytes | None], *, late: bool
-) -> None:
+def _finish(runs: Sequence[Run]) -> None:
+    """Those that wait for nobody; what cannot be finished now is left to the sweep."""
+    ready = no_longer_awaited([run.pk for run in runs])
+    for run in runs:
+        with tracing.carried(run.trace_id):
+            try:
+                if run.pk in ready:
+                    finish_run(run_id=run.pk)
+            except Exception:
+                log.exception("%s cannot be finished", run)
+
+
+def _store(answers: Sequence[Answer], in_time: Collection[int]) -> None:
     StageTrace.objects.bulk_create(
         StageTrace(
-            run_id=job.run_id,
-            member=job.member,
-            attempt=job.attempt,
+            run_id=one.job.run_id,
+            member=one.job.member,
+            attempt=one.job.attempt,
             stage=trace.stage,
             prompt_hash=trace.prompt_hash,
             raw_text=trace.raw_text.replace("\x00", "\ufffd"),
@@ -172,9 +230,10 @@ def _store(
             seconds=trace.seconds,
             logprob=trace.logprob,
             embedding=vector,
-            late=late,
+            late=one.job.pk not in in_time,
         )
-        for trace, vector in zip(traces, vectors, strict=True)
+        for one in answers
+        for trace, vector in zip(one.traces, one.vectors, strict=True)
     )
 
 
@@ -216,8 +275,14 @@ def give_up_lost_jobs() -> int:
 
 
 def _announce(job: MemberJob) -> None:
-    run_progressed.send(sender=Run, run_id=job.run_id)
+    tell_progress([job])
     finish_run(run_id=job.run_id)
+
+
+def tell_progress(jobs: Sequence[MemberJob]) -> None:
+    """Whoever watches these jobs' runs has something new to see."""
+    if jobs:
+        run_progressed.send(sender=Run, run_ids=[job.run_id for job in jobs])
 
 
 def _mine(job: MemberJob) -> QuerySet[MemberJob]:

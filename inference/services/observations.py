@@ -135,4 +135,6 @@ def frames_of(observation: Observation) -> list[Image.Image]:
 
 def _picture(file: FieldFile) -> Image.Image:
     with file.open("rb") as opened:
-        return Image.open(opened).convert("RGB")
+        image = Image.open(opened)
+        image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,13 +1,14 @@
 """A run from its opening to its sum: who was asked, what they said, whether it can be trusted."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from inference import dispatch, ensemble, tracing
@@ -75,24 +76,37 @@ def finish_run(*, run_id: UUID) -> bool:
         Whether this call finished it; False when it is too early or somebody else was first.
     """
     with transaction.atomic():
-        kept = may_be_kept(run_id)
+        kept = bool(may_be_kept([run_id]))
         # No key: a worker that stores a trace of this run needs the key, and holds its job.
-        run = Run.objects.select_for_update(no_key=True).filter(pk=run_id).first()
-        if run is None or run.finished or _is_awaited(run):
+        locked = Run.objects.select_for_update(of=("self",), no_key=True)
+        run = locked.select_related("observation").filter(pk=run_id).first()
+        if run is None or run.finished:
             return False
-        _close_jobs(run)
+        awaited = list(run.jobs.filter(status__in=MemberJob.UNFINISHED))
+        if awaited and timezone.now() < run.deadline_at:
+            return False
+        _close_jobs(run, awaited)
         _sum_up_safely(run, words=kept)
-    run_finished.send(sender=Run, run_id=run_id)
+    run_finished.send(sender=Run, run=run)
     return True
 
 
-def may_be_kept(run_id: UUID) -> bool:
-    """Whether its observation can still be shown; an erasure in progress is waited for.
+def no_longer_awaited(run_ids: Sequence[UUID]) -> set[UUID]:
+    """The runs that may be finished. A look without locks, for after a commit: whoever ends a run's
+    last job finds it so."""
+    waiting = MemberJob.objects.filter(run__in=run_ids, status__in=MemberJob.UNFINISHED)
+    awaited = waiting.filter(run__deadline_at__gt=timezone.now())
+    return set(run_ids) - set(awaited.values_list("run_id", flat=True))
+
+
+def may_be_kept(run_ids: Sequence[UUID]) -> set[UUID]:
+    """The runs whose observation can still be shown; an erasure in progress is waited for.
 
     Ask before anything else is locked, as an erasure does. Call it inside a transaction.
     """
-    media = Media.objects.select_for_update(of=("self",)).filter(observation__runs=run_id)
-    return any(one.shown for one in media)
+    media = Media.objects.select_for_update(of=("self",)).filter(observation__runs__in=run_ids)
+    shown = media.order_by("pk").values_list("observation__runs", "shown")
+    return {run_id for run_id, file in shown if file and run_id in run_ids}
 
 
 def bring_forward(*, run_id: UUID) -> None:
@@ -101,20 +115,16 @@ def bring_forward(*, run_id: UUID) -> None:
     if run is None:
         return
     answered = run.jobs.filter(status=MemberJob.Status.DONE)
-    if _whole(answered, final_traces(run)) < run.quorum:
+    traces = final_traces(run)
+    if sum(not _problems_of(job, traces) for job in answered) < run.quorum:
         return
     soon = timezone.now() + timedelta(seconds=settings.ALARM_GRACE_S)
     Run.objects.filter(pk=run_id, deadline_at__gt=soon).update(deadline_at=soon)
 
 
-def _is_awaited(run: Run) -> bool:
-    waiting = run.jobs.filter(status__in=MemberJob.UNFINISHED).exists()
-    return waiting and timezone.now() < run.deadline_at
-
-
-def _close_jobs(run: Run) -> None:
+def _close_jobs(run: Run, awaited: Iterable[MemberJob]) -> None:
     """Whoever has not answered by now is late; the fence keeps a later answer out of the vote."""
-    for job in run.jobs.filter(status__in=MemberJob.UNFINISHED):
+    for job in awaited:
         words = f"{LATE} ({job.error})" if job.error else LATE
         run.jobs.filter(pk=job.pk, status__in=MemberJob.UNFINISHED).update(
             status=MemberJob.Status.FAILED, stage="", token=None, error=words[:300]
@@ -125,6 +135,7 @@ def _sum_up_safely(run: Run, *, words: bool) -> None:
     """Answers that cannot be summed up must not hold the case: it fails, and is deferred."""
     try:
         with transaction.atomic():
+            prefetch_related_objects([run], "jobs", "traces")
             _sum_up(run, words=words)
     except Exception:
         log.exception("%s cannot be summed up", run)
@@ -166,22 +177,18 @@ def find_problems(run: Run) -> list[str]:
     Members that are missing object only where the quorum fails; an answer that is there and cannot
     be trusted always does.
     """
-    jobs = list(run.jobs.order_by("member"))
+    jobs = sorted(run.jobs.all(), key=lambda job: job.member)
     if len(jobs) < 2:
         return ["too_few_members"] if jobs else ["no_members"]
     traces = final_traces(run)
     answered = [job for job in jobs if job.status == MemberJob.Status.DONE]
-    problems = [problem for job in answered for problem in _problems_of(job, traces)]
-    whole = _whole(answered, traces)
+    found = [_problems_of(job, traces) for job in answered]
+    problems = [problem for of_one in found for problem in of_one]
+    whole = sum(not of_one for of_one in found)
     if whole < run.quorum:
         problems += [_absence(job) for job in jobs if job not in answered]
         problems += [f"quorum:{whole}:{run.quorum}"]
     return problems
-
-
-def _whole(answered: Iterable[MemberJob], traces: dict[tuple[str, str], StageTrace]) -> int:
-    """How many answered at all stages, in a way that can be trusted."""
-    return sum(not _problems_of(job, traces) for job in answered)
 
 
 def _absence(job: MemberJob) -> str:
@@ -189,6 +196,7 @@ def _absence(job: MemberJob) -> str:
 
 
 def _problems_of(job: MemberJob, traces: dict[tuple[str, str], StageTrace]) -> list[str]:
+    """Why what this member answered cannot be trusted; empty where all stages can."""
     problems = []
     for stage in Stage:
         trace = traces.get((job.member, stage))

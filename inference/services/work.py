@@ -1,7 +1,8 @@
 """What a worker does with jobs: the only place where a web project meets a model."""
 
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from django.conf import settings
@@ -17,12 +18,14 @@ from inference.pipeline.run import RUNNING, Trace, Traces, run_cases
 from inference.pipeline.stages import Stage
 from inference.services.definitions import asked
 from inference.services.jobs import (
+    Answer,
     Heartbeat,
     claim_alike,
     claim_job,
-    complete_job,
+    complete_jobs,
     fail_job,
     put_back,
+    tell_progress,
 )
 from inference.services.looking import ensure_visual
 from inference.services.observations import frames_of
@@ -52,9 +55,8 @@ def execute_job(*, job_id: int) -> None:
     limit_s = _limit_s(shown)
     with Heartbeat(list(shown), patience_s=limit_s) as heartbeat:
         outcomes = _ask(shown, heartbeat, limit_s)
-        for job, outcome in zip(shown, outcomes, strict=True):
-            with tracing.carried(job.run.trace_id):
-                _settle(job, outcome)
+        _settle(dict(zip(shown, outcomes, strict=True)))
+        tell_progress(list(shown))
 
 
 def _pictures(job: MemberJob) -> Pictures:
@@ -109,15 +111,30 @@ def _ask(shown: Shown, heartbeat: Heartbeat, limit_s: float) -> Sequence[Outcome
     return outcomes
 
 
-def _settle(job: MemberJob, outcome: Outcome) -> None:
-    """Store a job's outcome, whatever became of those beside it."""
+def _settle(outcomes: Mapping[MemberJob, Outcome]) -> None:
+    """Store each job's outcome: all answers together, or one by one where one of them spoils it."""
+    answers = []
+    for job, outcome in outcomes.items():
+        with tracing.carried(job.run.trace_id), _left_to_the_sweep(job):
+            if isinstance(outcome, Exception):
+                _fail(job, outcome)
+            else:
+                answers.append(Answer(job, outcome, _vectors(outcome)))
     try:
-        if isinstance(outcome, Exception):
-            _fail(job, outcome)
-        else:
-            complete_job(job, outcome, _vectors(outcome))
+        complete_jobs(answers)
     except Exception:
-        # Its lease runs out, and the sweep sends it again.
+        log.warning("%d answers cannot be stored together", len(answers), exc_info=True)
+        for answer in answers:
+            with tracing.carried(answer.job.run.trace_id), _left_to_the_sweep(answer.job):
+                complete_jobs([answer])
+
+
+@contextlib.contextmanager
+def _left_to_the_sweep(job: MemberJob) -> Iterator[None]:
+    """What cannot be stored costs its job alone: its lease runs out, and it is sent again."""
+    try:
+        yield
+    except Exception:
         log.exception("%s cannot be stored", job)
 
 

@@ -40,7 +40,7 @@ DEATHS = {
     "in the first stage": ("inference.services.jobs.note_stage", "after", 1),
     "in the second stage": ("inference.services.jobs.note_stage", "after", 2),
     "in the third stage": ("inference.services.jobs.note_stage", "after", 3),
-    "after the third stage": ("inference.services.work.complete_job", "before", 1),
+    "after the third stage": ("inference.services.work.complete_jobs", "before", 1),
     "while answers are stored": ("inference.models.StageTrace.objects.bulk_create", "after", 1),
     "after the first member": ("inference.services.jobs._announce", "before", 1),
     "before scoring": ("inference.services.jobs._announce", "before", 3),

@@ -22,7 +22,14 @@ from inference.pipeline.frames import FrameAnswer, records
 from inference.pipeline.stages import Stage
 from inference.services import jobs as services
 from inference.services import work
-from inference.services.jobs import Heartbeat, claim_alike, claim_job, complete_job, extend_leases
+from inference.services.jobs import (
+    Answer,
+    Heartbeat,
+    claim_alike,
+    claim_job,
+    complete_jobs,
+    extend_leases,
+)
 from inference.services.runs import find_problems, finish_run
 from tests.factories import make_case, make_run, make_site
 from tests.pictures import photo
@@ -216,12 +223,12 @@ def test_an_answer_that_cannot_be_stored_keeps_no_other_out(
 ) -> None:
     runs = waiting(3)
 
-    def complete(one: MemberJob, *rest: object) -> bool:
-        if one.run_id == runs[0].pk:
+    def complete(answers: Sequence[Answer]) -> list[MemberJob]:
+        if any(one.job.run_id == runs[0].pk for one in answers):
             raise RuntimeError("disk full")
-        return complete_job(one, *rest)  # type: ignore[arg-type]
+        return complete_jobs(answers)
 
-    monkeypatch.setattr(work, "complete_job", complete)
+    monkeypatch.setattr(work, "complete_jobs", complete)
     work.execute_job(job_id=job(runs[0]).pk)
     assert statuses(runs) == [Status.RUNNING, Status.DONE, Status.DONE]
 

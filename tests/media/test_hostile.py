@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -124,7 +125,8 @@ def say(head, *parts):
     sys.stdout.buffer.write(struct.pack(">I", len(words)) + words + b"".join(parts))
 J = bytes([255, 216, 255])
 GOOD = {"width": 9, "height": 9, "format": "JPEG", "duration_s": 0, "times": [0.0]}
-"""
+def main():
+    """
 PROGRAMS = {
     "crashes": "os.abort()",
     "is killed": "os.kill(os.getpid(), 9)",
@@ -174,16 +176,92 @@ def test_a_decoder_that_says_all_it_should_is_believed(
 ) -> None:
     """What the programs above leave out or change is all that is wrong with them."""
     program = tmp_path / "decoder.py"
-    program.write_text(HEAD + "say(GOOD | {'sizes': [0, 3, 3]}, J, J)")
+    program.write_text(HEAD + "sys.stdin.buffer.read(); say(GOOD | {'sizes': [0, 3, 3]}, J, J)")
     monkeypatch.setattr(sanitising, "DECODER", program)
     assert sanitise(GOOD).width == 9
 
 
-def test_no_child_is_left_behind() -> None:
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def server() -> int:
+    """The process id of the only child that this process has once a file was decoded."""
+    [pid] = [one for one in children(os.getpid()) if "forkserver" in command_line(one)]
+    return pid
+
+
+def command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def ended(pid: int, within_s: float = 10.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        stat = Path(f"/proc/{pid}/stat")
+        if not stat.exists() or ") Z " in stat.read_text():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_no_child_is_left_behind_but_the_server_that_waits_for_the_next_file() -> None:
+    sanitising.leave_server()
     refusal(files.claiming_png(640, 480))
     sanitise(GOOD)
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    first = server()
+    deadline = time.monotonic() + 10
+    while children(first) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert children(first) == []
+    sanitise(GOOD)
+    assert server() == first
+    sanitising.leave_server()
+    assert ended(first)
+
+
+def test_after_a_crash_no_file_meets_the_same_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guessing where things lie takes many tries against one layout."""
+    crashing = tmp_path / "crashing.py"
+    crashing.write_text(HEAD + "os.abort()")
+    monkeypatch.setattr(sanitising, "DECODER", crashing)
+    refusal(GOOD)
+    first = server()
+    assert ended(first)
+    refusal(GOOD)
+    assert server() != first
+
+
+def test_a_server_that_is_gone_costs_no_file() -> None:
+    sanitise(GOOD)
+    os.kill(server(), signal.SIGKILL)
+    assert sanitise(GOOD).width
+
+
+def test_what_is_forked_from_this_process_has_a_server_of_its_own() -> None:
+    sanitise(GOOD)
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if sanitise(GOOD).width and children(os.getpid()) else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert sanitise(GOOD).width
+
+
+def test_a_child_holds_two_pipes_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "decoder.py"
+    names = "len(os.environ.keys() - {'LC_CTYPE'})"
+    seen = f"{{'width': len(os.listdir('/proc/self/fd')) - 1, 'height': {names}}}"
+    program.write_text(
+        HEAD + f"sys.stdin.buffer.read(); say(GOOD | {{'sizes': [0, 3, 3]}} | {seen}, J, J)"
+    )
+    monkeypatch.setattr(sanitising, "DECODER", program)
+    for _ in range(2):
+        answer = sanitise(GOOD)
+        assert (answer.width, answer.height) == (3, 0), "in, out and errors; nothing of ours"
 
 
 CONFINED = """

@@ -173,7 +173,7 @@ def test_a_verdict_that_breaks_defers(site: Site) -> None:
 def test_a_run_is_decided_once(site: Site) -> None:
     make_policy(site)
     case = make_case(site)
-    assert decide(run_id=case.observation.runs.get().id) is None
+    assert decide(run=case.observation.runs.get()) is None
     assert Decision.objects.count() == 1
 
 

@@ -563,7 +563,7 @@ def test_a_trial_asks_about_past_cases_and_decides_nothing(
     assert {run.run.pins["domain"]["digest"] for run in trial.runs.all()} == {version.definition_id}
     assert all(run.run.trial for run in trial.runs.select_related("run"))
     for row in trial.runs.select_related("run"):
-        assert decide(run_id=row.run_id) is None
+        assert decide(run=row.run) is None
     assert decide_overdue() == 0
     assert Decision.objects.count() == decided
     after = list(Case.objects.order_by("pk").values_list("pk", "status", "label", "version"))

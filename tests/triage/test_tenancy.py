@@ -41,7 +41,6 @@ ALLOWED = {
     "triage/selectors/fitted.py:_load_learned": "kept under the key of a calibration in hand",
     "triage/selectors/operations.py:operations": OF_ALL,
     "triage/selectors/past.py:past_cases": "kept under the key of a calibration in hand",
-    "triage/services/decisions.py:decide": BY_A_WORKER,
     "triage/services/delivery.py:hint_due": OF_ALL,
     "triage/services/delivery.py:_claim": BY_A_WORKER,
     "triage/services/erasing.py:finish_erasures": OF_ALL,

@@ -5,10 +5,10 @@ import math
 import random
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 
 from inference.models import Run
 from inference.services.answers import answers_of
@@ -60,18 +60,21 @@ class Verdict:
     explanation: dict[str, Any] = field(default_factory=dict)
 
 
-def decide(*, run_id: UUID) -> Decision | None:
+def decide(*, run: Run) -> Decision | None:
     """Apply the policy in force to a finished run; None if it was done before or is too early."""
+    if run.trial or not run.finished:
+        return None
     with transaction.atomic():
         case = (
             Case.objects.select_for_update(of=("self",))
             .select_related("site")
-            .filter(observation__runs=run_id)
+            .filter(observation=run.observation)
             .first()
         )
-        run = Run.objects.select_related("observation").get(pk=run_id)
-        if case is None or case.status != CaseStatus.OPEN or run.trial or not run.finished:
+        if case is None or case.status != CaseStatus.OPEN:
             return None
+        run.observation.case = case
+        prefetch_related_objects([run], "scores", "traces")
         policies = at_work(case.site, case.domain)
         policy, share = _draw(policies)
         verdict = _safe_verdict(run, policy)
@@ -113,13 +116,10 @@ def _write_shadow(decision: Decision, policy: Policy, said: Verdict) -> None:
 def decide_overdue() -> int:
     """Decide what a dying process left undecided; returns how many cases that was."""
     finished = (Run.Status.SCORED, Run.Status.FAILED)
-    left = Case.objects.filter(
-        status=CaseStatus.OPEN,
-        observation__runs__status__in=finished,
-        observation__runs__trial=False,
+    left = Run.objects.filter(
+        status__in=finished, trial=False, observation__case__status=CaseStatus.OPEN
     )
-    run_ids = list(left.values_list("observation__runs", flat=True))
-    return each(run_ids, lambda run_id: decide(run_id=run_id))
+    return each(list(left.select_related("observation")), lambda run: decide(run=run))
 
 
 def _safe_verdict(run: Run, policy: Policy | None) -> Verdict:
@@ -241,7 +241,8 @@ def _write_down(
     accepted = verdict.outcome == Outcome.ACCEPT
     share = policy.audit_share if policy and accepted else 1.0
     audited = accepted and _drawn(share)
-    store_scores(run, verdict.scores)
+    known = {row.method for row in run.scores.all()}
+    store_scores(run, {name: verdict.scores[name] for name in verdict.scores.keys() - known})
     decision = Decision.objects.create(
         case=case,
         run=run,
@@ -290,8 +291,8 @@ def _readings(case: Case) -> tuple[bool, int]:
     site = case.site
     if site.kind == SiteKind.HOUSEHOLD:
         return False, 1
-    several = len(readers_of(case)) >= READERS
-    return _drawn(site.blind_share), READERS if several and _drawn(site.double_share) else 1
+    twice = _drawn(site.double_share) and len(readers_of(case)) >= READERS
+    return _drawn(site.blind_share), READERS if twice else 1
 
 
 def _drawn(share: float) -> bool:
