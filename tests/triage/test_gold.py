@@ -229,6 +229,17 @@ def test_whoever_finds_nothing_is_given_nothing(cast: Cast, source: Case) -> Non
     assert copies(cast.clinic) == 0
 
 
+def test_whatever_goes_wrong_the_case_is_taken(
+    cast: Cast, source: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = make_case(cast.clinic, LABELS)
+    monkeypatch.setattr(gold, "repeat_observation", lambda _seen: 1 / 0)
+    lease = queue.claim_next(site=cast.clinic, user=cast.clinician, gold_share=1)
+    assert lease is not None
+    assert lease.case_id == case.pk
+    assert copies(cast.clinic) == 0
+
+
 @pytest.mark.parametrize(("share", "joined"), [(0.0, 0), (0.5, 1)])
 def test_the_setting_says_how_often(
     cast: Cast, source: Case, monkeypatch: pytest.MonkeyPatch, share: float, joined: int

@@ -1,5 +1,6 @@
 """Putting settled cases with known answers into the queue again, and saying which these are."""
 
+import logging
 import random
 from functools import partial
 
@@ -28,11 +29,24 @@ from triage.services.history import record
 from triage.services.states import move, origin, tell_of
 
 TRIES = 5
+log = logging.getLogger(__name__)
 _chance = random.SystemRandom()
 
 
 def drawn(share: float) -> bool:
     return _chance.random() < share
+
+
+def join_at_times(*, site: Site, reader: AbstractBaseUser, share: float) -> None:
+    """With that probability put one into the queue; whoever has just taken a case has it, whatever
+    goes wrong here."""
+    if not drawn(share):
+        return
+    try:
+        with transaction.atomic():
+            put_again(site=site, reader=reader)
+    except Exception:
+        log.exception("no gold case joined the queue")
 
 
 def put_again(*, site: Site, reader: AbstractBaseUser) -> Case | None:
@@ -44,8 +58,9 @@ def put_again(*, site: Site, reader: AbstractBaseUser) -> Case | None:
     known = candidates(site)
     for source in _chance.sample(known, min(TRIES, len(known))):
         source.site = site
-        if not measures(latest_decision(source)) and reader.pk in readers_for(source):
-            return _put(source)
+        told = measures(latest_decision(source))
+        if not told and reader.pk in readers_for(source) and (case := _put(source)):
+            return case
     return None
 
 

@@ -43,8 +43,8 @@ def claim_next(
         if case:
             case.site = site  # joined, the database would not read the queue by its index
         lease = _take(case, user) if case else None
-        if lease and gold.drawn(share):
-            gold.put_again(site=site, reader=user)
+        if lease:
+            gold.join_at_times(site=site, reader=user, share=share)
         return lease
 
 
