@@ -224,7 +224,8 @@ class KnownForm(forms.Form):
         """Raises Refused where it is not filled in."""
         form = cls(data)
         if not form.is_valid():
-            raise Refused(_("Say which case, by its number, and what is known of it."), "form")
+            missing = _("Say which case, by its number, and what is known of it.")
+            raise Refused(str(missing), "form")
         return form
 
     def case(self, site: Site) -> Case:

@@ -31,7 +31,7 @@ class GoldReaderOut(serializers.Serializer[Any]):
 
 class MarkedOut(serializers.Serializer[Any]):
     case = serializers.CharField(source="number")
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     known = serializers.BooleanField()
 
 

@@ -16,6 +16,7 @@ from inference.services.sweep import each
 from triage.errors import Conflict, Refused
 from triage.models import Case, Erasure, LegalHold, Site, Subject
 from triage.selectors.audit_log import cases_numbered
+from triage.selectors.gold import OPEN
 from triage.selectors.retention import CLASSES, ERASABLE, is_held, overdue
 from triage.services import gold
 from triage.services.history import record
@@ -56,7 +57,7 @@ def erase_case(*, case: Case, actor: AbstractBaseUser | None, reason: str) -> Er
         _check_erasable(locked)
         for again in locked.repeated_by.filter(erased_at=None):
             again = _locked(again)
-            if again.status in gold.OPEN:
+            if again.status in OPEN:
                 gold.withdraw(again)
             _erase(again, actor, reason)
         return _erase(locked, actor, reason)
