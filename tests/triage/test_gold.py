@@ -549,10 +549,13 @@ def test_a_new_photo_can_be_asked_for_and_nobody_else_hears_of_it(cast: Cast, ag
 
 
 def test_one_that_nobody_takes_is_gone_after_a_week(cast: Cast, again: Case, source: Case) -> None:
+    queue.skip(lease=queue.claim(case=again, user=cast.clinician), reason=SkipReason.TIME)
+    assert again in cases_for(cast.clinic, cast.clinician)
     Case.objects.filter(pk=again.pk).update(created_at=timezone.now() - timedelta(days=8))
     assert queue.claim_next(site=cast.clinic, user=cast.clinician) is None
+    assert again not in cases_for(cast.clinic, cast.clinician)
     assert source in {row.case for row in cases_page(site=cast.clinic, user=cast.clinician).rows}
-    assert gold.put_again(site=cast.clinic, reader=cast.clinician) is not None
+    assert gold.put_again(site=cast.clinic, reader=cast.colleague) is not None
 
 
 # What it counts for -------------------------------------------------------------------------------

@@ -86,7 +86,8 @@ def seen_by(site: Site, viewer: AbstractBaseUser) -> QuerySet[GoldCase, Any]:
     said = Review.objects.filter(case=OuterRef("case"), reviewer_id=viewer.pk)
     fresh = Q(case__created_at__gt=timezone.now() - OPEN_FOR) | Q(case__status=CaseStatus.IN_REVIEW)
     mine = GoldCase.objects.filter(case__site=site, readers=viewer.pk)
-    mine = mine.filter(Q(fresh, case__status__in=OPEN, case__erased_at=None) | Exists(said))
+    is_open = Q(case__status__in=OPEN)
+    mine = mine.filter(Q(is_open, fresh, case__erased_at=None) | (~is_open & Exists(said)))
     if site.by_team:
         team = CareTeamMember.objects.filter(subject=OuterRef("case__repeats__subject"))
         mine = mine.filter(~Exists(team) | Exists(team.filter(user_id=viewer.pk)))
