@@ -597,7 +597,7 @@ def test_no_estimate_moves_by_a_bit(
     cast: Cast, source: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_by(cast.clinic, "Cut", readings=1)
-    cast.clinic.keep_resolved_days = 1
+    cast.clinic.keep_resolved_days, cast.clinic.blind_share = 1, 1.0
     cast.clinic.save()
     now = timezone.now() + timedelta(days=3)
     monkeypatch.setattr(timezone, "now", lambda: now)
@@ -606,6 +606,7 @@ def test_no_estimate_moves_by_a_bit(
     assert case is not None
     assert repr(estimates(cast.clinic, cast.clinician)) == repr(before), "waiting"
     answer(cast.clinic, cast.clinician, "Burns", case)
+    rewrite(Review.objects.filter(case=case), seconds=30.0)
     after = estimates(cast.clinic, cast.clinician)
     assert [name for name, one in before.items() if repr(after[name]) != repr(one)] == []
     assert worst_reader(cast.clinic) is not None, "and yet it was counted where it should be"
