@@ -1,6 +1,7 @@
 """What open pages are told: ids and "changed", never content; a page fetches what it may see."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Iterable
@@ -94,8 +95,13 @@ def tell_beside() -> None:
     """Announce from a thread of its own: a worker that waits for each message loses more time
     with telling of its stages than with storing them."""
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="announcements", daemon=True).start()
+    threading.Thread(target=_run, args=(loop,), name="announcements", daemon=True).start()
     tell_on(loop)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    with contextlib.closing(loop):
+        loop.run_forever()
 
 
 async def _send_each(due: "list[tuple[str, Changed | Left]]") -> None:

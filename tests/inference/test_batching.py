@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
-from django.db import InterfaceError
+from django.db import InterfaceError, connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from PIL import Image
 
@@ -231,6 +232,40 @@ def test_an_answer_that_cannot_be_stored_keeps_no_other_out(
     monkeypatch.setattr(work, "complete_jobs", complete)
     work.execute_job(job_id=job(runs[0]).pk)
     assert statuses(runs) == [Status.RUNNING, Status.DONE, Status.DONE]
+
+
+def test_a_run_that_cannot_be_finished_now_keeps_its_answer_and_no_other_back(
+    member: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = waiting(2)
+    MemberJob.objects.exclude(member="alpha").update(status=Status.DONE)
+
+    def finish(*, run_id: object) -> bool:
+        if run_id == runs[0].pk:
+            raise RuntimeError("the database is away")
+        return finish_run(run_id=run_id)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(services, "finish_run", finish)
+    work.execute_job(job_id=job(runs[0]).pk)
+    assert statuses(runs) == [Status.DONE] * 2
+    assert [Run.objects.get(pk=run.pk).finished for run in runs] == [False, True]
+    assert not StageTrace.objects.filter(late=True).exists()
+    assert StageTrace.objects.count() == 6
+
+
+def test_a_batch_takes_no_more_statements_than_a_pair(
+    member: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for what is seen in each picture, and what becomes of each case at its last answer."""
+    monkeypatch.setattr(work, "ensure_visual", lambda *_: None)
+    taken = []
+    for count in (2, 7):
+        runs = waiting(count)
+        with CaptureQueriesContext(connection) as seen:
+            work.execute_job(job_id=job(runs[0]).pk)
+        assert statuses(runs) == [Status.DONE] * count
+        taken.append(len(seen))
+    assert taken[0] == taken[1]
 
 
 def test_a_job_that_was_lost_meanwhile_is_not_written(

@@ -140,7 +140,9 @@ def test_a_row_in_hand_may_be_locked_by_its_key() -> None:
 
 
 def test_every_row_of_a_site_can_be_asked_for_by_site() -> None:
-    of_triage = [one for one in tenant_models().values() if one.__module__.startswith("triage.models.")]
+    of_triage = [
+        one for one in tenant_models().values() if one.__module__.startswith("triage.models.")
+    ]
     assert [one.__name__ for one in of_triage if not issubclass(one, SiteRow)] == []
 
 
