@@ -83,6 +83,8 @@ ALARM_PUSH_HOSTS = env.words("ALARM_PUSH_HOSTS") or [
 ]
 VAPID_KEY = DATA_DIR / "vapid.pem"
 ALARM_LEASE_MINUTES = env.integer("ALARM_LEASE_MINUTES", 10, low=1, high=240)
+# With which probability a settled case with a known answer joins the queue when a case is taken.
+ALARM_GOLD_SHARE = env.number("ALARM_GOLD_SHARE", 0.02, low=0, high=0.5)
 # Share of the accepted cases that a person reviews all the same.
 ALARM_AUDIT_SHARE = env.number("ALARM_AUDIT_SHARE", 0.05, low=0.001, high=1)
 # Of a new clinic's cases: read before the machine's answer is seen, and read by two people.

@@ -23,7 +23,11 @@ if messages_stay_here:
     os.environ["REDIS_URL"] = "memory://localhost"
 # Whoever a test signs in has no second factor; those that are about it ask for one.
 os.environ.update(
-    ALARM_DATA=folder, ALARM_DEMO="0", ALARM_SECOND_FACTOR="0", SECRET_KEY="of-tests-" * 8
+    ALARM_DATA=folder,
+    ALARM_DEMO="0",
+    ALARM_GOLD_SHARE="0",
+    ALARM_SECOND_FACTOR="0",
+    SECRET_KEY="of-tests-" * 8,
 )
 
 from alarm_site.settings import *  # noqa: E402, F403

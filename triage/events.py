@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections.abc import Iterable
 from typing import Literal, TypedDict
 from uuid import UUID
 
@@ -50,6 +51,12 @@ def announce(site_id: int, kind: Kind, case_id: UUID | None = None) -> None:
     A channel layer that is down is logged and survived: pages also refresh by themselves.
     """
     _tell(site_group(site_id), Changed(type="changed", kind=kind, id=str(case_id or "")))
+
+
+def announce_to(people: Iterable[int], kind: Kind, case_id: UUID) -> None:
+    """The same to these people alone."""
+    for user_id in people:
+        _tell(person_group(user_id), Changed(type="changed", kind=kind, id=str(case_id)))
 
 
 def send_away(user_id: int) -> None:

@@ -17,7 +17,7 @@ from triage.selectors.audit_log import Filters
 from triage.selectors.costs import SHORTEST_MINUTES, cell_name
 from triage.selectors.what_if import SCORES
 from triage.selectors.words import as_shipped
-from triage.services.erasing import LONGEST_DAYS, MAX_REASON, find_target
+from triage.services.erasing import LONGEST_DAYS, MAX_REASON, find_case, find_target
 from triage.services.intake import MAX_PSEUDONYM
 from triage.services.reviews import MAX_COMMENT
 from triage.services.sites import MAX_NAME
@@ -211,6 +211,25 @@ class TargetForm(ReasonForm):
 
     def target(self, site: Site) -> Case | Subject:
         return find_target(site, self.cleaned_data["kind"], self.cleaned_data["name"])
+
+
+class KnownForm(forms.Form):
+    """A settled case, by its number; whether its label is beyond doubt."""
+
+    number = forms.CharField(max_length=8)
+    known = forms.ChoiceField(choices=[("yes", "yes"), ("no", "no")])
+
+    @classmethod
+    def checked(cls, data: Any) -> Self:
+        """Raises Refused where it is not filled in."""
+        form = cls(data)
+        if not form.is_valid():
+            missing = _("Say which case, by its number, and what is known of it.")
+            raise Refused(str(missing), "form")
+        return form
+
+    def case(self, site: Site) -> Case:
+        return find_case(site, self.cleaned_data["number"])
 
 
 class RetentionForm(forms.Form):

@@ -50,6 +50,18 @@ def store_observation(
     return observation
 
 
+def repeat_observation(seen: Observation) -> Observation:
+    """The same files under another id: they stay where they lie, and go with those of `seen`."""
+    again = Observation.objects.create(domain=seen.domain, drawn=seen.drawn)
+    media, frames = seen.media, list(seen.media.frames.all())
+    media.pk, media.observation, media._state.adding = None, again, True
+    media.save()
+    for frame in frames:
+        frame.pk, frame.media = None, media
+    Frame.objects.bulk_create(frames)
+    return again
+
+
 def _store_frames(media: Media, sanitised: Sanitised) -> None:
     for position, seen in enumerate(sanitised.frames):
         frame = Frame(media=media, position=position, at_s=seen.at_s)

@@ -200,6 +200,7 @@ PAGES = {
         "/retention/",
         "/cameras/",
         "/people/",
+        "/people/gold/",
         "/glass/",
     ),
     "auditor": ("/audit/", "/policies/"),

@@ -4,29 +4,35 @@
 Where one call tells different roles different things, the tables below say what.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from drf_spectacular.generators import SchemaGenerator
 
 from inference.pipeline.domains import load_domain
-from tests.factories import make_case, make_policy
+from tests.factories import make_camera, make_case, make_policy, make_user
 from tests.triage.conftest import Cast
+from tests.triage.test_access import ABOUT_A_CASE, ROUTES, url_of
 from triage.api import urls
-from triage.choices import SHUT_OUT, GlassReason, Role
-from triage.models import Case, Subject
+from triage.choices import SHUT_OUT, GlassReason, RetakeReason, Role
+from triage.models import Case, Policy, Subject
 from triage.permissions import MAY
 from triage.selectors.cases import CasePage, case_page
+from triage.services import erasing, queue, reviews
 from triage.services.glass import break_glass
 
 TABLE = Path(__file__).parent / "fields.txt"
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 NO_BODY = "-"
+LABELS = ("Burns", "Cut", "Cut")
 # A device's own acts, which persons do by another name.
 SAME_AS = {"own_receipt": "upload"}
 
@@ -307,3 +313,173 @@ def test_an_auditor_reads_no_picture_and_nobodys_name_for_whom_it_shows() -> Non
     for one in by_name.values():
         if Role.AUDITOR in one.who:
             assert not {"subject", "pseudonym"} & {field.split(".")[-1] for field in one.reads}
+
+
+# Where everything that may be empty is filled ----------------------------------------------------
+
+# what somebody wrote, or is called -> who finds it in anything that they may ask for at the clinic;
+# `glass` is an administrator who broke it of every case, `shut` one who broke none.
+STAFF_READERS = frozenset({"clinician", "colleague"})
+GOVERNING = frozenset({"shut", "glass"})
+EVERYBODY = STAFF_READERS | GOVERNING | {"auditor"}
+WRITTEN = {
+    "SUBJECT": STAFF_READERS | {"glass"},
+    "COMMENT": STAFF_READERS,
+    "HANDOVER": frozenset({"clinician"}),  # who holds it now
+    "HINT": STAFF_READERS,
+    "DRAFT": frozenset({"clinician"}),
+    "DESCRIBED": STAFF_READERS | {"auditor"},
+    "SENDER": EVERYBODY,  # a camera learns, and is listed; which case is its own no auditor reads
+    "GLASS": GOVERNING,
+    "HOLD": GOVERNING | {"auditor"},
+    "ERASED": EVERYBODY,
+}
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A clinic with cases in every state, each with all that people may write about it."""
+
+    people: dict[str, User]
+    cases: dict[str, Case]
+    policy: Policy
+
+
+def answered(case: Case, user: User, label: str, comment: str = "COMMENT") -> None:
+    lease = queue.claim(case=case, user=user)
+    case.refresh_from_db()
+    reviews.submit_review(
+        case=case,
+        token=lease.token,
+        user=user,
+        label=label,
+        version=case.version,
+        comment=comment,
+    )
+    case.refresh_from_db()
+
+
+@pytest.fixture
+def filled(cast: Cast) -> Filled:
+    clinic, policy = cast.clinic, make_policy(cast.clinic, threshold=0.001)
+    subject = Subject.objects.create(site=clinic, pseudonym="SUBJECT")
+    camera = make_camera(clinic, "SENDER")
+    cases = {}
+    for name in ("settled", "disputed", "retaken", "erased", "held"):
+        case = make_case(clinic, LABELS, described="DESCRIBED", camera=camera)
+        Case.objects.filter(pk=case.pk).update(subject=subject, readings=2 if "ed" in name else 1)
+        case.refresh_from_db()
+        case.site = clinic
+        cases[name] = case
+    third = make_user(clinic)
+    for name in ("settled", "disputed"):
+        answered(cases[name], cast.clinician, "Cut")
+        answered(cases[name], cast.colleague, "Burns")
+    answered(cases["settled"], third, "Cut")
+    answered(cases["erased"], cast.clinician, "Cut")
+    answered(cases["erased"], cast.colleague, "Cut")
+    lease = queue.claim(case=cases["retaken"], user=cast.colleague)
+    cases["retaken"].refresh_from_db()
+    reviews.ask_again(
+        case=cases["retaken"],
+        token=lease.token,
+        user=cast.colleague,
+        reason=RetakeReason.DARK,
+        version=cases["retaken"].version,
+        comment="HINT",
+    )
+    lease = queue.claim(case=cases["held"], user=cast.colleague)
+    queue.pass_on(lease=lease, comment="HANDOVER")
+    queue.claim(case=cases["held"], user=cast.clinician)
+    reviews.keep_draft(case=cases["held"], user=cast.clinician, label="Cut", comment="DRAFT")
+    boss = make_user(clinic, Role.ADMINISTRATOR)
+    for case in cases.values():
+        broken = "GLASS, for she asks what we keep"
+        break_glass(case=case, user=boss, reason=GlassReason.QUESTION, words=broken)
+    erasing.erase_case(case=cases["erased"], actor=boss, reason="ERASED")
+    erasing.hold(target=cases["settled"], actor=boss, reason="HOLD")
+    people = {
+        "clinician": cast.clinician,
+        "colleague": cast.colleague,
+        "shut": cast.administrator,
+        "glass": boss,
+        "auditor": cast.auditor,
+    }
+    return Filled(people, cases, policy)
+
+
+def gets(route: str) -> bool:
+    """Whether the route is asked by GET: those of the API by their acts, pages by the matrix."""
+    for entry in urls.urlpatterns:
+        if entry.name == route:
+            view: Any = entry.callback
+            return "GET" in view.view_class.acts
+    return ROUTES[route][0] == "get"
+
+
+def asked(user: User, world: Filled) -> Iterator[tuple[str, HttpResponse]]:
+    """All that somebody gets who asks for everything; what is refused is left out."""
+    client = Client(raise_request_exception=False)
+    client.force_login(user)
+    for route in filter(gets, ROUTES):
+        cases = world.cases.values() if route in ABOUT_A_CASE else [world.cases["settled"]]
+        for case in cases:
+            answer: Any = client.get(url_of(route, case, world.policy))
+            if answer.status_code == 200:
+                yield route, answer
+
+
+def text_of(answer: Any) -> str:
+    return (b"".join(answer.streaming_content) if answer.streaming else answer.content).decode(
+        errors="replace"
+    )
+
+
+@pytest.mark.django_db
+def test_what_somebody_wrote_is_found_by_those_whose_it_is(filled: Filled) -> None:
+    found: dict[str, set[str]] = {word: set() for word in WRITTEN}
+    for name, user in filled.people.items():
+        told = "\n".join(text_of(answer) for _route, answer in asked(user, filled))
+        for word in WRITTEN:
+            if re.search(rf"\b{word}\b", told):
+                found[word].add(name)
+    assert found == {word: set(who) for word, who in WRITTEN.items()}
+
+
+@pytest.mark.django_db
+def test_no_call_answers_with_a_field_that_is_not_in_the_table(filled: Filled) -> None:
+    """A schema may promise less than a view gives, and an empty object tells nothing of it."""
+    table = {one.name: set(one.reads) for one in operations()}
+    beyond, asked_for = set(), set()
+    for user in filled.people.values():
+        for route, answer in asked(user, filled):
+            if answer.headers["Content-Type"] == "application/json" and route.startswith("api-"):
+                name = f"GET {route}"
+                asked_for.add(name)
+                beyond |= {
+                    f"{name}: {field}"
+                    for field in names_in(answer.json())  # type: ignore[attr-defined]
+                    if not within(field, table[name])
+                }
+    assert beyond == set()
+    assert len(asked_for) >= 25
+
+
+def names_in(node: Any, before: str = "") -> set[str]:
+    """The dotted names of all that is in an answer."""
+    if isinstance(node, list):
+        return {name for one in node for name in names_in(one, before)}
+    if not isinstance(node, dict) or not node:
+        return {before} if before else set()
+    return {
+        name
+        for key, child in node.items()
+        for name in names_in(child, f"{before}.{key}" if before else key)
+    }
+
+
+def within(field: str, known: set[str]) -> bool:
+    """Whether the table has the field, what it is part of, or parts of it where it is empty."""
+    parts = field.split(".")
+    above = {".".join(parts[: n + 1]) for n in range(len(parts))}
+    return bool(above & known) or any(one.startswith(f"{field}.") for one in known)

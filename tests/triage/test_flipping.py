@@ -20,7 +20,7 @@ from triage.selectors.evidence import gather
 from triage.selectors.experts import worst_reader
 from triage.selectors.readings import independent
 from triage.selectors.steps import step_of
-from triage.services import calibration, decisions, policies, queue, reviews
+from triage.services import calibration, decisions, gold, policies, queue, reviews
 from triage.services.monitoring import check
 
 pytestmark = pytest.mark.django_db
@@ -51,10 +51,14 @@ def other_than(truth: str, rng: random.Random) -> str:
 
 @dataclass
 class Clinic:
-    """Three honest reviewers and one who answers by `answers`; `double` of the cases are gold."""
+    """Three honest reviewers and one who answers by `answers`.
+
+    `double` of the cases are read by two; `gold` of those that are taken bring a gold case along.
+    """
 
     answers: Answers
     double: float = 0.5
+    gold: float = 0.0
     seed: int = 1
     site: Site = field(default_factory=make_site)
     truth: dict[object, str] = field(default_factory=dict)
@@ -75,12 +79,25 @@ class Clinic:
         while sum(self._answer(one) for one in people):
             pass
 
+    def know(self, cases: int) -> None:
+        """That many cases come in, and an administrator says that their labels are known."""
+        for _ in range(cases):
+            self._arrive()
+        while self._answer(self.others[0]):
+            pass
+        boss = make_user(self.site, Role.ADMINISTRATOR)
+        for case in Case.objects.filter(site=self.site, status=CaseStatus.RESOLVED):
+            gold.mark(case=case, actor=boss, known=True)
+
     def answered(self) -> int:
         return self._theirs().count()
 
-    def gold(self) -> int:
-        """How many of their answers were about a case that two read."""
-        return self._theirs().filter(case__readings=2).count()
+    def told_by(self) -> str:
+        """How many of their answers somebody else's word is held against."""
+        theirs = self._theirs()
+        by_two = theirs.filter(case__readings=2).count()
+        gold = theirs.filter(case__repeats__isnull=False).count()
+        return f"{by_two} read by two, {gold} gold"
 
     def _theirs(self) -> QuerySet[Review]:
         return Review.objects.filter(case__site=self.site, reviewer=self.suspect)
@@ -102,7 +119,7 @@ class Clinic:
         self.truth[case.pk] = truth
 
     def _answer(self, user: User) -> bool:
-        lease = queue.claim_next(site=self.site, user=user)
+        lease = queue.claim_next(site=self.site, user=user, gold_share=self.gold)
         if lease is None:
             return False
         case = Case.objects.get(pk=lease.case_id)
@@ -111,7 +128,7 @@ class Clinic:
             case=case,
             token=lease.token,
             user=user,
-            label=answers(self.truth[case.pk], self.rng),
+            label=answers(self.truth[case.repeats_id or case.pk], self.rng),
             version=case.version,
         )
         return True
@@ -127,6 +144,7 @@ def the_same_chance_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is drawn for audit and for two readings, so that a run can be told of."""
     rng = random.Random(7)
     monkeypatch.setattr(decisions, "_drawn", lambda share: rng.random() < share)
+    monkeypatch.setattr(gold, "_chance", random.Random(7))
 
 
 @pytest.mark.slow
@@ -138,9 +156,22 @@ def the_same_chance_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_alarm_rings(answers: Answers, double: float, within: int) -> None:
     clinic = Clinic(answers, double)
     day = clinic.days_until_alarm(most=30)
-    print(f"{answers.__name__}: after {clinic.answered()} answers, {clinic.gold()} of gold cases")
+    print(f"{answers.__name__}: after {clinic.answered()} answers, {clinic.told_by()}")
     assert day is not None
     assert clinic.answered() <= within
+
+
+@pytest.mark.slow
+def test_where_everybody_reads_alone_gold_cases_find_them() -> None:
+    clinic = Clinic(flips_all, double=0.0)
+    clinic.know(20)
+    clinic.day(turns=2)
+    assert worst_reader(clinic.site) is None, "nobody's word is held against another's"
+    clinic.gold = 0.1
+    day = clinic.days_until_alarm(most=20)
+    print(f"alone, a tenth gold: after {clinic.answered()} answers, {clinic.told_by()}")
+    assert day is not None
+    assert clinic.answered() <= 60
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ OTHERWISE_NAMED = {
     "consent": "api-consents",
     "set-care-teams": "api-care-teams",
     "add-to-team": "api-care-teams",
+    "mark-gold": "api-gold",
 }
 # How somebody signs in, which allauth asks for by these names: a browser's session.
 SIGNING_IN = ("account_", "mfa_", "openid_connect_")

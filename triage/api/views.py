@@ -28,7 +28,8 @@ from triage.selectors.ensemble import ensemble_page
 from triage.selectors.glass import is_hidden, why_not_look
 from triage.selectors.learning import source_rows
 from triage.selectors.leases import held_cases
-from triage.selectors.teams import cases_for, is_seen
+from triage.selectors.queue import listed_for
+from triage.selectors.teams import is_seen
 from triage.selectors.what_if import what_if
 from triage.services import idempotency, intake, members, queue, reviews, tokens
 from triage.views.exporting import TYPES, export_file
@@ -115,7 +116,7 @@ class Cases(generics.ListAPIView[Case]):
     def get_queryset(self) -> QuerySet[Case]:
         cases = Case.objects.none()
         if not getattr(self, "swagger_fake_view", False):
-            seen = cases_for(site_for(self.request), person_for(self.request))
+            seen = listed_for(site_for(self.request), person_for(self.request))
             cases = seen.select_related("subject")
         wanted = self.request.query_params.get("status") if self.request else None
         return cases.filter(status=wanted) if wanted in CaseStatus.values else cases

@@ -6,6 +6,7 @@ from triage.models.base import AppendOnly
 from triage.models.cases import CareTeamMember, Case, Subject
 from triage.models.decisions import Decision, ShadowDecision
 from triage.models.domains import DomainPublication, DomainVersion, Trial, TrialRun
+from triage.models.gold import GoldCase
 from triage.models.policies import Calibration, GuardRail, Policy, Withdrawal
 from triage.models.privacy import Consent, Erasure, GlassBreak, LegalHold
 from triage.models.reviews import Draft, Lease, Review
@@ -40,6 +41,7 @@ __all__ = [
     "Draft",
     "Erasure",
     "GlassBreak",
+    "GoldCase",
     "GuardRail",
     "IdempotencyKey",
     "Learning",

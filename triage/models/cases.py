@@ -109,6 +109,18 @@ class Case(SiteRow):
         related_name="replaced_by",
         help_text="The case whose photo could not be judged.",
     )
+    repeats = models.ForeignKey(
+        "self",
+        null=True,
+        db_index=False,
+        on_delete=models.PROTECT,
+        related_name="repeated_by",
+        help_text="The settled case that it shows again: a GoldCase, which no statistic counts.",
+    )
+    known = models.BooleanField(
+        null=True,
+        help_text="Whether its label is beyond doubt: an administrator's word, None its readings'.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     resolved_at = models.DateTimeField(null=True)
     erased_at = models.DateTimeField(null=True, help_text="Its Erasure says by whom and why.")
@@ -138,6 +150,9 @@ class Case(SiteRow):
             # Not of those that nobody is named for: the queue must not be read by it.
             models.Index(fields=["wanted"], name="case_wanted", condition=Q(wanted__isnull=False)),
             models.Index(fields=["site", "-created_at"], name="case_newest"),
+            models.Index(
+                fields=["repeats"], name="case_repeats", condition=Q(repeats__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -50,7 +50,8 @@ class Accounts:
 def accounts() -> Accounts:
     """One statement, so that a worker that decides meanwhile does not unbalance the books."""
     rows = list(
-        Observation.objects.order_by()
+        Observation.objects.filter(case__repeats=None)
+        .order_by()
         .values_list("case__status")
         .annotate(
             seen=Count("pk", distinct=True),
@@ -63,10 +64,12 @@ def accounts() -> Accounts:
 
 def accounts_of(site: Site) -> Accounts:
     """The same of one site, where what came in is what its history says was opened."""
-    events = AuditEvent.objects.filter(site=OuterRef("pk"), verb="opened").order_by()
+    events = AuditEvent.objects.filter(
+        site=OuterRef("pk"), verb="opened", case__repeats=None
+    ).order_by()
     opened = events.values("site").annotate(n=Count("pk")).values("n")
     rows = list(
-        Site.objects.filter(pk=site.pk)
+        Site.objects.filter(pk=site.pk, cases__repeats=None)
         .values_list("cases__status")
         .annotate(
             seen=Count("cases", distinct=True),

@@ -22,7 +22,12 @@ from triage.selectors.people import members_of
 SHOWN = 50
 NUMBER = re.compile(r"[0-9a-f]{8}")
 # A verb that stands in a constant, not where it is recorded.
-UNSPOKEN = (gettext_lazy("guarantee refused"),)
+UNSPOKEN = (
+    gettext_lazy("guarantee refused"),
+    gettext_lazy("marked as known"),
+    gettext_lazy("marked as not known"),
+    gettext_lazy("was a gold case"),
+)
 HASH = re.compile(r"[0-9a-f]{64}")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

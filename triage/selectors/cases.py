@@ -1,6 +1,6 @@
 """Everything that one case's page shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +35,7 @@ from triage.selectors.explain import (
     stage_levels,
     stage_title,
 )
+from triage.selectors.gold import WAS_GOLD
 from triage.selectors.household import Question, question_of
 from triage.selectors.looks import SEEN
 from triage.selectors.neighbours import neighbours_of
@@ -47,6 +48,7 @@ from triage.selectors.teams import cases_for, is_seen
 from triage.selectors.words import domain_of, titles_of
 
 KEYS = 9
+HOW_IT_CAME = ("opened", "decided")
 # What only readers do: in a dispute their names are not told.
 OF_READERS = {"read", "read otherwise", "took back", "passed on", "skipped"}
 TEXT_FIELD = {
@@ -138,7 +140,8 @@ class CasePage:
 
     readings    what experts said, as far as this person may know it: before the last one has
                 answered only their own, in a dispute both without names
-    handovers   what those wrote who passed it on
+    handovers   what those wrote who passed it on: as all that people wrote, not for whoever looks
+                through broken glass
     disputed    two readings differ, and a third person decides
     read        this person has read it, and a colleague's reading is due
     colleagues  (id, name) of those whom it can be passed on to
@@ -229,6 +232,8 @@ def case_page(
     media = case.observation.media
     frames = list(media.frames.all()) if media.clip else []
     erasure = erasure_of(case)
+    reads = allows(roles, "see_cases")
+    retake = retake_of(case)
     words = _Words(titles, [frame.at_s for frame in frames])
     return CasePage(
         case=case,
@@ -265,11 +270,14 @@ def case_page(
         earlier=_earlier(case, user),
         alike=[one for one in neighbours_of(case) if is_seen(one, case.site, user)],
         draft=case.drafts.filter(writer_id=user.pk).first() if mine else None,
-        readings=_readings(answers, titles, user, resolved=resolved, disputed=disputed),
-        handovers=_handovers(case),
+        readings=[
+            one if reads else replace(one, comment="")
+            for one in _readings(answers, titles, user, resolved=resolved, disputed=disputed)
+        ],
+        handovers=_handovers(case) if reads else [],
         disputed=disputed and not resolved,
         read=read,
-        retake=retake_of(case),
+        retake=retake if reads or retake is None else replace(retake, comment=""),
         colleagues=_colleagues(case, user, answers) if mine else [],
         question=question_of(case, user) if at_home and not case.erased_at else None,
         erasure=erasure,
@@ -278,7 +286,7 @@ def case_page(
 
 
 def _run_of(case: Case) -> Run | None:
-    runs = case.observation.runs.filter(trial=False)
+    runs = (case.repeats or case).observation.runs.filter(trial=False)
     return runs.prefetch_related("traces", "jobs", "hypotheses", "scores").last()
 
 
@@ -521,7 +529,9 @@ def _history(
 ) -> list[HistoryLine]:
     """What happened, oldest first; with `unnamed`, who read it is told to nobody but themselves."""
     # Looks are written down, but a history of them would bury the rest.
-    events = case.events.select_related("actor").exclude(verb__in=SEEN)
+    events = list(case.events.select_related("actor").exclude(verb__in=SEEN))
+    if case.repeats:
+        events = _as_if_new(case, case.repeats, events)
     return [
         HistoryLine(
             when=event.created_at,
@@ -532,6 +542,17 @@ def _history(
         for event in events
         if not (blind and event.verb == "decided")
     ]
+
+
+def _as_if_new(case: Case, repeats: Case, events: list[AuditEvent]) -> list[AuditEvent]:
+    """The history of a gold case as that of any other: how it came in is told of what it repeats,
+    with its own dates."""
+    came = repeats.events.select_related("actor").filter(verb__in=HOW_IT_CAME)
+    begun = {event.verb: event for event in came.order_by("-pk")}
+    for event in begun.values():
+        event.created_at = case.created_at
+    first = [begun[verb] for verb in HOW_IT_CAME if verb in begun]
+    return first + [one for one in events if one.verb not in (*HOW_IT_CAME, WAS_GOLD)]
 
 
 def _who(event: AuditEvent, unnamed: AbstractBaseUser | None) -> str:

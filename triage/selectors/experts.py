@@ -17,6 +17,7 @@ from inference.uq.experts import (
 from inference.uq.thresholds import clopper_pearson_lower
 from triage.choices import CaseStatus, ReviewAction
 from triage.models import Case, Review, Site
+from triage.selectors.gold import GoldAnswer, gold_answers
 from triage.selectors.readings import READERS, independent, standing
 
 NEWEST = 2000
@@ -51,6 +52,7 @@ def expert_rows(site: Site) -> list[ExpertRow]:
     newest = Review.objects.filter(
         case__site=site,
         case__domain=site.domain,
+        case__repeats=None,
         action__in=(ReviewAction.ANSWER, ReviewAction.UNDO),
     ).order_by("-pk")[:NEWEST]
     by_case: dict[object, list[Review]] = {}
@@ -155,10 +157,11 @@ def reader_error(site: Site) -> ReaderError | None:
 def worst_reader(site: Site) -> float | None:
     """The error rate, at least and with 95 % confidence, of whoever's readings are worst settled.
 
-    A case that two read is a gold case that nobody knows of: who reads it is not told, and where
-    the two differ a third person says what it is. Each person's readings among the newest such
-    cases are held against the final label, over all and for each label by itself, where somebody
-    else stands for that label: nobody is held against their own word. Clopper and Pearson's lower
+    Who reads a case that a colleague reads too is not told, and where the two differ a third person
+    says what it is. Each person's readings among the newest such cases are held against the final
+    label, over all and for each label by itself, where somebody else stands for that label: nobody
+    is held against their own word. So are their answers to the newest gold cases, against what is
+    known of these. Clopper and Pearson's lower
     bound keeps it silent as long as chance or a few slips explain it. None before the first.
     """
     settled = Case.objects.filter(
@@ -166,14 +169,17 @@ def worst_reader(site: Site) -> float | None:
     ).order_by("-created_at")
     read: Counter[tuple[int, str]] = Counter()
     wrong: Counter[tuple[int, str]] = Counter()
+    held = gold_answers(site, NEWEST_SETTLED)
     for case in settled.prefetch_related("reviews")[:NEWEST_SETTLED]:
         said = list(case.reviews.all())
         stand = {one.reviewer_id for one in standing(said) if one.label == case.label}
         for one in independent(said):
             if stand - {one.reviewer_id}:
-                for label in ("", case.label):
-                    read[one.reviewer_id, label] += 1
-                    wrong[one.reviewer_id, label] += one.label != case.label
+                held.append(GoldAnswer(one.reviewer_id, one.label, case.label))
+    for answer in held:
+        for label in ("", answer.known):
+            read[answer.reader, label] += 1
+            wrong[answer.reader, label] += not answer.agrees
     over_all = sum(label == "" for _who, label in read)
     bounds = (
         # Bonferroni: half of the doubt for the people, half for people and labels.

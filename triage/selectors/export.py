@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
-from triage.choices import ALL_WAITING, WAITING, CaseStatus, ExportForm
+from triage.choices import ALL_WAITING, SETTLED, WAITING, CaseStatus, ExportForm
 from triage.models import Case, Decision, Site
 from triage.selectors.readings import standing
 from triage.selectors.rows import is_blind, latest_decision
@@ -54,7 +54,9 @@ class Exported:
 
 def exported(site: Site, viewer: AbstractBaseUser, status: str = "") -> Iterator[Exported]:
     """The site's cases as this person may know them, the oldest first, a chunk at a time."""
-    cases = _cases(cases_for(site, viewer), status)
+    # A gold case is there as long as any other case would be without a label: no longer.
+    told = cases_for(site, viewer).filter(Q(repeats=None) | ~Q(status__in=SETTLED))
+    cases = _cases(told, status)
     last: Case | None = None
     while True:
         chunk = list((_after(cases, last) if last else cases)[:CHUNK])

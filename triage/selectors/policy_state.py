@@ -67,6 +67,6 @@ def why_not_publish(policy: Policy, actor: AbstractBaseUser) -> str:
 
 def new_labels(*, site: Site, domain: str) -> int:
     """Resolutions since the newest calibration."""
-    cases = Case.objects.filter(site=site, domain=domain, status=CaseStatus.RESOLVED)
+    cases = Case.objects.filter(site=site, domain=domain, status=CaseStatus.RESOLVED, repeats=None)
     last = Calibration.objects.filter(site=site, domain=domain).order_by("-pk").first()
     return cases.filter(resolved_at__gt=last.created_at).count() if last else cases.count()

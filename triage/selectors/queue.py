@@ -11,6 +11,7 @@ from inference.models import Definition
 from inference.services.definitions import kept
 from triage.choices import ALL_WAITING, WAITING, CaseStatus
 from triage.models import Case, Lease, Site, Subject
+from triage.selectors.gold import under_another_number
 from triage.selectors.pace import Pace, pace_of
 from triage.selectors.retakes import Retake, retakes
 from triage.selectors.rows import QueueRow, rows, with_details
@@ -107,7 +108,7 @@ def cases_page(
 
     `after` is the cursor that the page before gave; it holds when its case waits no longer.
     """
-    seen = cases_for(site, user)
+    seen = listed_for(site, user)
     cases = seen.order_by("-created_at", "-pk")
     in_queue = status == ALL_WAITING
     if in_queue:
@@ -127,6 +128,11 @@ def cases_page(
         statuses=_statuses(seen),
         next=str(page[SHOWN - 1].pk) if len(page) > SHOWN else "",
     )
+
+
+def listed_for(site: Site, user: AbstractBaseUser) -> QuerySet[Case]:
+    """What this person sees, without what they would know a gold case by that they have to read."""
+    return cases_for(site, user).exclude(pk__in=under_another_number(site, user))
 
 
 def _older(last: Case) -> Q:

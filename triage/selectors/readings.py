@@ -60,8 +60,11 @@ def reviewer_ids(site: Site) -> set[int]:
 
 
 def readers_of(case: Case) -> set[int]:
-    """Who may read this case: where its site goes by care teams, only those whose it is."""
+    """Who may read this case: where its site goes by care teams, only those whose it is; of a gold
+    case those who do not know it."""
     everybody = reviewer_ids(case.site)
+    if case.repeats_id:
+        return everybody & set(case.gold.readers.values_list("pk", flat=True))
     if not case.site.by_team or case.subject_id is None:
         return everybody
     team = set(

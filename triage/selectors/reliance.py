@@ -125,7 +125,9 @@ def _sharing(site: Site) -> QuerySet[Membership]:
 
 def _telling(site: Site) -> QuerySet[Case]:
     """Resolved cases that two people read, or that somebody read blind first; newest first."""
-    cases = Case.objects.filter(site=site, domain=site.domain, status=CaseStatus.RESOLVED)
+    cases = Case.objects.filter(
+        site=site, domain=site.domain, status=CaseStatus.RESOLVED, repeats=None
+    )
     return (
         cases.filter(Q(readings=READERS) | Q(blind=True))
         .order_by("-created_at")

@@ -70,7 +70,9 @@ def overdue(site: Site, name: str) -> QuerySet[Case]:
     if days is None:
         return Case.objects.none()
     until = timezone.now() - timedelta(days=days)
-    cases = Case.objects.filter(site=site, status=status, erased_at=None, **{f"{since}__lt": until})
+    cases = Case.objects.filter(
+        site=site, status=status, repeats=None, erased_at=None, **{f"{since}__lt": until}
+    )
     return cases.exclude(_held()).order_by(since)
 
 
@@ -94,6 +96,8 @@ def erasure_of(case: Case) -> Erasure | None:
 
 def _held() -> Exists:
     on = Q(case=OuterRef("pk")) | Q(subject__isnull=False, subject=OuterRef("subject"))
+    on |= Q(case=OuterRef("repeats"))
+    on |= Q(subject__isnull=False, subject=OuterRef("repeats__subject"))
     return Exists(LegalHold.objects.filter(on, site=OuterRef("site"), lifted_at=None))
 
 
@@ -103,7 +107,7 @@ def _classes(site: Site) -> list[ClassRow]:
         "resolved": _("Answered by a person"),
         "unresolved": _("Not judged, asked for anew"),
     }
-    kept = Case.objects.filter(site=site, erased_at=None)
+    kept = Case.objects.filter(site=site, repeats=None, erased_at=None)
     return [
         ClassRow(name, titles[name], getattr(site, field), kept.filter(status=status).count())
         for name, (field, status, _since) in CLASSES.items()

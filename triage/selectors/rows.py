@@ -14,6 +14,7 @@ from triage.choices import WAITING, CaseStatus, ReviewAction
 from triage.models import Case, Decision, Lease, Review
 from triage.reasons import LEARNING, in_words, kinds
 from triage.selectors.explain import StageLevel, overall_level, stage_levels
+from triage.selectors.gold import as_decided
 from triage.selectors.readings import has_answered, standing
 from triage.selectors.words import domain_of, titles_of
 
@@ -43,6 +44,7 @@ def with_details(cases: QuerySet[Case]) -> QuerySet[Case]:
     """What `rows` needs, in a handful of queries however many cases there are."""
     return cases.select_related("observation__media", "subject").prefetch_related(
         Prefetch("decisions", Decision.objects.order_by("-pk")),
+        "repeats__decisions",
         Prefetch("leases", Lease.objects.running().select_related("holder")),
         "reviews",
     )
@@ -70,8 +72,12 @@ def is_blind(case: Case, viewer: AbstractBaseUser) -> bool:
 
 
 def latest_decision(case: Case) -> Decision | None:
-    """The newest decision, from the prefetched ones where there are."""
-    return max(case.decisions.all(), key=lambda row: row.pk, default=None)
+    """The newest decision, from the prefetched ones where there are.
+
+    A gold case has none of its own: it shows that of the case which it repeats.
+    """
+    newest = max((case.repeats or case).decisions.all(), key=lambda row: row.pk, default=None)
+    return as_decided(case, newest) if case.repeats_id else newest
 
 
 def why_not_undo(case: Case, last: Review) -> str:

@@ -37,7 +37,7 @@ class ServiceLevels:
 def service_levels(site: Site, now: datetime | None = None) -> ServiceLevels:
     """As things stand now."""
     now = now or timezone.now()
-    waiting = Case.objects.filter(site=site, waiting_due_at__isnull=False)
+    waiting = Case.objects.filter(site=site, repeats=None, waiting_due_at__isnull=False)
     hours = _hours_to_answer(site)
     return ServiceLevels(
         waiting=waiting.count(),
@@ -58,20 +58,25 @@ def oldest_deferred(site: Site, now: datetime) -> float | None:
     """
     held = Q(status=CaseStatus.IN_REVIEW, due_at__isnull=False)
     retaken = Q(status=CaseStatus.RETAKE, replaced_by=None, erased_at=None)
-    open_cases = Case.objects.filter(Q(status__in=WAITING) | held | retaken, site=site)
+    open_cases = Case.objects.filter(
+        Q(status__in=WAITING) | held | retaken, site=site, repeats=None
+    )
     came = open_cases.aggregate(first=Min("created_at"))["first"]
     return None if came is None else (now - came) / timedelta(hours=1)
 
 
 def _ran_out(site: Site, now: datetime) -> QuerySet[Lease]:
     """The sweep ends a hold after its time; whoever lets go, or answers, ends it before."""
-    late = Lease.objects.filter(case__site=site, expires_at__gte=now - timedelta(days=DAYS))
+    since = now - timedelta(days=DAYS)
+    late = Lease.objects.filter(case__site=site, case__repeats=None, expires_at__gte=since)
     return late.filter(ended_at__gte=F("expires_at"))
 
 
 def _hours_to_answer(site: Site) -> list[float]:
     """Of the newest answers, each case's first."""
-    newest = Review.objects.filter(case__site=site, action=ReviewAction.ANSWER).order_by("-pk")
+    newest = Review.objects.filter(
+        case__site=site, case__repeats=None, action=ReviewAction.ANSWER
+    ).order_by("-pk")
     rows = newest.values_list("case_id", "created_at", "case__created_at")[:NEWEST]
     first = {case: (answered - came) / timedelta(hours=1) for case, answered, came in rows}
     return list(first.values())

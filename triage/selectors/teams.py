@@ -11,6 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from triage.choices import ReviewAction
 from triage.models import CareTeamMember, Case, Lease, Review, Site, Subject
+from triage.selectors.gold import seen_by
 from triage.selectors.readings import reviewers
 
 SHOWN = 100
@@ -49,13 +50,14 @@ class TeamsPage:
 
 def cases_for(site: Site, viewer: AbstractBaseUser) -> QuerySet[Case]:
     """The cases of a site that this person may see, if their role lets them see cases at all."""
-    cases = Case.objects.filter(site=site)
+    cases = Case.objects.filter(Q(repeats=None) | Q(pk__in=seen_by(site, viewer)), site=site)
     return cases.filter(_theirs(viewer)) if site.by_team else cases
 
 
 def is_seen(case: Case, site: Site, viewer: AbstractBaseUser) -> bool:
     """Whether a case of the site is among those that this person may see."""
-    return not site.by_team or cases_for(site, viewer).filter(pk=case.pk).exists()
+    everybody_does = not site.by_team and case.repeats_id is None
+    return everybody_does or cases_for(site, viewer).filter(pk=case.pk).exists()
 
 
 def lost_cases(site: Site) -> QuerySet[Case]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
@@ -281,10 +282,14 @@ def _scenario(
 
 def measured_minutes(site: Site, as_of: datetime | None = None) -> Floats:
     """What the newest answers took; empty where nobody has answered yet."""
-    answers = Review.objects.filter(case__site=site, action=ReviewAction.ANSWER)
+    answers = _answers(site)
     seconds = answers.filter(seconds__gt=0, created_at__lte=as_of or timezone.now())
     times = seconds.order_by("-pk").values_list("seconds", flat=True)[:NEWEST_REVIEWS]
     return np.array(list(times), dtype=np.float64) / 60
+
+
+def _answers(site: Site) -> QuerySet[Review]:
+    return Review.objects.filter(case__site=site, case__repeats=None, action=ReviewAction.ANSWER)
 
 
 def _pace(site: Site, as_of: datetime) -> Pace:
@@ -302,7 +307,7 @@ def _desk(site: Site, people: int | None, hours: float, as_of: datetime) -> Desk
 def _people(site: Site, as_of: datetime) -> int:
     """How many have answered on the newest day, in the site's own time, on which anybody did; at
     least one."""
-    answers = Review.objects.filter(case__site=site, action=ReviewAction.ANSWER)
+    answers = _answers(site)
     answers = answers.filter(created_at__lte=as_of)
     newest = answers.order_by("-pk").values_list("created_at", flat=True).first()
     if newest is None:

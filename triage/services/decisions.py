@@ -4,7 +4,6 @@ import logging
 import math
 import random
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -19,23 +18,19 @@ from inference.uq.ensemble import STAGE_METHODS
 from inference.uq.promotion import LEARNED
 from triage.choices import CaseStatus, Outcome, PolicyMode, SiteKind
 from triage.models import Case, Decision, Policy, ShadowDecision
-from triage.reasons import UNFAMILIAR, kinds
 from triage.selectors.consents import consent_objections
+from triage.selectors.due import due
 from triage.selectors.familiarity import familiarity
 from triage.selectors.fitted import fitted_of, learned_of
 from triage.selectors.learning import source_of
 from triage.selectors.policy_state import AtWork, at_work
 from triage.selectors.readings import READERS, readers_of
-from triage.selectors.rows import measures
 from triage.selectors.rules import InForce, in_force_of
-from triage.selectors.words import domain_of
 from triage.services import asking, learning
 from triage.services.history import record
 from triage.services.states import move
 
 log = logging.getLogger(__name__)
-HOURS_AT_MOST = 24.0
-WEIGHT = {"high": 3.0, "unknown": 3.0, "medium": 2.0, "low": 1.0}
 
 
 @dataclass(frozen=True)
@@ -302,22 +297,3 @@ def _readings(case: Case) -> tuple[bool, int]:
 
 def _drawn(share: float) -> bool:
     return random.SystemRandom().random() < share
-
-
-def due(case: Case, decision: Decision) -> datetime:
-    """When a person should have seen the case: the severer and the less sure, the sooner.
-
-    24 hours divided by severity (1 to 3; unknown counts 3) and by uncertainty (1 to 3; an
-    unfamiliar picture counts 3); an audit may wait the full 24 hours. One that is read blind is
-    due as the severest would be: its place in the queue must not tell what the machine said.
-    """
-    if decision.audited:
-        return case.created_at + timedelta(hours=HOURS_AT_MOST)
-    if case.blind or measures(decision):
-        return case.created_at + timedelta(hours=HOURS_AT_MOST / (3 * WEIGHT["unknown"]))
-    severity = {label.id: label.severity for label in domain_of(case).labels}
-    level = decision.explanation.get("levels", {}).get("overall", "unknown")
-    if kinds(decision.reasons) & UNFAMILIAR:
-        level = "unknown"
-    weight = severity.get(decision.label, 3) * WEIGHT.get(level, 3.0)
-    return case.created_at + timedelta(hours=HOURS_AT_MOST / weight)

@@ -16,9 +16,11 @@ from inference.services.sweep import each
 from triage.errors import Conflict, Refused
 from triage.models import Case, Erasure, LegalHold, Site, Subject
 from triage.selectors.audit_log import cases_numbered
+from triage.selectors.gold import OPEN
 from triage.selectors.retention import CLASSES, ERASABLE, is_held, overdue
+from triage.services import gold
 from triage.services.history import record
-from triage.services.states import tell
+from triage.services.states import tell_of
 
 log = logging.getLogger(__name__)
 MAX_REASON = 200
@@ -53,16 +55,24 @@ def erase_case(*, case: Case, actor: AbstractBaseUser | None, reason: str) -> Er
     with transaction.atomic():
         locked = _locked(case)
         _check_erasable(locked)
-        erasure = Erasure.objects.create(
-            case=locked, by_id=actor.pk if actor else None, reason=reason
-        )
-        _blank(locked)
-        locked.erased_at, locked.version = erasure.erased_at, locked.version + 1
-        locked.save(update_fields=["erased_at", "version"])
-        told = {"reason": reason, "sha256": locked.sha256}
-        record("erased", site=locked.site, actor=actor, case=locked, **told)
-        transaction.on_commit(partial(_remove_files, erasure), robust=True)
-        transaction.on_commit(partial(tell, locked.site_id, locked.pk), robust=True)
+        for again in locked.repeated_by.filter(erased_at=None):
+            again = _locked(again)
+            if again.status in OPEN:
+                gold.withdraw(again)
+            _erase(again, actor, reason)
+        return _erase(locked, actor, reason)
+
+
+def _erase(case: Case, actor: AbstractBaseUser | None, reason: str) -> Erasure:
+    """Erase a case that the caller has locked."""
+    erasure = Erasure.objects.create(case=case, by_id=actor.pk if actor else None, reason=reason)
+    _blank(case)
+    case.erased_at, case.version = erasure.erased_at, case.version + 1
+    case.save(update_fields=["erased_at", "version"])
+    told = {"reason": reason, "sha256": case.sha256}
+    record("erased", site=case.site, actor=actor, case=case, **told)
+    transaction.on_commit(partial(_remove_files, erasure), robust=True)
+    transaction.on_commit(partial(tell_of, case), robust=True)
     return erasure
 
 
@@ -170,14 +180,24 @@ def find_target(site: Site, kind: str, name: str) -> Case | Subject:
     Raises:
         Refused: the site has none.
     """
-    found: Case | Subject | None
-    if kind == "subject":
-        found = Subject.objects.select_related("site").filter(site=site, pseudonym=name).first()
-    else:
-        found = cases_numbered(site, name).select_related("site").first()
+    if kind != "subject":
+        return find_case(site, name)
+    found = Subject.objects.select_related("site").filter(site=site, pseudonym=name).first()
     if found is None:
-        raise Refused(_("There is no such case or subject at this site."), "target")
+        raise _nothing()
     return found
+
+
+def find_case(site: Site, number: str) -> Case:
+    """Raises Refused where the site has no case of this number."""
+    found = cases_numbered(site, number).select_related("site").first()
+    if found is None:
+        raise _nothing()
+    return found
+
+
+def _nothing() -> Refused:
+    return Refused(_("There is no such case or subject at this site."), "target")
 
 
 def _lock(target: Case | Subject) -> None:

@@ -16,17 +16,25 @@ from triage.errors import Conflict, Refused
 from triage.models import Case, Lease, Review, Site
 from triage.selectors.readings import is_left, last_word, may_read, reviewer_ids
 from triage.selectors.teams import cases_for, is_seen
+from triage.services import gold
 from triage.services.history import record
 from triage.services.states import move, origin
 
 
-def claim_next(*, site: Site, user: AbstractBaseUser) -> Lease | None:
+def claim_next(
+    *, site: Site, user: AbstractBaseUser, gold_share: float | None = None
+) -> Lease | None:
     """The most urgent waiting case, or the one this person holds already; None if none is free.
 
     What a colleague passed on to this person comes first; what this person has skipped, or what
     was passed on to somebody else, comes last. What they have read or passed on does not come,
     until everybody else who may read it has done so as well.
+
+    Args:
+        gold_share: with which probability a gold case joins the queue when one is taken, for this
+            person or a colleague to meet in its turn: ALARM_GOLD_SHARE.
     """
+    share = settings.ALARM_GOLD_SHARE if gold_share is None else gold_share
     with transaction.atomic():
         one_at_a_time(user)
         if held := _held_after_the_expired(site, user):
@@ -34,7 +42,10 @@ def claim_next(*, site: Site, user: AbstractBaseUser) -> Lease | None:
         case = _first_offered(site, user)
         if case:
             case.site = site  # joined, the database would not read the queue by its index
-        return _take(case, user) if case else None
+        lease = _take(case, user) if case else None
+        if lease:
+            gold.join_at_times(site=site, reader=user, share=share)
+        return lease
 
 
 def _first_offered(site: Site, user: AbstractBaseUser) -> Case | None:

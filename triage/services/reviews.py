@@ -16,7 +16,7 @@ from triage.models import Case, Draft, Lease, Review
 from triage.selectors.readings import DECISIVE, has_colleague, standing
 from triage.selectors.rows import is_blind, why_not_undo
 from triage.selectors.words import domain_of
-from triage.services import queue
+from triage.services import gold, queue
 from triage.services.history import record
 from triage.services.states import move, origin
 
@@ -160,6 +160,8 @@ def _settle(case: Case, said: list[Review], user: AbstractBaseUser, *, settles: 
         case.drafts.all().delete()
         move(case, CaseStatus.RESOLVED, label=answer.label, resolved_at=timezone.now())
         record("resolved", site=case.site, actor=user, case=case, label=answer.label)
+        if case.repeats_id:
+            gold.note_answer(case=case, user=user, label=answer.label)
         transaction.on_commit(partial(_tell_worker, case.site_id, case.domain))
 
 

@@ -1,5 +1,6 @@
 """The one place where a case changes its state."""
 
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
@@ -26,12 +27,18 @@ def move(case: Case, status: CaseStatus, **fields: object) -> None:
         setattr(case, name, value)
     case.waiting_due_at = (case.due_at or timezone.now()) if status in WAITING else None
     case.save(update_fields=["status", "version", "waiting_due_at", *fields])
-    site_id, case_id = case.site_id, case.id
-    transaction.on_commit(lambda: tell(site_id, case_id))
+    transaction.on_commit(partial(tell_of, case))
+
+
+def tell_of(case: Case) -> None:
+    """A changed case changes its own page and the queue: of a gold case its readers' alone."""
+    if case.repeats_id:
+        events.announce_to(case.gold.readers.values_list("pk", flat=True), "queue", case.id)
+    else:
+        tell(case.site_id, case.id)
 
 
 def tell(site_id: int, case_id: UUID) -> None:
-    """A changed case changes its own page and the queue."""
     events.announce(site_id, "queue", case_id)
 
 

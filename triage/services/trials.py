@@ -105,7 +105,9 @@ def advance_all() -> int:
 
 def _newest_resolved(site: Site, n: int) -> list[str]:
     """Ids of the newest resolved cases of the site whose pictures are still there."""
-    cases = Case.objects.filter(site=site, domain=site.domain, status=CaseStatus.RESOLVED)
+    cases = Case.objects.filter(
+        site=site, domain=site.domain, status=CaseStatus.RESOLVED, repeats=None
+    )
     with_picture = cases.filter(observation__media__isnull=False).order_by("-resolved_at", "-pk")
     return [str(pk) for pk in with_picture.values_list("pk", flat=True)[:n]]
 

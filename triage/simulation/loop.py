@@ -212,7 +212,7 @@ def _answer_all(
     """The expert answers all that waits, most urgent first; returns how many cases that were."""
     site, count = people.site, 0
     labels = domain_at(site).label_ids
-    while lease := queue.claim_next(site=site, user=people.expert):
+    while lease := queue.claim_next(site=site, user=people.expert, gold_share=0):
         truth = recorded[lease.case_id].truth
         others = [label for label in labels if label != truth]
         mistaken = rng.random() < plan.mistakes

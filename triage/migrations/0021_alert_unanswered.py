@@ -14,7 +14,7 @@ KINDS = {
 
 
 class Migration(migrations.Migration):
-    dependencies = [("triage", "0019_push_language")]
+    dependencies = [("triage", "0020_gold_cases")]
 
     operations = [
         migrations.RemoveConstraint(model_name="alert", name="alert_kind_known"),
