@@ -3,9 +3,9 @@
     python -m benchmarks.million [--cases N]
 
 A thousand cases are made as the product makes them, decided and answered as in a real week; SQL
-multiplies them over as many days before. Each page is asked for as a browser does. Beside it stands the
-naive way of its dearest query: all states counted, pages by OFFSET, a search by ILIKE, past cases
-read anew. The exit code is 1 where a page takes more than 200 ms at all cases.
+multiplies them over as many days before. Each page is asked for as a browser does. Beside it stands
+the naive way of its dearest query: all states counted, pages by OFFSET, a search by ILIKE, past
+cases read anew. The exit code is 1 where a page takes more than 200 ms at all cases.
 """
 
 import argparse

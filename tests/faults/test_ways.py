@@ -448,9 +448,9 @@ class Ways(RuleBasedStateMachine):
         for action, verbs in TOLD.items():
             wanted = {key[1:]: n for key, n in said.items() if key[0] == action}
             found: Counter[tuple[object, ...]] = Counter()
-            for verb, *key in told:
+            for (verb, *key), n in told.items():
                 if verb in verbs:
-                    found[*key] += told[verb, *key]
+                    found[*key] += n
             assert found == wanted, action
         counted = Counter(AuditEvent.objects.order_by().values_list("verb", flat=True))
         assert counted["erased"] == Erasure.objects.count()
@@ -518,7 +518,7 @@ class Ways(RuleBasedStateMachine):
         if case.status != CaseStatus.OPEN:
             for run in Run.objects.filter(observation__case=case):
                 with self.act():
-                    assert decide(run_id=run.pk) is None
+                    assert decide(run=run) is None
 
     def no_strange_answer(self, case: Case) -> None:
         decisive = (ReviewAction.ANSWER, ReviewAction.UNDO, ReviewAction.RETAKE)

@@ -127,7 +127,7 @@ def test_a_call_that_hangs_ends_the_process_and_one_that_ends_does_not(
             # As the call is on its way out: Python's own watchdog is not to come on top.
             return []
 
-    monkeypatch.setattr(ending.faulthandler, "dump_traceback_later", lambda *_a, **_k: None)
+    monkeypatch.setattr("faulthandler.dump_traceback_later", lambda *_a, **_k: None)
     Watched("alpha", Hanging(SPEC)).generate([Request("look", deadline_s=0.01)])
     assert [(status, words.split(":")[0]) for status, words in endings] == [(HUNG, "alpha hangs")]
 
