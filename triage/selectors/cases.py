@@ -200,6 +200,12 @@ class CasePage:
     why_erased: str
 
     @property
+    def earlier_of(self) -> str:
+        """Whose `earlier` cases they are."""
+        camera = self.case.camera
+        return str(self.case.subject or (camera.name if camera else ""))
+
+    @property
     def comparable(self) -> list["Earlier"]:
         """The earlier cases of which something can be laid beside this one, the newest first."""
         return [
