@@ -18,8 +18,8 @@ from triage.errors import Refused
 from triage.forms import QuietHoursForm
 from triage.models import Ask, Case, DeviceToken, Membership, Site
 from triage.selectors.asking import asked_again_at
-from triage.selectors.consents import consent_rows, looks
 from triage.selectors.beside import Listing
+from triage.selectors.consents import consent_rows, looks
 from triage.selectors.household import asking_page, household_page
 from triage.services import asking, push, reviews
 from triage.views.access import case_at, is_fragment, member_page, person, place, site_of
