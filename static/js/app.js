@@ -14,7 +14,7 @@ root.toggleAttribute("data-blur", store.get("blur"));
 export const csrfToken = () => document.querySelector('meta[name="csrf-token"]').content;
 
 // "en" alone would put the month before the day.
-const LOCALE = root.lang === "en" ? "en-GB" : root.lang;
+export const LOCALE = root.lang === "en" ? "en-GB" : root.lang;
 const FORMS = {
   "j M, H:i": { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
   "j M Y, H:i": { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" },
@@ -71,7 +71,7 @@ function onClick(event) {
 }
 
 const typing = (element) =>
-  element.isContentEditable || element.matches('textarea, select, input:not([type="radio"], [type="checkbox"])');
+  element.isContentEditable || element.matches('textarea, select, input:not([type="radio"], [type="checkbox"], [type="range"])');
 
 function press(element) {
   if (typing(element)) element.focus();
@@ -79,12 +79,14 @@ function press(element) {
   if (element.type === "radio") element.focus();
 }
 
-// In a list of cases: from one to that above or below it, where nothing else wants the arrows.
+// Whether nothing that has the focus wants the arrows.
+const isIdle = () => document.activeElement === document.body || document.activeElement?.matches("#main, .stage-view");
+
+// In a list of cases: from one to that above or below it.
 function toCase(event) {
-  const { activeElement } = document;
   const links = [...document.querySelectorAll("main .row-link")];
-  const at = links.indexOf(activeElement);
-  if (!links.length || (at < 0 && activeElement !== document.body && activeElement?.id !== "main")) return;
+  const at = links.indexOf(document.activeElement);
+  if (!links.length || (at < 0 && !isIdle())) return;
   event.preventDefault();
   links[at + (event.key === "ArrowDown" ? 1 : -1)]?.focus();
 }
@@ -110,6 +112,8 @@ function onKey(event) {
     toCase(event);
     return;
   }
+  // Each case that is opened is looked at: a key that is held down opens one.
+  if (event.key.startsWith("Arrow") && (event.repeat || !isIdle())) return;
   const element = document.querySelector(`[data-key="${CSS.escape(usualKey(event))}"]:not(:disabled)`);
   if (!element || element.closest("[hidden]")) return;
   event.preventDefault();

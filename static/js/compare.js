@@ -1,35 +1,23 @@
-// The case page of a photo: an earlier photo of the same subject beside it.
-//
-// Each look is written into the history: a photo is loaded when it is asked for, and only once.
+// The stage of a case: what came earlier from the same subject or camera beside it, a photo or a frame of a clip.
 
-import { draw, stage } from "./photo.js";
+import { showIn, stage } from "./photo.js";
 
 const tool = stage.querySelector("[data-compare]");
 const pane = document.getElementById("before");
 const view = pane.querySelector(".stage-view");
 const now = stage.querySelector("[data-now]");
 const dates = [...pane.querySelectorAll("[data-earlier]")];
+// Beside each date the frames to choose from; of a photo there are none.
+const choices = [...pane.querySelectorAll("[data-frames]")];
 const steps = [...pane.querySelectorAll("[data-step]")];
-const loaded = new Map();
 let at = 0;
-
-function load(date) {
-  const picture = new Image();
-  picture.dataset.photo = "";
-  picture.alt = date.dataset.alt;
-  picture.draggable = false;
-  picture.src = date.dataset.earlier;
-  view.append(picture);
-  loaded.set(date, picture);
-}
 
 function show() {
   const date = pane.hidden ? null : dates[at];
-  if (date && !loaded.has(date)) load(date);
+  showIn(view, date && (choices[at].value || date.dataset.earlier), date?.dataset.alt);
   for (const each of dates) each.hidden = each !== date;
-  for (const [each, picture] of loaded) picture.hidden = each !== date;
+  for (const each of choices) each.hidden = each !== choices[at] || !each.value;
   for (const step of steps) step.setAttribute("aria-disabled", String(!dates[at + Number(step.dataset.step)]));
-  draw();
 }
 
 tool.addEventListener("click", () => {
@@ -46,3 +34,4 @@ pane.addEventListener("click", (event) => {
   at = next;
   show();
 });
+pane.addEventListener("change", show);

@@ -4,7 +4,7 @@
 // a key that another shortcut has is swapped with it, so that no two ever share one.
 
 const NAME = "alarm-keys";
-const LOOKS = { "-": "−" };
+const LOOKS = { "-": "−", arrowleft: "←", arrowright: "→" };
 
 const dialog = () => document.getElementById("help");
 let row = null;

@@ -1,9 +1,9 @@
-// The case page of a photo: lines that are drawn on it, and how long they are.
+// The stage of a case: lines that are drawn on a picture, and how long they are.
 //
 // The ends of a line are points of the photo; the drawing above it follows zoom and pan by its viewBox. One
 // line of known length sets the scale; until then a line is as long as the pixels it crosses. Nothing is stored.
 
-import { draw, height, lie, move, spot, stage, view, whenDrawn, width, within } from "./photo.js";
+import { draw, height, lie, move, shown, spot, stage, view, whenDrawn, width, within } from "./photo.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const SHORTEST_PX = 4;
@@ -27,6 +27,9 @@ const labels = { off: view.getAttribute("aria-label"), on: view.dataset.labelMea
 
 // { from, to, stated }: the length that is stated, in the unit, stands only with the line that sets the scale.
 let lines = [];
+// Each picture that the view has shown has lines of its own.
+let picture = shown(view);
+const kept = new Map();
 let begun = null;
 let end = null;
 let cross = null;
@@ -87,10 +90,19 @@ function plus([x, y]) {
 }
 
 function show() {
+  if (picture !== shown(view)) return turn();
   const { left, top, size } = lie();
   drawing.setAttribute("viewBox", [-left / size, -top / size, view.clientWidth / size, view.clientHeight / size].join(" "));
   const drawn = begun ? [...lines, { from: begun, to: end }] : lines;
   drawing.replaceChildren(...drawn.flatMap(caliper), ...(cross && open() ? plus(cross) : []));
+}
+
+function turn() {
+  kept.set(picture, lines);
+  picture = shown(view);
+  lines = kept.get(picture) ?? [];
+  begun = null;
+  offer();
 }
 
 // What can be done now, and what has been measured.

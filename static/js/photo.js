@@ -1,6 +1,7 @@
-// The case page of a photo: looking at it closely, with zoom, pan and contrast.
+// The stage of a case: looking closely at a photo, a clip or a frame of it, with zoom, pan and contrast.
 //
-// An earlier photo may lie beside it (compare.js): whatever is done to one is done to both.
+// Of the pictures in a view one is shown (clip.js). An earlier one may lie beside it (compare.js): whatever is
+// done to one is done to both.
 
 const MOST = 8;
 const STEP_PX = 48;
@@ -29,6 +30,26 @@ export function lie() {
     top: y + (scale * (view.clientHeight - height * fit)) / 2,
     size: scale * fit,
   };
+}
+
+// What a view shows of its pictures.
+export const shown = (within) => within.querySelector("[data-photo]:not([hidden])");
+
+// Shows one of a view's pictures, none without an address. Each look is written into the history: a picture is
+// loaded when it is asked for, and only once.
+export function showIn(within, address, words = "") {
+  const pictures = [...within.querySelectorAll("[data-photo]")];
+  const known = pictures.find((picture) => picture.getAttribute("src") === address);
+  if (address && !known) {
+    const picture = new Image();
+    picture.dataset.photo = "";
+    picture.alt = words;
+    picture.draggable = false;
+    picture.src = address;
+    within.prepend(picture);
+  }
+  for (const picture of pictures) picture.hidden = picture !== known;
+  draw();
 }
 
 export const whenDrawn = (watcher) => watchers.push(watcher);

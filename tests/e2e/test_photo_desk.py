@@ -294,7 +294,7 @@ def test_a_photo_without_an_earlier_one_has_nothing_beside_it(sign_in: SignIn) -
     page.goto("/cases/?q=D-01")
     open_case(
         page,
-        str(page.locator("main a[href^='/cases/']:not([href*='?'])").first.get_attribute("href")),
+        str(page.locator("main .row-link").first.get_attribute("href")),
     )
     expect(page.locator("[data-measure]")).to_be_visible()
     expect(page.locator("[data-compare]")).to_have_count(0)

@@ -337,7 +337,7 @@ def test_the_page_of_a_clip_plays_it_and_shows_what_was_judged(
         assert f'href="{url("frame", case, frame.position)}" data-at="{frame.at_s:.3f}"' in html
         assert url("frame-thumbnail", case, frame.position) in html
     assert html.index("<video") < html.index('id="summary"')
-    assert "js/clip.js" in html and "js/photo.js" not in html
+    assert "data-zoom" in html and "js/clip.js" in html and "js/photo.js" in html
     assert "media-src 'self'" in page.headers["Content-Security-Policy"]
 
 

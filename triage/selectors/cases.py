@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Prefetch, prefetch_related_objects
+from django.db.models import Prefetch, Q, prefetch_related_objects
 from django.utils.translation import gettext as _
 
 from inference.models import Frame, MemberJob, Run, StageTrace
@@ -135,6 +135,19 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """An earlier case of the same subject or camera; `frames` is empty for a photo."""
+
+    case: Case
+    frames: list[Frame]
+
+    @property
+    def middle(self) -> Frame | None:
+        """The frame that stands for its clip in lists."""
+        return self.frames[len(self.frames) // 2] if self.frames else None
+
+
+@dataclass(frozen=True)
 class CasePage:
     """One case as one person may see it; while `blind`, without the machine's answer.
 
@@ -190,10 +203,18 @@ class CasePage:
     why_erased: str
 
     @property
-    def earlier_photos(self) -> list[Case]:
-        """The earlier cases whose photo can be laid beside this one: those without a clip."""
+    def earlier_of(self) -> str:
+        """Whose `earlier` cases they are."""
+        camera = self.case.camera
+        return str(self.case.subject or (camera.name if camera else ""))
+
+    @property
+    def comparable(self) -> list["Earlier"]:
+        """The earlier cases of which something can be laid beside this one, the newest first."""
         return [
-            case for case in self.earlier if not (case.observation.media.clip or case.erased_at)
+            Earlier(case, list(case.observation.media.frames.all()))
+            for case in self.earlier
+            if not case.erased_at
         ]
 
 
@@ -595,8 +616,10 @@ def _can_undo(case: Case, user: AbstractBaseUser) -> bool:
 
 
 def _earlier(case: Case, user: AbstractBaseUser) -> list[Case]:
-    if case.subject_id is None:
+    """Of the same subject; where none is named, of the same camera."""
+    if case.subject_id is None and case.camera_id is None:
         return []
-    others = cases_for(case.site, user).filter(subject_id=case.subject_id)
-    others = others.select_related("observation__media")
+    same = Q(subject=case.subject_id) if case.subject_id else Q(camera=case.camera_id)
+    others = cases_for(case.site, user).filter(same).select_related("observation__media")
+    others = others.prefetch_related("observation__media__frames")
     return list(others.filter(created_at__lt=case.created_at).order_by("-created_at")[:6])

@@ -109,17 +109,9 @@ def cases_page(
     `after` is the cursor that the page before gave; it holds when its case waits no longer.
     """
     seen = listed_for(site, user)
-    cases = seen.order_by("-created_at", "-pk")
-    in_queue = status == ALL_WAITING
-    if in_queue:
-        cases = seen.filter(waiting_due_at__isnull=False)
-        cases = cases.order_by("waiting_due_at", "created_at", "pk")
-    elif status in CaseStatus.values:
-        cases = cases.filter(status=status)
-    if q:
-        cases = cases.filter(_found(site, seen, q))
+    cases = listed(site, user, status, q)
     if after and (last := seen.filter(pk=after).first()):
-        cases = cases.filter(_behind(last) if in_queue else _older(last))
+        cases = cases.filter(behind(last, status))
     page = list(with_details(cases)[: SHOWN + 1])
     return CasesPage(
         rows=rows(page[:SHOWN], user, detailed=detailed),
@@ -135,20 +127,45 @@ def listed_for(site: Site, user: AbstractBaseUser) -> QuerySet[Case]:
     return cases_for(site, user).exclude(pk__in=under_another_number(site, user))
 
 
-def _older(last: Case) -> Q:
-    return Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk)
+def listed(site: Site, user: AbstractBaseUser, status: str = "", q: str = "") -> QuerySet[Case]:
+    """The cases of such a list that this person sees, in its order."""
+    seen = listed_for(site, user)
+    cases = seen.order_by("-created_at", "-pk")
+    if status == ALL_WAITING:
+        cases = seen.filter(waiting_due_at__isnull=False)
+        cases = cases.order_by("waiting_due_at", "created_at", "pk")
+    elif status in CaseStatus.values:
+        cases = cases.filter(status=status)
+    return cases.filter(_found(site, seen, q)) if q else cases
 
 
-def _behind(last: Case) -> Q:
-    """Behind a case in the queue, or where it stood: `due_at` stays when it waits no longer."""
-    made = last.created_at
-    due = last.waiting_due_at or last.due_at or made
-    same = Q(waiting_due_at=due)
-    return (
-        Q(waiting_due_at__gt=due)
-        | (same & Q(created_at__gt=made))
-        | (same & Q(created_at=made, pk__gt=last.pk))
-    )
+def behind(case: Case, status: str) -> Q:
+    """What comes after a case in such a list, or after where it stood."""
+    if status == ALL_WAITING:
+        return _beyond(_place_in_queue(case), "gt")
+    return _beyond({"created_at": case.created_at, "pk": case.pk}, "lt")
+
+
+def ahead(case: Case, status: str) -> Q:
+    """What comes before it."""
+    if status == ALL_WAITING:
+        return _beyond(_place_in_queue(case), "lt")
+    return _beyond({"created_at": case.created_at, "pk": case.pk}, "gt")
+
+
+def _place_in_queue(case: Case) -> dict[str, object]:
+    """`due_at` stays when a case waits no longer."""
+    due = case.waiting_due_at or case.due_at or case.created_at
+    return {"waiting_due_at": due, "created_at": case.created_at, "pk": case.pk}
+
+
+def _beyond(place: dict[str, object], way: str) -> Q:
+    """Rows on one side of a place, which the columns of the order give from first to last."""
+    beyond, same = Q(), Q()
+    for column, value in place.items():
+        beyond |= same & Q(**{f"{column}__{way}": value})
+        same &= Q(**{column: value})
+    return beyond
 
 
 def _statuses(cases: QuerySet[Case]) -> list[tuple[str, str, str]]:

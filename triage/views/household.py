@@ -18,6 +18,7 @@ from triage.errors import Refused
 from triage.forms import QuietHoursForm
 from triage.models import Ask, Case, DeviceToken, Membership, Site
 from triage.selectors.asking import asked_again_at
+from triage.selectors.beside import Listing
 from triage.selectors.consents import consent_rows, looks
 from triage.selectors.household import asking_page, household_page
 from triage.services import asking, push, reviews
@@ -33,7 +34,7 @@ def household_view(request: HttpRequest) -> HttpResponse:
     shut_out = SHUT_OUT in place(request).roles
     page = household_page(site=site_of(request), user=person(request), shut_out=shut_out)
     template = "_household.html" if is_fragment(request) else "household.html"
-    return render(request, template, {"page": page})
+    return render(request, template, {"page": page, "listing": Listing("household")})
 
 
 @require_POST

@@ -1,5 +1,7 @@
 """The reviewers' pages: queue, cases, and one case."""
 
+from http import HTTPStatus
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -16,6 +18,7 @@ from triage.forms import RetakeForm, ReviewForm
 from triage.models import Case, Lease
 from triage.permissions import allows
 from triage.selectors import cases as case_selectors
+from triage.selectors.beside import Listing, beside, listing_of
 from triage.selectors.queue import cases_page, queue_page
 from triage.selectors.rows import why_not_undo
 from triage.selectors.words import domain_of
@@ -27,7 +30,8 @@ from triage.views.access import case_at, is_fragment, member_page, person, place
 @member_page("review")
 def queue_view(request: HttpRequest) -> HttpResponse:
     page = queue_page(site=site_of(request), user=person(request))
-    return render(request, "_queue.html" if is_fragment(request) else "queue.html", {"page": page})
+    context = {"page": page, "listing": Listing("queue")}
+    return render(request, "_queue.html" if is_fragment(request) else "queue.html", context)
 
 
 @require_POST
@@ -45,7 +49,7 @@ def claim_next_view(request: HttpRequest) -> HttpResponse:
 @require_GET
 @member_page("see_cases")
 def cases_view(request: HttpRequest) -> HttpResponse:
-    wanted = {key: _plain(request.GET.get(key, "")) for key in ("status", "q")}
+    wanted = _wanted(request)
     page = cases_page(
         site=site_of(request),
         user=person(request),
@@ -54,19 +58,21 @@ def cases_view(request: HttpRequest) -> HttpResponse:
         **wanted,
     )
     template = "_cases.html" if is_fragment(request) else "cases.html"
-    return render(request, template, {"page": page, "export_forms": ExportForm.choices})
+    context = {"page": page, "listing": Listing("cases", **wanted)}
+    return render(request, template, context | {"export_forms": ExportForm.choices})
 
 
 @require_GET
 @member_page("look")
 def case_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return render(request, "case.html", _case_context(request, case_at(request, pk)))
+    return _case_shown(request, _case_context(request, case_at(request, pk), _listing(request)))
 
 
 @require_GET
 @member_page("look")
 def case_panel_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return render(request, "_case.html", _case_context(request, case_at(request, pk)))
+    context = _case_context(request, case_at(request, pk), _listing(request))
+    return render(request, "_case.html", context)
 
 
 @require_POST
@@ -82,7 +88,7 @@ def claim_view(request: HttpRequest, pk: UUID) -> HttpResponse:
         if not any(typed.values()):
             raise
         return _refused(request, pk, error)
-    return redirect("case", pk=pk)
+    return _to_case(request, pk)
 
 
 @require_POST
@@ -135,8 +141,9 @@ def extend_view(request: HttpRequest, pk: UUID) -> HttpResponse:
             raise
         lease, over = ended, True
     if is_fragment(request):
-        return render(request, "_lease.html", {"lease": lease, "over": over})
-    return redirect("case", pk=pk)
+        context = {"lease": lease, "over": over, "listing": _listing(request)}
+        return render(request, "_lease.html", context)
+    return _to_case(request, pk)
 
 
 @require_POST
@@ -169,7 +176,7 @@ def review_view(request: HttpRequest, pk: UUID) -> HttpResponse:
         messages.success(request, _("Stored. You can take it back."), extra_tags=f"undo:{pk}")
     if request.POST.get("next"):
         return claim_next_view(request)
-    return redirect("case", pk=pk)
+    return _to_case(request, pk)
 
 
 @require_POST
@@ -181,7 +188,7 @@ def undo_view(request: HttpRequest, pk: UUID) -> HttpResponse:
         messages.info(request, _("Your answer was taken back."))
     else:
         messages.info(request, _("Your answer was taken back; you hold the case again."))
-    return redirect("case", pk=pk)
+    return _to_case(request, pk)
 
 
 def _case_itself(request: HttpRequest, lease: Lease) -> HttpResponse:
@@ -189,16 +196,31 @@ def _case_itself(request: HttpRequest, lease: Lease) -> HttpResponse:
 
     A redirect would have the browser ask once more, and the server find out once more who asks.
     """
-    address = reverse("case", args=[lease.case_id])
-    context = _case_context(request, lease.case, lease=lease) | {"address": address}
-    response = render(request, "case.html", context)
+    listing = Listing("queue")
+    address = reverse("case", args=[lease.case_id]) + listing.query
+    context = _case_context(request, lease.case, listing, lease=lease) | {"address": address}
+    response = _case_shown(request, context)
     response.headers["Content-Location"] = address
     return response
 
 
+def _case_shown(
+    request: HttpRequest, context: dict[str, Any], status: int = HTTPStatus.OK
+) -> HttpResponse:
+    """The whole page of a case, with the ways to the cases beside it."""
+    case, listing = context["page"].case, context["listing"]
+    if listing:
+        context["beside"] = beside(case=case, user=person(request), listing=listing)
+    return render(request, "case.html", context, status=status)
+
+
 def _case_context(
-    request: HttpRequest, case: Case, form: ReviewForm | None = None, lease: Lease | None = None
-) -> dict[str, object]:
+    request: HttpRequest,
+    case: Case,
+    listing: Listing | None,
+    form: ReviewForm | None = None,
+    lease: Lease | None = None,
+) -> dict[str, Any]:
     page = case_selectors.case_page(
         case=case, user=person(request), roles=place(request).roles, lease=lease
     )
@@ -208,6 +230,7 @@ def _case_context(
         form = ReviewForm(domain=page.domain, initial=begun)
     return {
         "page": page,
+        "listing": listing,
         "form": form,
         "skip_reasons": SkipReason.choices,
         "retake_reasons": RetakeReason.choices,
@@ -221,8 +244,24 @@ def _refused(request: HttpRequest, pk: UUID, error: Refused | Conflict) -> HttpR
         queue.release(lease=lease)
     case = case_at(request, pk)
     form = ReviewForm(request.POST, domain=domain_of(case))
-    context = _case_context(request, case, form) | {"problem": str(error)}
-    return render(request, "case.html", context, status=error.status)
+    context = _case_context(request, case, _listing(request), form) | {"problem": str(error)}
+    return _case_shown(request, context, status=error.status)
+
+
+def _to_case(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Back to the case, in the list that it was opened from."""
+    listing = _listing(request)
+    return redirect(reverse("case", args=[pk]) + (listing.query if listing else ""))
+
+
+def _listing(request: HttpRequest) -> Listing | None:
+    """The list that the address names, for those who may see it."""
+    name, roles = request.GET.get("in", ""), place(request).roles
+    return listing_of(name=name, roles=roles, **_wanted(request))
+
+
+def _wanted(request: HttpRequest) -> dict[str, str]:
+    return {key: _plain(request.GET.get(key, "")) for key in ("status", "q")}
 
 
 def _typed(request: HttpRequest) -> dict[str, str]:
