@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -586,7 +587,7 @@ def estimates(site: Site, user: User) -> dict[str, Any]:
         "labels given": labels_given(site),
         "retention": (retention_page(site).classes, list(overdue(site, "resolved"))),
         "accounts": (accounts(), accounts_of(site)),
-        "operations": operations(now),
+        "operations": replace(operations(now), counted_s=0),
         "trial": trials._newest_resolved(site, 50),
         "lost": list(lost_cases(site)),
         "export": [one for one in exported(site, user) if one.label],
