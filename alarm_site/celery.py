@@ -11,6 +11,8 @@ from celery.signals import (
     task_postrun,
     task_prerun,
     worker_process_init,
+    worker_process_shutdown,
+    worker_shutdown,
 )
 from django.conf import settings
 from structlog.contextvars import bind_contextvars, unbind_contextvars
@@ -35,6 +37,14 @@ def tell_pages_beside_the_work(**_: Any) -> None:
     from triage import events  # needs settings, which Celery reads after this module
 
     events.tell_beside()
+
+
+@worker_process_shutdown.connect
+@worker_shutdown.connect
+def tell_the_last(**_: Any) -> None:
+    from triage import events
+
+    events.tell_now()
 
 
 @before_task_publish.connect

@@ -2,6 +2,7 @@
 
 run_progressed: sender=Run, run_ids: list of UUID. A member began or ended a stage of these.
 run_finished: sender=Run, run: Run. It is scored or failed and will not change any more.
+process_ends: a worker is about to end its process at once; no handler may wait for long.
 probe_ended: sender=Probe, probe_id: int, domain: str. A member was asked for its health.
 """
 
@@ -9,4 +10,5 @@ from django.dispatch import Signal
 
 run_progressed = Signal()
 run_finished = Signal()
+process_ends = Signal()
 probe_ended = Signal()

@@ -82,6 +82,20 @@ def _tell_due(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.run_coroutine_threadsafe(_send_each(due), loop)
 
 
+def tell_now() -> None:
+    """What waits to be told is told before the process ends, if that can be done in a second."""
+    if _loop is None or not _loop.is_running():
+        return
+    with _lock:
+        due = list(_due.values())
+        _due.clear()
+    told = asyncio.run_coroutine_threadsafe(_send_each(due), _loop)
+    try:
+        told.result(1.0)
+    except TimeoutError:
+        log.warning("pages not told of %d changes", len(due))
+
+
 def tell_on(loop: asyncio.AbstractEventLoop) -> None:
     """From now on announce on this loop, which runs in another thread, and wait for nothing.
 

@@ -15,7 +15,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from inference.models import Run
-from inference.signals import probe_ended, run_finished, run_progressed
+from inference.signals import probe_ended, process_ends, run_finished, run_progressed
 from triage import events, sessions
 from triage.models import Case, Membership, OrganisationRole, Site
 from triage.services import people
@@ -37,6 +37,11 @@ def show_progress(run_ids: list[UUID], **_: Any) -> None:
     cases = Case.objects.filter(observation__runs__in=runs)
     for site_id, case_id in cases.values_list("site_id", "id"):
         events.announce(site_id, "case", case_id)
+
+
+@receiver(process_ends)
+def tell_what_is_due(**_: Any) -> None:
+    events.tell_now()
 
 
 @receiver(probe_ended)

@@ -10,11 +10,12 @@ import struct
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from subprocess import DEVNULL
-from typing import BinaryIO
 
 DECODER = Path(__file__).with_name("decoder.py")
 FORK_SERVER = Path(__file__).with_name("forkserver.py")
@@ -22,6 +23,7 @@ HEADER = struct.Struct(">I")
 MAX_ANSWER = 64 << 20
 MAX_HEAD = 2048
 MAX_FRAMES = 8
+PATIENCE_S = 5.0
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 QUICKTIME = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
@@ -195,13 +197,15 @@ def _refused_by_its_bytes(data: bytes, kind: str, limits: Limits) -> str:
 
 
 def _decode(data: bytes, kind: str, limits: Limits) -> _Answer:
-    """Ask a fresh process, which shares nothing with this one but two pipes."""
+    """Ask a fresh process, which shares nothing with this one but a socket.
+
+    An answer is whole or it is none; how the process ends after it does not count.
+    """
     if kind != "photo":
         limits = replace(limits, cpu_s=limits.clip_cpu_s, wall_s=limits.clip_wall_s)
     try:
-        ears, mouth = _child((kind, json.dumps(asdict(limits))))
-        with ears, mouth:
-            return _unpack(_converse(ears, mouth, data), kind)
+        with _child((kind, json.dumps(asdict(limits)))) as talk:
+            return _unpack(_converse(talk, data, limits.wall_s + PATIENCE_S), kind)
     except (OSError, ValueError, TypeError, struct.error) as error:
         raise MediaRejected("decoder_failed", limits) from error
 
@@ -212,6 +216,7 @@ class _ForkServer:
     def __init__(self, program: Path) -> None:
         self._program, self._owner = program, os.getpid()
         self._link, theirs = socket.socketpair()
+        self._link.settimeout(PATIENCE_S)
         command = (sys.executable, "-I", str(FORK_SERVER), str(program))
         with theirs:
             self._process = subprocess.Popen(
@@ -223,34 +228,37 @@ class _ForkServer:
                 close_fds=True,
             )
 
-    def fork(self, arguments: tuple[str, ...]) -> tuple[BinaryIO, BinaryIO]:
-        """What a child of its own listens to, and what it says.
+    def fork(self, arguments: tuple[str, ...]) -> tuple[socket.socket, int]:
+        """A socket to a new child, and its leash: it ends at the latest when that is closed.
 
         Raises:
-            OSError: the server has ended.
+            OSError: the server has ended, or has no room for a child.
         """
-        (its_ears, ears), (mouth, its_mouth) = os.pipe(), os.pipe()
-        ends = os.fdopen(ears, "wb"), os.fdopen(mouth, "rb")
+        (talk, theirs), (its_leash, leash) = socket.socketpair(), os.pipe()
         try:
-            socket.send_fds(self._link, [json.dumps(arguments).encode()], [its_ears, its_mouth])
+            order = json.dumps(arguments).encode()
+            socket.send_fds(self._link, [order], [theirs.fileno(), its_leash])
             if not self._link.recv(1):
                 raise BrokenPipeError("the fork server has ended")
         except OSError:
-            for end in ends:
-                end.close()
+            talk.close()
+            os.close(leash)
             raise
         finally:
-            os.close(its_ears)
-            os.close(its_mouth)
-        return ends
+            theirs.close()
+            os.close(its_leash)
+        return talk, leash
 
     def serves(self, program: Path) -> bool:
         """Whether it was started by this process, and not by one that this was forked from."""
         return (self._program, self._owner) == (program, os.getpid())
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """It ends with its last child."""
         self._link.close()
+
+    def leave(self) -> None:
+        self.close()
         threading.Thread(target=self._process.wait, daemon=True).start()
 
 
@@ -258,19 +266,28 @@ _server: _ForkServer | None = None
 _one_at_a_time = threading.Lock()
 
 
-def _child(arguments: tuple[str, ...]) -> tuple[BinaryIO, BinaryIO]:
-    """Of this process's server; of a new one where there is none, or it has ended."""
-    global _server
+@contextlib.contextmanager
+def _child(arguments: tuple[str, ...]) -> Iterator[socket.socket]:
+    """A child of this process's server; of a new one where there is none, or it has ended."""
     with _one_at_a_time:
-        if _server and _server.serves(DECODER):
-            with contextlib.suppress(OSError):
-                return _server.fork(arguments)
-        leave_server()
-        _server = _ForkServer(DECODER)
-        return _server.fork(arguments)
+        talk, leash = _forked(arguments)
+    try:
+        with talk:
+            yield talk
+    finally:
+        os.close(leash)
 
 
-@atexit.register
+def _forked(arguments: tuple[str, ...]) -> tuple[socket.socket, int]:
+    global _server
+    if _server and _server.serves(DECODER):
+        with contextlib.suppress(OSError):
+            return _server.fork(arguments)
+    leave_server()
+    _server = _ForkServer(DECODER)
+    return _server.fork(arguments)
+
+
 def leave_server() -> None:
     """The next file is decoded by a child of a new server."""
     global _server
@@ -279,14 +296,34 @@ def leave_server() -> None:
     _server = None
 
 
-def _converse(ears: BinaryIO, mouth: BinaryIO, data: bytes) -> bytes:
-    """Send the file, take the answer, and no more of it than an answer may be."""
-    with ears:
-        ears.write(data)
-    answer = mouth.read(MAX_ANSWER + 1)
-    if len(answer) > MAX_ANSWER:
-        raise ValueError("the decoder said too much")
-    return answer
+@atexit.register
+def _close_server() -> None:
+    """No thread begins as the interpreter ends; the server ends by itself."""
+    if _server:
+        _server.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            _server._process.wait(1)
+
+
+def _converse(talk: socket.socket, data: bytes, patience_s: float) -> bytes:
+    """Send the file, take the answer, and no more of it than an answer may be.
+
+    Raises:
+        TimeoutError: it was not done in time, whatever has become of server and child.
+    """
+    until = time.monotonic() + patience_s
+    talk.settimeout(patience_s)
+    talk.sendall(data)
+    talk.shutdown(socket.SHUT_WR)
+    answer = bytearray()
+    while True:
+        talk.settimeout(max(0.01, until - time.monotonic()))
+        part = talk.recv(1 << 20)
+        if not part:
+            return bytes(answer)
+        answer += part
+        if len(answer) > MAX_ANSWER:
+            raise ValueError("the decoder said too much")
 
 
 def _unpack(answer: bytes, kind: str) -> _Answer:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from django.conf import settings
 
 from inference.backends.base import Backend, Generation, OnText, Request
+from inference.signals import process_ends
 
 log = logging.getLogger(__name__)
 DEVICE_LOST, HUNG = 70, 75
@@ -22,6 +23,8 @@ DEVICE_LOST, HUNG = 70, 75
 def end_process(status: int, words: str) -> None:
     """Says why, and ends the process at once: no clean-up may wait for what hangs."""
     log.critical("%s; this process ends with status %d", words, status)
+    if status != HUNG:
+        process_ends.send_robust(sender=None)
     logging.shutdown()
     os._exit(status)
 
@@ -30,7 +33,8 @@ class Watched:
     """A backend of which a call that hangs ends the process.
 
     Past its deadline a call has ALARM_HANG_S more. Where it lets no other thread run, Python's own
-    watchdog ends the process after twice that, and says where it hung. Loading is not watched.
+    watchdog ends the process after twice that, and says where it hung; that one is a process's only
+    one, so a pool of threads is not for members. Loading is not watched.
     """
 
     def __init__(self, name: str, backend: Backend) -> None:

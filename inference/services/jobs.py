@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Self, TypeVar
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -22,6 +22,7 @@ from inference.services.runs import bring_forward, finish_run, may_be_kept, no_l
 from inference.signals import run_progressed
 
 log = logging.getLogger(__name__)
+Row = TypeVar("Row", MemberJob, Run)
 
 
 def claim_job(*, job_id: int) -> MemberJob | None:
@@ -35,8 +36,10 @@ def claim_job(*, job_id: int) -> MemberJob | None:
     if not MemberJob.objects.filter(free, pk=job_id).exists():
         return None
     claimed = _claim([job_id], free, token=uuid4())
-    tell_progress(claimed)
-    return claimed[0] if claimed else None
+    if not claimed:
+        return None
+    _begin(claimed)
+    return claimed[0]
 
 
 def claim_alike(first: MemberJob, *, at_most: int) -> list[MemberJob]:
@@ -58,15 +61,15 @@ def claim_alike(first: MemberJob, *, at_most: int) -> list[MemberJob]:
     with transaction.atomic():
         ids = list(_unlocked(waiting.order_by("pk")).values_list("pk", flat=True)[:at_most])
         claimed = _claim(ids, untried, token=first.token)
-    tell_progress(claimed)
+    _begin(claimed)
     return claimed
 
 
-def _unlocked(jobs: QuerySet[MemberJob]) -> QuerySet[MemberJob]:
-    """Locks them, but for those that another worker is about to take: neither waits."""
+def _unlocked(rows: QuerySet[Row]) -> QuerySet[Row]:
+    """Locks them, but for those that another worker is about to change: neither waits."""
     if connection.features.has_select_for_update_skip_locked:
-        return jobs.select_for_update(of=("self",), skip_locked=True)
-    return jobs
+        return rows.select_for_update(of=("self",), skip_locked=True, no_key=True)
+    return rows
 
 
 def _claim(ids: Sequence[int], free: Q, *, token: UUID | None) -> list[MemberJob]:
@@ -88,14 +91,21 @@ def _claim(ids: Sequence[int], free: Q, *, token: UUID | None) -> list[MemberJob
     if not changed:
         return []
     mine = MemberJob.objects.filter(pk__in=ids, token=token, status=MemberJob.Status.RUNNING)
-    jobs = list(
+    return list(
         mine.select_related("run__observation__media")
         .prefetch_related("run__observation__media__frames")
         .order_by("pk")
     )
-    queued = Run.objects.filter(pk__in=[job.run_id for job in jobs], status=Run.Status.QUEUED)
-    queued.update(status=Run.Status.RUNNING)
-    return jobs
+
+
+def _begin(jobs: Sequence[MemberJob]) -> None:
+    """Their runs run. In a transaction of its own: who closes a run has locked it, and asks for its
+    jobs."""
+    with transaction.atomic():
+        queued = Run.objects.filter(pk__in=[job.run_id for job in jobs], status=Run.Status.QUEUED)
+        ids = list(_unlocked(queued.order_by("pk")).values_list("pk", flat=True))
+        Run.objects.filter(pk__in=ids).update(status=Run.Status.RUNNING)
+    tell_progress(jobs)
 
 
 def note_stage(jobs: Sequence[MemberJob], stage: Stage) -> None:
@@ -193,15 +203,18 @@ def complete_jobs(answers: Sequence[Answer]) -> list[MemberJob]:
         if job.pk not in mine:
             log.warning("%s: its answer came too late", job)
     done = [job for job in jobs if job.pk in mine]
-    if settings.ALARM_GRACE_S:
-        for job in done:
-            bring_forward(run_id=job.run_id)
-    _finish([job.run for job in done])
+    try:
+        _finish([job.run for job in done])
+    except Exception:
+        log.exception("the answers are stored, their runs are left to the sweep")
     return done
 
 
 def _finish(runs: Sequence[Run]) -> None:
-    """Those that wait for nobody; what cannot be finished now is left to the sweep."""
+    """Those that wait for nobody; one that cannot be finished now keeps no other back."""
+    if settings.ALARM_GRACE_S:
+        for run in runs:
+            bring_forward(run_id=run.pk)
     ready = no_longer_awaited([run.pk for run in runs])
     for run in runs:
         with tracing.carried(run.trace_id):

@@ -43,8 +43,8 @@ def execute_job(*, job_id: int) -> None:
     """Run one member over one observation and store what it said; a failure is stored too.
 
     Up to ALARM_BATCH - 1 jobs that wait for the same member are taken along. What was claimed
-    together is asked together, and each job ends in a transaction of its own. A lone job tells of
-    its stages while its text grows, several jobs only as all of them go on. Where the model's
+    together is asked together and stored together, or one by one where that fails. A lone job tells
+    of its stages while its text grows, several jobs only as all of them go on. Where the model's
     device is lost, or its call hangs, the process ends, and a fresh one takes the jobs on.
     """
     first = claim_job(job_id=job_id)

@@ -253,6 +253,21 @@ def test_a_run_that_cannot_be_finished_now_keeps_its_answer_and_no_other_back(
     assert StageTrace.objects.count() == 6
 
 
+def test_answers_that_are_stored_are_not_stored_again_as_late(
+    member: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = waiting(2)
+
+    def fail(*_: object) -> set[object]:
+        raise InterfaceError("the database blinked")
+
+    monkeypatch.setattr(services, "no_longer_awaited", fail)
+    work.execute_job(job_id=job(runs[0]).pk)
+    assert statuses(runs) == [Status.DONE] * 2
+    assert StageTrace.objects.count() == 6
+    assert not StageTrace.objects.filter(late=True).exists()
+
+
 def test_a_batch_takes_no_more_statements_than_a_pair(
     member: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:

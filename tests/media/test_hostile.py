@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from PIL import Image
@@ -186,13 +187,9 @@ def children(pid: int) -> list[int]:
 
 
 def server() -> int:
-    """The process id of the only child that this process has once a file was decoded."""
-    [pid] = [one for one in children(os.getpid()) if "forkserver" in command_line(one)]
-    return pid
-
-
-def command_line(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text()
+    """The process id of the one that this process has once a file was decoded."""
+    assert sanitising._server
+    return sanitising._server._process.pid
 
 
 def ended(pid: int, within_s: float = 10.0) -> bool:
@@ -240,6 +237,54 @@ def test_a_server_that_is_gone_costs_no_file() -> None:
     assert sanitise(GOOD).width
 
 
+def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Thread]:
+    """An upload whose decoder listens and then does nothing; the file that has its process id."""
+    program, pid = tmp_path / "decoder.py", tmp_path / "pid"
+    said = f"open({str(pid)!r}, 'w').write(str(os.getpid()))"
+    program.write_text(HEAD + f"sys.stdin.buffer.read(); {said}; time.sleep(60)")
+    monkeypatch.setattr(sanitising, "DECODER", program)
+    thread = Thread(target=lambda: refusal(GOOD, Limits(wall_s=2)))
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return pid, thread
+
+
+@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGTERM])
+def test_a_server_that_ends_while_a_child_hangs_holds_no_upload(
+    way: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sanitising, "PATIENCE_S", 1.0)
+    pid, thread = hanging(tmp_path, monkeypatch)
+    os.kill(server(), way)
+    thread.join(20)
+    assert not thread.is_alive()
+    assert ended(int(pid.read_text())), "its own alarm ends it"
+
+
+def test_a_child_ends_with_its_conversation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, pid = tmp_path / "decoder.py", tmp_path / "pid"
+    said = f"open({str(pid)!r}, 'w').write(str(os.getpid()))"
+    done = "say(GOOD | {'sizes': [0, 3, 3]}, J, J); sys.stdout.flush(); os.close(0); os.close(1)"
+    program.write_text(HEAD + f"sys.stdin.buffer.read(); {said}; {done}; time.sleep(60)")
+    monkeypatch.setattr(sanitising, "DECODER", program)
+    assert sanitise(GOOD).width == 9
+    assert ended(int(pid.read_text()))
+
+
+def test_a_machine_without_room_for_a_child_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "decoder.py"
+    full = "def full(): raise BlockingIOError\nos.fork = full\n"
+    program.write_text(HEAD.replace("def main", full + "def main") + "pass")
+    monkeypatch.setattr(sanitising, "DECODER", program)
+    assert refusal(GOOD).code == "decoder_failed"
+
+
 def test_what_is_forked_from_this_process_has_a_server_of_its_own() -> None:
     sanitise(GOOD)
     pid = os.fork()
@@ -249,7 +294,7 @@ def test_what_is_forked_from_this_process_has_a_server_of_its_own() -> None:
     assert sanitise(GOOD).width
 
 
-def test_a_child_holds_two_pipes_and_no_secret(
+def test_a_child_holds_its_socket_and_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "decoder.py"

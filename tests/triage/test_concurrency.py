@@ -1,11 +1,13 @@
 """Many at once, on the databases that people really use."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from threading import Event
+from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
@@ -15,7 +17,9 @@ from django.utils import timezone
 
 from benchmarks.ground import seed
 from inference.models import MemberJob, Run
+from inference.services import jobs
 from inference.services.jobs import claim_alike, claim_job
+from inference.services.runs import finish_run
 from tests.factories import make_case, make_policy, make_run, make_site, make_user, rewrite
 from triage.choices import CaseStatus, PolicyStatus, Role
 from triage.errors import Conflict, Refused
@@ -138,24 +142,52 @@ def test_of_many_workers_one_gets_the_job() -> None:
     assert MemberJob.objects.get(pk=job.pk).attempt == 1
 
 
+def test_a_batch_that_is_taken_and_a_run_that_is_closed_wait_for_no_ring(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The one has jobs and asks for their runs, the other has a run and asks for its jobs."""
+    case = make_case(make_site(), finish=False)
+    Run.objects.all().delete()
+    run, first = make_run(case.observation), make_run(case.observation)
+    Run.objects.filter(pk=run.pk).update(deadline_at=timezone.now() - timedelta(seconds=1))
+    holder = claim_job(job_id=first.jobs.get(member="alpha").pk)
+    assert holder
+    real, taken = jobs._claim, Event()
+
+    def slowly(*args: Any, **more: Any) -> list[MemberJob]:
+        found = real(*args, **more)
+        taken.set()
+        time.sleep(0.5)
+        return found
+
+    def close() -> bool:
+        assert taken.wait(10)
+        return finish_run(run_id=run.pk)
+
+    monkeypatch.setattr(jobs, "_claim", slowly)
+    both: list[Callable[[], object]] = [partial(claim_alike, holder, at_most=5), close]
+    assert all(at_once(both))
+    assert set(run.jobs.values_list("status", flat=True)) == {MemberJob.Status.FAILED}
+
+
 def test_workers_that_take_batches_at_once_share_no_job() -> None:
     site = make_site()
     cases = [make_case(site, finish=False) for _ in range(24)]
     Run.objects.all().delete()
-    jobs = [make_run(case.observation).jobs.get(member="alpha").pk for case in cases]
+    pks = [make_run(case.observation).jobs.get(member="alpha").pk for case in cases]
 
     def take(job_id: int) -> list[MemberJob]:
         first = claim_job(job_id=job_id)
         return [first, *claim_alike(first, at_most=5)] if first else []
 
-    batches = at_once([partial(take, job_id) for job_id in jobs[:8]])
+    batches = at_once([partial(take, job_id) for job_id in pks[:8]])
     taken = Counter(job.pk for batch in batches for job in batch)
     assert set(taken.values()) == {1}
-    assert set(jobs[:8]) <= set(taken)
+    assert set(pks[:8]) <= set(taken)
     for batch in batches:
         held = MemberJob.objects.filter(pk__in=[job.pk for job in batch])
         assert {job.token for job in held} == {job.token for job in batch[:1]}
-    assert not MemberJob.objects.filter(pk__in=jobs, attempt__gt=1).exists()
+    assert not MemberJob.objects.filter(pk__in=pks, attempt__gt=1).exists()
 
 
 def test_many_looks_at_once_and_an_answer_are_one_chain_without_a_gap() -> None:

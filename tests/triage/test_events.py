@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from inference.services.ending import DEVICE_LOST, end_process
 from triage import events
 
 CASE, OTHER = UUID(int=1), UUID(int=2)
@@ -97,3 +98,16 @@ def test_a_layer_that_is_down_keeps_nobody_from_the_next_message(
     events.announce(7, "policy")
     until(1, layer)
     assert layer.said == [("site.7", "policy", "")]
+
+
+def test_what_waits_is_told_before_the_process_ends(
+    layer: Layer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "PAUSE_S", 60.0)
+    monkeypatch.setattr("os._exit", lambda status: None)
+    events.tell_beside()
+    events.announce(7, "case", CASE)
+    until(0, layer)
+    end_process(DEVICE_LOST, "alpha: its device is lost")
+    assert layer.said == [("site.7", "case", str(CASE))]
+    assert not events._due
