@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 from django.db import connection, transaction
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
 
@@ -33,7 +35,15 @@ def _services_where_marked(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Ends the connections that threads of asynchronous tests kept: they hold the database."""
+    """The tables are there as if migrated. At the end, the connections that threads of asynchronous
+    tests kept are ended: they hold the database."""
+    with django_db_blocker.unblock():
+        recorder = MigrationRecorder(connection)
+        recorder.ensure_schema()
+        recorder.migration_qs.bulk_create(
+            recorder.Migration(app=app, name=name)
+            for app, name in MigrationLoader(connection).disk_migrations or ()
+        )
     yield
     with django_db_blocker.unblock():
         if connection.vendor == "postgresql":

@@ -26,7 +26,12 @@ from alarm_site.supervisor import pongs
 
 START_S = 20.0
 # Tests stop their servers the hard way on purpose; a crash of the whole machine is not tested.
-POSTGRES_OPTIONS = ("-c", "listen_addresses=", "-c", "max_connections=200", "-c", "fsync=off")
+POSTGRES_OPTIONS = (
+    *("-c", "listen_addresses="),
+    *("-c", "max_connections=200"),
+    *("-c", "fsync=off"),
+    *("-c", "full_page_writes=off"),
+)
 
 
 class ServerDied(RuntimeError):

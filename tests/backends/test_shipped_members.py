@@ -13,7 +13,7 @@ from inference.backends.huggingface import HuggingFaceBackend
 from inference.backends.registry import MEMBERS_FILE, MemberSpec, read_members
 from inference.drawings import draw_room, draw_wound
 from inference.pipeline.domains import Domain, load_domain
-from inference.pipeline.run import Trace, answer_request, run_cases, run_member
+from inference.pipeline.run import Trace, answer_request, read_answer, run_cases, run_member
 from inference.training.patches import draw_patch
 from inference.training.wording import load_wording, stated_level
 
@@ -68,9 +68,13 @@ def test_the_answer_follows_the_picture(backend: HuggingFaceBackend, domain: Dom
 
 
 def stated(backend: Backend, domain: Domain, attribute: str, pictures: list[Image.Image]) -> float:
-    """The mean level, 0 to 2, that descriptions of these pictures state."""
+    """The mean level, 0 to 2, that descriptions of these pictures state, without a reflection."""
     words = load_wording(domain.id)
-    said = [traces[0].fields["description"] for traces in look(backend, domain, pictures)]
+    requests = [answer_request(domain, (one,), seed=0) for one in pictures]
+    said = [
+        read_answer(domain, request, generation)[0].fields["description"]
+        for request, generation in zip(requests, backend.generate(requests), strict=True)
+    ]
     return float(np.mean([stated_level(words, attribute, one) for one in said]))
 
 

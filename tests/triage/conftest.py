@@ -1,6 +1,8 @@
 """The cast: who plays in the access tests."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,10 +12,11 @@ from triage.choices import Role, SiteKind
 from triage.models import Site
 
 
-@pytest.fixture(autouse=True)
-def no_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def no_reference() -> Iterator[None]:
     """The factories' cases have no picture: they are held to no reference that ships."""
-    monkeypatch.setattr("triage.selectors.familiarity.load_reference", lambda _domain: None)
+    with patch("triage.selectors.familiarity.load_reference", lambda _domain: None):
+        yield
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,22 @@
 """The learned aggregator decides where labels show that it beats the vote, and only there."""
 
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 import pytest
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils.translation import override
-from pytest_django.fixtures import Settings
+from pytest_django import DjangoDbBlocker
 
 from inference.uq.promotion import LEARNED
-from tests.factories import SIGNATURE, make_case, make_policy, rewrite
-from tests.triage.conftest import Cast
+from tests.factories import SIGNATURE, make_case, make_policy, make_site, rewrite
+from tests.triage.conftest import Cast, make_cast
 from triage import tasks
-from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
+from triage.choices import CaseStatus, Outcome, PolicyMode, Role
 from triage.errors import Refused
-from triage.models import AuditEvent, Calibration, Case, Decision, Policy, Withdrawal
+from triage.models import AuditEvent, Calibration, Case, Decision, Membership, Policy, Withdrawal
 from triage.selectors import aggregators as reading
 from triage.selectors.evidence import gather
 from triage.selectors.fitted import learned_of
@@ -26,12 +29,51 @@ SPLIT = ("Burns", "Burns", "Cut")
 TELLS = {"Burns": "blisters that peel", "Cut": "one clean line"}
 
 
-@pytest.fixture(autouse=True)
-def this_ensemble(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    """The members that the factories' runs are of are configured, and audits as good as off."""
-    settings.ALARM_AUDIT_SHARE = 0.000001
-    settings.ALARM_STEP_CAP = 1.0  # these few cases are all accepted at once
-    monkeypatch.setattr(calibration, "current_signature", lambda _domain: SIGNATURE)
+@pytest.fixture(scope="module", autouse=True)
+def this_ensemble() -> Iterator[None]:
+    """The members that the factories' runs are of are configured, audits are as good as off, and
+    these few cases are all accepted at once."""
+    with (
+        override_settings(ALARM_AUDIT_SHARE=0.000001, ALARM_STEP_CAP=1.0),
+        patch.object(calibration, "current_signature", lambda _domain: SIGNATURE),
+    ):
+        yield
+
+
+@dataclass(frozen=True)
+class World:
+    """A clinic whose answers show a gain, and what a refit proposes there."""
+
+    cast: Cast
+    draft: Policy
+
+
+@pytest.fixture(scope="module")
+def world(this_ensemble: None, module_rows: None, django_db_blocker: DjangoDbBlocker) -> World:
+    """What most of these tests begin from: taught once, for it takes 66 answers and a fit."""
+    with django_db_blocker.unblock():
+        cast = make_cast()
+        make_policy(cast.clinic, threshold=0.2)
+        tell(cast, 66)
+        return World(cast, calibration.refit(site=cast.clinic, domain="wound"))
+
+
+@pytest.fixture
+def cast(world: World, db: None) -> Cast:
+    """The same people at a clinic that has learned nothing yet."""
+    cast = copy.deepcopy(world.cast)
+    clinic = make_site("Untaught")
+    for user, role in (
+        (cast.clinician, Role.CLINICIAN),
+        (cast.administrator, Role.ADMINISTRATOR),
+    ):
+        Membership.objects.create(user=user, site=clinic, role=role)
+    return replace(cast, clinic=clinic)
+
+
+@pytest.fixture
+def taught(world: World, db: None) -> World:
+    return copy.deepcopy(world)
 
 
 def answer(cast: Cast, case: Case, label: str) -> None:
@@ -49,22 +91,18 @@ def tell(cast: Cast, count: int, *, truths: str = "CCB", seen: dict[str, str] = 
         answer(cast, make_case(cast.clinic, SPLIT, described=seen[truth]), truth)
 
 
-def promoted(cast: Cast) -> Policy:
+def promoted(taught: World) -> tuple[Cast, Policy]:
     """A clinic where the learned aggregator decides."""
-    make_policy(cast.clinic, threshold=0.2)
-    tell(cast, 66)
-    draft = calibration.refit(site=cast.clinic, domain="wound")
-    return policies.publish_policy(policy=draft, actor=cast.administrator)
+    cast = taught.cast
+    return cast, policies.publish_policy(policy=taught.draft, actor=cast.administrator)
 
 
 def last() -> Decision:
     return Decision.objects.select_related("run", "case").latest("pk")
 
 
-def test_labels_that_show_a_gain_propose_the_learned_aggregator(cast: Cast) -> None:
-    make_policy(cast.clinic, threshold=0.2)
-    tell(cast, 66)
-    draft = calibration.refit(site=cast.clinic, domain="wound")
+def test_labels_that_show_a_gain_propose_the_learned_aggregator(taught: World) -> None:
+    draft = taught.draft
     assert draft.method == LEARNED
     assert draft.mode == PolicyMode.COST
     assert draft.fallback["method"] == "vote_entropy"
@@ -75,8 +113,8 @@ def test_labels_that_show_a_gain_propose_the_learned_aggregator(cast: Cast) -> N
     assert draft.replay["proposed"]["deferral"] < 0.2
 
 
-def test_it_decides_on_the_label_once_a_person_has_published_it(cast: Cast) -> None:
-    policy = promoted(cast)
+def test_it_decides_on_the_label_once_a_person_has_published_it(taught: World) -> None:
+    cast, policy = promoted(taught)
     case = make_case(cast.clinic, SPLIT, described=TELLS["Cut"])
     decision = last()
     assert (decision.method, decision.outcome) == (LEARNED, Outcome.ACCEPT)
@@ -87,8 +125,9 @@ def test_it_decides_on_the_label_once_a_person_has_published_it(cast: Cast) -> N
     assert decision.explanation["levels"]["overall"] == "low"
 
 
-def test_a_threshold_is_not_chosen_on_what_it_has_seen(cast: Cast) -> None:
-    promoted(cast)
+@pytest.mark.any_database
+def test_a_threshold_is_not_chosen_on_what_it_has_seen(taught: World) -> None:
+    cast, _policy = promoted(taught)
     evidence = gather(site=cast.clinic, domain="wound", ensemble=SIGNATURE)
     assert evidence is not None
     learned = calibration.learn(evidence)
@@ -99,10 +138,8 @@ def test_a_threshold_is_not_chosen_on_what_it_has_seen(cast: Cast) -> None:
     assert not rows.provable
 
 
-def test_before_that_it_decides_nothing_but_its_opinion_is_kept(cast: Cast) -> None:
-    make_policy(cast.clinic, threshold=0.2)
-    tell(cast, 66)
-    draft = calibration.refit(site=cast.clinic, domain="wound")
+def test_before_that_it_decides_nothing_but_its_opinion_is_kept(taught: World) -> None:
+    cast, draft = taught.cast, taught.draft
     rewrite(Policy.objects.filter(pk=draft.pk), method="vote_entropy", threshold=0.1)
     policies.publish_policy(policy=Policy.objects.get(pk=draft.pk), actor=cast.administrator)
     make_case(cast.clinic, SPLIT, described=TELLS["Cut"])
@@ -112,6 +149,7 @@ def test_before_that_it_decides_nothing_but_its_opinion_is_kept(cast: Cast) -> N
     assert 0 < decision.learned_error < 0.5  # type: ignore[operator]
 
 
+@pytest.mark.any_database
 def test_without_a_gain_the_vote_goes_on(cast: Cast) -> None:
     make_policy(cast.clinic, threshold=0.2)
     tell(cast, 60, truths="BBBBBC", seen={"Burns": "something red", "Cut": "something red"})
@@ -129,6 +167,7 @@ def test_without_a_gain_the_vote_goes_on(cast: Cast) -> None:
         )
 
 
+@pytest.mark.any_database
 def test_with_too_few_labels_there_is_none(cast: Cast) -> None:
     make_policy(cast.clinic, threshold=0.2)
     tell(cast, 12)
@@ -146,8 +185,9 @@ def test_with_too_few_labels_there_is_none(cast: Cast) -> None:
         )
 
 
-def test_it_proves_an_error_rate_only_on_labels_that_it_never_saw(cast: Cast) -> None:
-    promoted(cast)
+@pytest.mark.any_database
+def test_it_proves_an_error_rate_only_on_labels_that_it_never_saw(taught: World) -> None:
+    cast, _policy = promoted(taught)
     wanted = {
         "site": cast.clinic,
         "domain": "wound",
@@ -173,8 +213,8 @@ def lose(cast: Cast) -> None:
     tell(cast, 36, truths="BBC", seen={"Burns": TELLS["Cut"], "Cut": TELLS["Burns"]})
 
 
-def test_it_is_withdrawn_when_it_stops_beating_the_vote(cast: Cast) -> None:
-    policy = promoted(cast)
+def test_it_is_withdrawn_when_it_stops_beating_the_vote(taught: World) -> None:
+    cast, policy = promoted(taught)
     lose(cast)
     assert Withdrawal.objects.count() == 0
     tasks.learn_from_answer(cast.clinic.pk, "wound")
@@ -190,8 +230,9 @@ def test_it_is_withdrawn_when_it_stops_beating_the_vote(cast: Cast) -> None:
     assert Withdrawal.objects.count() == 1
 
 
-def test_after_a_withdrawal_the_vote_decides_by_the_fallback(cast: Cast) -> None:
-    policy = promoted(cast)
+@pytest.mark.any_database
+def test_after_a_withdrawal_the_vote_decides_by_the_fallback(taught: World) -> None:
+    cast, policy = promoted(taught)
     lose(cast)
     aggregators.withdraw_where_lost(site=cast.clinic, domain="wound")
     rewrite(
@@ -208,8 +249,9 @@ def test_after_a_withdrawal_the_vote_decides_by_the_fallback(cast: Cast) -> None
     assert split.learned_label == "Cut"
 
 
-def test_a_policy_without_a_fallback_then_accepts_nothing(cast: Cast) -> None:
-    policy = promoted(cast)
+@pytest.mark.any_database
+def test_a_policy_without_a_fallback_then_accepts_nothing(taught: World) -> None:
+    cast, policy = promoted(taught)
     rewrite(Policy.objects.filter(pk=policy.pk), fallback={})
     Withdrawal.objects.create(policy=policy, reason="it fell behind")
     make_case(cast.clinic, ("Burns", "Burns", "Burns"), described=TELLS["Burns"])
@@ -223,8 +265,10 @@ def night(cast: Cast) -> None:
         make_case(cast.clinic, SPLIT, described=f"a garden at night {at}")
 
 
-def test_cases_that_are_described_otherwise_withdraw_it_before_anybody_answers(cast: Cast) -> None:
-    promoted(cast)
+def test_cases_that_are_described_otherwise_withdraw_it_before_anybody_answers(
+    taught: World,
+) -> None:
+    cast, _policy = promoted(taught)
     night(cast)
     check(site=cast.clinic)
     found = aggregators.withdraw_where_lost(site=cast.clinic, domain="wound")
@@ -237,14 +281,16 @@ def test_cases_that_are_described_otherwise_withdraw_it_before_anybody_answers(c
         )
 
 
-def test_one_test_of_the_texts_is_not_enough_to_withdraw_it(cast: Cast) -> None:
-    policy = promoted(cast)
+@pytest.mark.any_database
+def test_one_test_of_the_texts_is_not_enough_to_withdraw_it(taught: World) -> None:
+    cast, policy = promoted(taught)
     night(cast)
     drift = reading.texts_drift(policy)
     assert drift is not None and drift.drifted
     assert aggregators.withdraw_where_lost(site=cast.clinic, domain="wound") is None
 
 
+@pytest.mark.any_database
 def test_what_a_refit_kept_in_words_is_still_read() -> None:
     assert reading.choice_in_words({"chosen": "vote", "why": "It was so."}) == "It was so."
     assert reading.choice_in_words({}) == ""
@@ -253,13 +299,15 @@ def test_what_a_refit_kept_in_words_is_still_read() -> None:
     assert said.startswith("The vote decides: The texts are unlike those of calibration: 3.0 times")
 
 
-def test_a_withdrawal_that_was_kept_in_words_is_still_read(cast: Cast) -> None:
-    Withdrawal.objects.create(policy=promoted(cast), reason="It fell behind.", evidence={"n": 1})
+@pytest.mark.any_database
+def test_a_withdrawal_that_was_kept_in_words_is_still_read(taught: World) -> None:
+    cast, policy = promoted(taught)
+    Withdrawal.objects.create(policy=policy, reason="It fell behind.", evidence={"n": 1})
     assert reading.aggregator_view(cast.clinic).sentence.startswith("It fell behind.")
 
 
-def test_while_it_is_ahead_it_stays(cast: Cast) -> None:
-    policy = promoted(cast)
+def test_while_it_is_ahead_it_stays(taught: World) -> None:
+    cast, policy = promoted(taught)
     rewrite(Policy.objects.all(), threshold=0.0)
     tell(cast, 36)
     found = reading.since_fit(policy)
@@ -268,6 +316,7 @@ def test_while_it_is_ahead_it_stays(cast: Cast) -> None:
     assert aggregators.withdraw_where_lost(site=cast.clinic, domain="wound") is None
 
 
+@pytest.mark.any_database
 def test_the_vote_is_never_withdrawn(cast: Cast) -> None:
     make_policy(cast.clinic, threshold=0.2)
     tell(cast, 36)
@@ -286,12 +335,14 @@ def test_every_answer_looks_whether_it_still_holds(
     assert reviews.LEARN in [call.args[0] for call in hint.call_args_list]
 
 
-def test_the_page_says_who_decides_and_why(cast: Cast) -> None:
+def test_the_page_says_that_the_vote_decides(cast: Cast) -> None:
     make_policy(cast.clinic, threshold=0.2)
     page = policies_page(site=cast.clinic, user=cast.administrator)
     assert page.aggregator.sentence == "The vote decides."
-    Policy.objects.update(status=PolicyStatus.RETIRED)
-    promoted(cast)
+
+
+def test_the_page_says_who_decides_and_why(taught: World) -> None:
+    cast, _policy = promoted(taught)
     page = policies_page(site=cast.clinic, user=cast.administrator)
     assert page.aggregator.learned
     assert "It has shown its worth: on 66 labelled cases" in page.aggregator.sentence
@@ -307,8 +358,8 @@ def test_the_page_says_who_decides_and_why(cast: Cast) -> None:
     assert "Of 36 cases checked since it was fitted" in page.aggregator.shadow
 
 
-def test_pages_show_it(cast: Cast, client: Client) -> None:
-    promoted(cast)
+def test_pages_show_it(taught: World, client: Client) -> None:
+    cast, _policy = promoted(taught)
     case = make_case(cast.clinic, SPLIT, described=TELLS["Cut"])
     client.force_login(cast.administrator)
     assert "It has shown its worth" in client.get("/policies/").content.decode()
@@ -316,19 +367,21 @@ def test_pages_show_it(cast: Cast, client: Client) -> None:
     assert "the learned aggregator" in client.get(f"/cases/{case.pk}/").content.decode()
 
 
+@pytest.mark.any_database
 def test_an_aggregator_without_any_doubt_accepts(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch
+    taught: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    promoted(cast)
+    cast, _policy = promoted(taught)
     monkeypatch.setattr(decisions, "_learned", lambda *_: decisions.Learned("Cut", 0.0))
     make_case(cast.clinic, SPLIT, described=TELLS["Cut"])
     assert (last().outcome, last().label, last().score) == (Outcome.ACCEPT, "Cut", 0.0)
 
 
+@pytest.mark.any_database
 def test_an_aggregator_without_an_opinion_defers(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch
+    taught: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    promoted(cast)
+    cast, _policy = promoted(taught)
     monkeypatch.setattr(decisions, "_learned", lambda *_: decisions.Learned())
     make_case(cast.clinic, SPLIT, described=TELLS["Cut"])
     assert last().outcome == Outcome.DEFER

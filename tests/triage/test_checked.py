@@ -137,6 +137,7 @@ def drifted(cast: Cast) -> Policy:
     return Policy.objects.get(pk=policy.pk)
 
 
+@pytest.mark.any_database
 def test_drift_is_told_in_the_readers_language(cast: Cast) -> None:
     drifted(cast)
     with override("de"):
@@ -147,6 +148,7 @@ def test_drift_is_told_in_the_readers_language(cast: Cast) -> None:
     assert any("der Fälle werden vorgelegt" in one for one in said)
 
 
+@pytest.mark.any_database
 def test_what_a_checkup_kept_in_words_is_found_anew(cast: Cast) -> None:
     drifted(cast)
     check(site=cast.clinic)

@@ -23,7 +23,7 @@ from triage.selectors.steps import step_of
 from triage.services import calibration, decisions, gold, policies, queue, reviews
 from triage.services.monitoring import check
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 SLIPS = 0.03
 CAP = 0.3
 Answers = Callable[[str, random.Random], str]
