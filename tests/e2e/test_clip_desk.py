@@ -67,7 +67,7 @@ def desk(sign_in: SignIn, cases: list[str]) -> Page:
 
 def test_a_frame_lies_on_the_stage_as_a_photo_does(desk: Page, cases: list[str]) -> None:
     desk.keyboard.press("f")
-    frame = desk.locator(f"{SHOWN} >> img")
+    frame = desk.locator(f"{SHOWN} >> img:visible")
     expect(frame).to_have_attribute("src", f"{cases[-1]}frames/0/")
     desk.keyboard.press("f")
     expect(frame).to_have_attribute("src", f"{cases[-1]}frames/1/")
@@ -95,7 +95,7 @@ def test_an_earlier_clip_is_compared_by_the_frame_that_is_chosen(
     desk.locator("#before select:visible").select_option(index=0)
     expect(before).to_have_attribute("src", f"{cases[0]}frames/0/")
     desk.keyboard.press("+")
-    now = desk.locator(f"{SHOWN} >> img")
+    now = desk.locator(f"{SHOWN} >> img:visible")
     assert now.evaluate("img => img.style.transform") == before.evaluate(
         "img => img.style.transform"
     )
@@ -113,7 +113,7 @@ def test_arrows_lead_from_case_to_case_of_the_list(desk: Page, cases: list[str])
 def test_a_frame_is_blurred_until_it_is_asked_for(desk: Page) -> None:
     desk.keyboard.press("b")
     desk.keyboard.press("f")
-    frame = desk.locator(f"{SHOWN} >> img")
+    frame = desk.locator(f"{SHOWN} >> img:visible")
     expect(frame).to_be_visible()
     assert frame.evaluate(FILTER) == "blur(24px)"
     desk.keyboard.press("v")
