@@ -708,6 +708,21 @@ def test_a_hold_on_what_it_repeats_keeps_it(cast: Cast, again: Case, source: Cas
         erasing.erase_case(case=answered, actor=cast.administrator, reason="asked for")
 
 
+def test_a_hold_on_what_repeats_it_keeps_both(cast: Cast, again: Case, source: Case) -> None:
+    answered = answer(cast.clinic, cast.clinician, "Burns", again)
+    erasing.set_retention(site=cast.clinic, actor=cast.administrator, days={"resolved": 1})
+    Case.objects.filter(pk=source.pk).update(resolved_at=timezone.now() - timedelta(days=3))
+    held = erasing.hold(target=answered, actor=cast.administrator, reason="court")
+    assert not overdue(cast.clinic, "resolved").exists()
+    assert erasing.retain() == 0
+    with pytest.raises(Conflict, match="hold"):
+        erasing.erase_case(case=source, actor=cast.administrator, reason="asked for")
+    answered.refresh_from_db()
+    assert answered.erased_at is None
+    erasing.lift(held=held, actor=cast.administrator, reason="over")
+    assert erasing.retain() == 1
+
+
 # The administrators' page -------------------------------------------------------------------------
 
 

@@ -77,7 +77,7 @@ def overdue(site: Site, name: str) -> QuerySet[Case]:
 
 
 def is_held(case: Case) -> bool:
-    """Whether a legal hold is on the case or on its subject."""
+    """Whether a legal hold is on the case, its subject, or what it repeats or is repeated by."""
     return Case.objects.filter(_held(), pk=case.pk).exists()
 
 
@@ -96,7 +96,7 @@ def erasure_of(case: Case) -> Erasure | None:
 
 def _held() -> Exists:
     on = Q(case=OuterRef("pk")) | Q(subject__isnull=False, subject=OuterRef("subject"))
-    on |= Q(case=OuterRef("repeats"))
+    on |= Q(case=OuterRef("repeats")) | Q(case__repeats=OuterRef("pk"))
     on |= Q(subject__isnull=False, subject=OuterRef("repeats__subject"))
     return Exists(LegalHold.objects.filter(on, site=OuterRef("site"), lifted_at=None))
 

@@ -54,9 +54,9 @@ def erase_case(*, case: Case, actor: AbstractBaseUser | None, reason: str) -> Er
     reason = _checked(reason)
     with transaction.atomic():
         locked = _locked(case)
-        _check_erasable(locked)
-        for again in locked.repeated_by.filter(erased_at=None):
-            again = _locked(again)
+        repeats = [_locked(again) for again in locked.repeated_by.filter(erased_at=None)]
+        _check_erasable(locked)  # once all are locked: a hold on any of them keeps all
+        for again in repeats:
             if again.status in OPEN:
                 gold.withdraw(again)
             _erase(again, actor, reason)
