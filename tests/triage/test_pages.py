@@ -130,7 +130,7 @@ def test_submit_and_next_goes_on_to_the_next_case(cast: Cast, signed: Signed) ->
     answer = {"label": "Cut", "token": str(lease.token), "version": case.version, "next": "1"}
     response = client.post(reverse("review", args=[case.pk]), answer)
     second = Case.objects.get(status=CaseStatus.IN_REVIEW)
-    address = reverse("case", args=[second.pk])
+    address = reverse("case", args=[second.pk]) + "?in=queue"
     assert response.status_code == 200
     assert first != address == response.headers["Content-Location"]
     html = response.content.decode()
@@ -194,7 +194,8 @@ def test_whatever_is_done_with_a_case_the_next_one_comes(
     answer = client.post(reverse(way.split()[0], args=[lease.case_id]), sent)
     following = Case.objects.get(status=CaseStatus.IN_REVIEW)
     assert following != lease.case
-    assert answer.headers["Content-Location"] == reverse("case", args=[following.pk])
+    address = reverse("case", args=[following.pk]) + "?in=queue"
+    assert answer.headers["Content-Location"] == address
 
 
 def test_the_help_names_every_key_that_works(cast: Cast, signed: Signed) -> None:
