@@ -647,6 +647,51 @@ def test_what_is_known_no_more_counts_no_more(cast: Cast, again: Case, source: C
     assert lease.ended_at is not None
 
 
+def test_what_is_answered_while_it_is_withdrawn_stays_answered(
+    cast: Cast, again: Case, source: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two are in hand; while the first is withdrawn, the other one's holder answers."""
+    Case.objects.filter(pk=again.pk).update(created_at=timezone.now() - timedelta(days=8))
+    other = gold.put_again(site=cast.clinic, reader=cast.colleague)
+    assert other is not None
+    Case.objects.filter(pk=again.pk).update(created_at=timezone.now())
+    leases = {
+        case.pk: queue.claim(case=case, user=user)
+        for case, user in ((again, cast.clinician), (other, cast.colleague))
+    }
+    answered: list[Case] = []
+
+    def slowly(case: Case) -> None:
+        if not answered:
+            pk, lease = next(one for one in leases.items() if one[0] != case.pk)
+            held = Case.objects.get(pk=pk)
+            held.site = cast.clinic
+            reviews.submit_review(
+                case=held, token=lease.token, user=lease.holder, label="Cut", version=held.version
+            )
+            answered.append(held)
+        withdraw(case)
+
+    withdraw = gold.withdraw
+    monkeypatch.setattr(gold, "withdraw", slowly)
+    source.site = cast.clinic
+    gold.mark(case=source, actor=cast.administrator, known=False)
+    [held] = answered
+    held.refresh_from_db()
+    assert held.status == CaseStatus.RESOLVED
+    assert held.label == "Cut"
+
+
+def test_an_answer_that_its_own_readers_take_back_is_held_against_nobody(
+    cast: Cast, again: Case, source: Case
+) -> None:
+    answer(cast.clinic, cast.clinician, "Burns", again)
+    [counted] = gold_answers(cast.clinic)
+    assert not counted.agrees
+    Case.objects.filter(pk=source.pk).update(label="Burns")
+    assert gold_answers(cast.clinic) == []
+
+
 def test_the_alarm_about_somebodys_answers_hears_of_it(cast: Cast, clinic: Site) -> None:
     assert worst_reader(clinic) is None
     for _ in range(5):

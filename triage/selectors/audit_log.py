@@ -23,6 +23,7 @@ SHOWN = 50
 NUMBER = re.compile(r"[0-9a-f]{8}")
 # A verb that stands in a constant, not where it is recorded.
 UNSPOKEN = (
+    gettext_lazy("called everybody"),
     gettext_lazy("guarantee refused"),
     gettext_lazy("marked as known"),
     gettext_lazy("marked as not known"),

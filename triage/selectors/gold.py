@@ -15,7 +15,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from triage.choices import CaseStatus, Outcome, Purpose, SiteKind
@@ -177,10 +177,15 @@ def readers_for(case: Case) -> set[int]:
 def gold_answers(site: Site, newest: int = NEWEST_ANSWERS) -> list[GoldAnswer]:
     """What was answered to the newest gold cases of a site, and stands; newest case first.
 
-    What an administrator has marked as not known since counts no more.
+    What an administrator has marked as not known since counts no more, nor what its own readers
+    have taken back or settled otherwise.
     """
     answered = GoldCase.objects.filter(
-        case__site=site, case__domain=site.domain, case__status=CaseStatus.RESOLVED
+        case__site=site,
+        case__domain=site.domain,
+        case__status=CaseStatus.RESOLVED,
+        case__repeats__status=CaseStatus.RESOLVED,
+        case__repeats__label=F("label"),
     ).exclude(case__repeats__known=False)
     found = answered.order_by("-case__created_at").prefetch_related("case__reviews")[:newest]
     return [

@@ -196,7 +196,7 @@ def _call_everybody(case: Case) -> bool:
         called = AuditEvent.objects.filter(case=locked, verb=CALLED).exists()
         if called or locked.status not in WAITING:
             return False
-        record("called everybody", site=locked.site, case=locked)
+        record(CALLED, site=locked.site, case=locked)
         case_id = str(locked.pk)
         transaction.on_commit(
             lambda: dispatch.hint(PUSH_CALL, case_id, queue=TRIAGE_QUEUE), robust=True

@@ -138,12 +138,19 @@ def mark(*, case: Case, actor: AbstractBaseUser, known: bool) -> None:
         record(MADE_KNOWN if known else MADE_UNKNOWN, site=case.site, actor=actor, case=locked)
         if not known:
             for again in locked.repeated_by.filter(status__in=OPEN, erased_at=None):
-                again.site = case.site
-                withdraw(again)
+                _withdraw_open(again, case.site)
+
+
+def _withdraw_open(case: Case, site: Site) -> None:
+    """Whoever is just answering it is waited for, and has answered."""
+    locked = Case.objects.select_for_update().get(pk=case.pk)
+    locked.site = site
+    if locked.status in OPEN and not locked.erased_at:
+        withdraw(locked)
 
 
 def withdraw(case: Case) -> None:
-    """Take a repeated case out of all queues and hands; what was answered stays answered."""
+    """Take a repeated case out of all queues and hands; the caller has locked it."""
     readers = list(case.gold.readers.values_list("pk", flat=True))
     case.gold.readers.clear()
     case.leases.filter(ended_at=None).update(ended_at=timezone.now())
