@@ -8,7 +8,7 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 
-from triage.events import Changed, Left, person_group, site_group
+from triage.events import Changed, Left, person_group, seat_group, site_group
 from triage.middleware import Place, place_of
 from triage.permissions import allows
 from triage.selectors.teams import cases_for
@@ -71,7 +71,8 @@ class ChangesConsumer(AsyncJsonWebsocketConsumer):
     def _groups(self) -> list[str]:
         if self.place.site is None:
             return []
-        return [site_group(self.place.site.pk), person_group(self.scope["user"].pk)]
+        site, user = self.place.site.pk, self.scope["user"].pk
+        return [site_group(site), person_group(user), seat_group(site, user)]
 
     async def _sees(self, case_id: str) -> bool:
         site = self.place.site

@@ -41,6 +41,11 @@ def person_group(user_id: int) -> str:
     return f"person.{user_id}"
 
 
+def seat_group(site_id: int, user_id: int) -> str:
+    """The sockets of one person at one site: what is said there must not be heard at another."""
+    return f"site.{site_id}.person.{user_id}"
+
+
 def site_group(site_id: int) -> str:
     return f"site.{site_id}"
 
@@ -53,10 +58,10 @@ def announce(site_id: int, kind: Kind, case_id: UUID | None = None) -> None:
     _tell(site_group(site_id), Changed(type="changed", kind=kind, id=str(case_id or "")))
 
 
-def announce_to(people: Iterable[int], kind: Kind, case_id: UUID) -> None:
-    """The same to these people alone."""
+def announce_to(site_id: int, people: Iterable[int], kind: Kind, case_id: UUID) -> None:
+    """The same to the pages that these people have open at that site."""
     for user_id in people:
-        _tell(person_group(user_id), Changed(type="changed", kind=kind, id=str(case_id)))
+        _tell(seat_group(site_id, user_id), Changed(type="changed", kind=kind, id=str(case_id)))
 
 
 def send_away(user_id: int) -> None:

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 from unittest.mock import Mock
+from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -40,6 +41,19 @@ async def test_a_member_hears_of_changes_at_their_site_alone() -> None:
     await sync_to_async(events.announce)(here.pk, "policy")
     assert await member.receive_json_from() == {"kind": "queue", "id": ""}
     assert await member.receive_json_from() == {"kind": "policy", "id": ""}
+    await member.disconnect()
+
+
+async def test_what_is_said_to_one_person_is_heard_at_its_site_alone() -> None:
+    here, there = await sync_to_async(make_site)(), await sync_to_async(make_site)()
+    user = await sync_to_async(make_user)(here)
+    case = UUID(int=1)
+    member = socket(user)
+    await member.connect()
+    await sync_to_async(events.announce_to)(there.pk, [user.pk], "queue", case)
+    assert await member.receive_nothing()
+    await sync_to_async(events.announce_to)(here.pk, [user.pk], "queue", case)
+    assert await member.receive_json_from() == {"kind": "queue", "id": str(case)}
     await member.disconnect()
 
 

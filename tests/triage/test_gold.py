@@ -21,7 +21,7 @@ from tests.triage.conftest import Cast
 from triage import events
 from triage.choices import CaseStatus, Purpose, RetakeReason, Role, SkipReason
 from triage.errors import Conflict
-from triage.events import person_group, site_group
+from triage.events import seat_group, site_group
 from triage.models import (
     AuditEvent,
     CareTeamMember,
@@ -499,7 +499,7 @@ def test_only_its_readers_pages_hear_of_it_and_as_of_any(
     with django_capture_on_commit_callbacks(execute=True):
         again = gold.put_again(site=cast.clinic, reader=cast.clinician)
     assert again is not None
-    readers = {person_group(one.pk) for one in (cast.clinician, cast.colleague)}
+    readers = {seat_group(cast.clinic.pk, one.pk) for one in (cast.clinician, cast.colleague)}
     assert {group for group, _said in messages} == readers
     assert all(one == {**said, "id": str(again.pk)} for _group, one in messages)
 

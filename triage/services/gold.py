@@ -156,5 +156,5 @@ def withdraw(case: Case) -> None:
     case.leases.filter(ended_at=None).update(ended_at=timezone.now())
     if case.status == CaseStatus.IN_REVIEW:
         move(case, origin(case))
-    case_id = case.pk
-    transaction.on_commit(lambda: announce_to(readers, "queue", case_id), robust=True)
+    site_id, case_id = case.site_id, case.pk
+    transaction.on_commit(lambda: announce_to(site_id, readers, "queue", case_id), robust=True)

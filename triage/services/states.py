@@ -33,7 +33,8 @@ def move(case: Case, status: CaseStatus, **fields: object) -> None:
 def tell_of(case: Case) -> None:
     """A changed case changes its own page and the queue: of a gold case its readers' alone."""
     if case.repeats_id:
-        events.announce_to(case.gold.readers.values_list("pk", flat=True), "queue", case.id)
+        readers = case.gold.readers.values_list("pk", flat=True)
+        events.announce_to(case.site_id, readers, "queue", case.id)
     else:
         tell(case.site_id, case.id)
 
