@@ -46,6 +46,7 @@ from triage.selectors.operations import operations
 from triage.selectors.policy_state import new_labels
 from triage.selectors.queue import cases_page, queue_page
 from triage.selectors.reliance import counted_at, own_reliance
+from triage.selectors.retakes import retakes
 from triage.selectors.retention import overdue, retention_page
 from triage.selectors.service_levels import oldest_deferred, service_levels
 from triage.selectors.teams import cases_for, lost_cases
@@ -547,6 +548,8 @@ def test_a_new_photo_can_be_asked_for_and_nobody_else_hears_of_it(cast: Cast, ag
     assert again not in cases_for(cast.clinic, cast.colleague)
     assert oldest_deferred(cast.clinic, timezone.now()) is None
     assert gold_answers(cast.clinic) == []
+    Case.objects.filter(pk=again.pk).update(opened_by=None)
+    assert retakes(cast.clinic, cast.clinician) == [], "nobody photographs for nothing"
 
 
 def test_one_that_nobody_takes_is_gone_after_a_week(cast: Cast, again: Case, source: Case) -> None:

@@ -30,8 +30,11 @@ def retakes(site: Site, user: AbstractBaseUser) -> list[Retake]:
 
 
 def asked_of(site: Site, user: AbstractBaseUser) -> QuerySet[Case]:
-    """The cases whose photos this person sent, or a device did, and that cannot be judged."""
-    cases = cases_for(site, user).filter(status=CaseStatus.RETAKE, erased_at=None)
+    """The cases whose photos this person sent, or a device did, and that cannot be judged.
+
+    A gold case is settled: nobody shall photograph for nothing.
+    """
+    cases = cases_for(site, user).filter(status=CaseStatus.RETAKE, erased_at=None, repeats=None)
     return cases.filter(Q(opened_by=user.pk) | Q(opened_by=None))
 
 
