@@ -26,8 +26,10 @@ def empty_database(folder: Path) -> Iterator[tuple[BaseDatabaseWrapper, dict[str
     other = connections["default"].copy("migrated")
     if other.vendor == "sqlite":
         other.settings_dict["NAME"] = folder / "db.sqlite3"
+        connections["migrated"] = other  # SQLite's introspection looks for it by its name
         yield other, {"DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}"}
         other.close()
+        del connections["migrated"]
         return
     name = f"{other.settings_dict['NAME']}_migrated"
     other.settings_dict["NAME"] = name
@@ -42,13 +44,13 @@ def empty_database(folder: Path) -> Iterator[tuple[BaseDatabaseWrapper, dict[str
 
 
 def tables(of: BaseDatabaseWrapper) -> dict[str, Any]:
-    """Each table's columns and constraints, by their names."""
-    look = of.introspection
+    """Each table's columns, and its constraints where the database knows these by their names."""
+    look, named = of.introspection, of.vendor == "postgresql"
     with of.cursor() as cursor:
         return {
             name: (
                 {column.name: column for column in look.get_table_description(cursor, name)},
-                look.get_constraints(cursor, name),
+                look.get_constraints(cursor, name) if named else {},
             )
             for name in look.table_names(cursor)
         }
