@@ -187,7 +187,7 @@ class Reviewer:
         status, data = answer
         assert status == 200, data[:500]
         self.page = data.decode()
-        found = re.search(r'action="/cases/([0-9a-f-]{36})/review/"', self.page)
+        found = re.search(r'action="/cases/([0-9a-f-]{36})/review/[?"]', self.page)
         if found:
             self.given.append(found[1])
         return bool(found)

@@ -570,11 +570,19 @@ def test_what_can_be_pressed_is_large_enough(desk: Page) -> None:
     sizes_are_enough(desk)
 
 
+SIZES = """buttons => buttons.map(button => {
+    const { width, height } = button.getBoundingClientRect();
+    return { button: button.outerHTML, width, height };
+})"""
+
+
 def sizes_are_enough(page: Page) -> None:
     for width, height in WIDTHS.items():
         page.set_viewport_size({"width": width, "height": height})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        for button in page.locator(".stage :is(button, input, select):visible, [data-print]").all():
-            box = button.bounding_box()
-            assert box and min(box["width"], box["height"]) >= 24, button
+        buttons = page.locator(".stage :is(button, input, select):visible, [data-print]")
+        # All at one moment: a page that finds its new width may hide a button between two looks.
+        sizes = buttons.evaluate_all(SIZES)
+        assert sizes
+        assert [size for size in sizes if min(size["width"], size["height"]) < 24] == []
     page.set_viewport_size({"width": 1280, "height": WIDTHS[1280]})

@@ -46,6 +46,8 @@ ROUTES: dict[str, tuple[str, set[str]]] = {
     "cases": ("get", REVIEWERS),
     "case": ("get", REVIEWERS),
     "case-panel": ("get", REVIEWERS),
+    "previous-case": ("get", REVIEWERS),
+    "next-case": ("get", REVIEWERS),
     "photo": ("get", REVIEWERS),
     "thumbnail": ("get", REVIEWERS),
     "clip": ("get", REVIEWERS),
@@ -235,6 +237,8 @@ OWN_ACCOUNT |= {route for route in ROUTES if route.startswith("mfa_")}
 ABOUT_A_CASE = {
     "case",
     "case-panel",
+    "previous-case",
+    "next-case",
     "photo",
     "thumbnail",
     "clip",

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -38,12 +39,14 @@ def client_of(user: Any) -> Client:
 
 
 def beside(user: Any, case: Case, query: str) -> dict[str, str]:
-    """rel -> the case that its link leads to; every link keeps the list."""
-    html = client_of(user).get(reverse("case", args=[case.pk]) + query).content.decode()
-    links = dict(re.findall(r'rel="(prev|next)" href="([^"]+)"', html))
-    whole = query.replace("&", "&amp;")
-    assert all(link.endswith(f"/{whole}") for link in links.values())
-    return {rel: link.split("/")[2] for rel, link in links.items()}
+    """rel -> the case that its link leads to, if to another; every link keeps the list."""
+    client, found = client_of(user), {}
+    html = client.get(reverse("case", args=[case.pk]) + query).content.decode()
+    for rel, link in re.findall(r'rel="(prev|next)" href="([^"]+)"', html):
+        led_to = client.get(unescape(link)).headers["Location"]
+        assert led_to.endswith(f"/{query}")
+        found[rel] = led_to.split("/")[2]
+    return {rel: other for rel, other in found.items() if other != str(case.pk)}
 
 
 def ids(*cases: Case) -> list[str]:
@@ -75,6 +78,19 @@ def test_every_row_of_a_list_says_in_which_it_stands(cast: Cast, three: list[Cas
         html = client.get(reverse(list_), sent).content.decode()
         for case in three:
             assert f'href="{reverse("case", args=[case.pk])}{query}"' in html
+
+
+def test_where_the_list_ends_the_case_stays_and_a_sentence_says_so(
+    cast: Cast, three: list[Case]
+) -> None:
+    client = client_of(cast.clinician)
+    for route, case, sentence in (
+        ("previous-case", three[0], "This is the first case of the list."),
+        ("next-case", three[2], "This is the last case of the list."),
+    ):
+        page = client.get(reverse(route, args=[case.pk]) + "?in=queue", follow=True)
+        assert page.redirect_chain[-1][0] == reverse("case", args=[case.pk]) + "?in=queue"
+        assert sentence in page.content.decode()
 
 
 @pytest.mark.parametrize("query", ["", "?in=", "?in=elsewhere", "?in=../x&q=%00"])
@@ -114,9 +130,13 @@ def test_who_looks_through_broken_glass_learns_of_no_other_case(
     words = "The family asks about it."
     break_glass(case=three[1], user=cast.administrator, reason=reason, words=words)
     for query in ("?in=queue", "?in=cases", "?in=household"):
-        answer = client_of(cast.administrator).get(reverse("case", args=[three[1].pk]) + query)
+        client = client_of(cast.administrator)
+        answer = client.get(reverse("case", args=[three[1].pk]) + query)
         assert answer.status_code == 200
         assert not any(one in answer.content.decode() for one in ids(three[0], three[2]))
+        for route in ("previous-case", "next-case"):
+            answer = client.get(reverse(route, args=[three[1].pk]) + query)
+            assert answer.headers["Location"] == reverse("case", args=[three[1].pk])
 
 
 def test_claiming_and_answering_lead_back_into_the_list(cast: Cast, three: list[Case]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -53,15 +54,6 @@ class Listing:
         return {key: value for key, value in (("status", self.status), ("q", self.q)) if value}
 
 
-@dataclass(frozen=True)
-class Beside:
-    """What stands on both sides of a case, as far as whoever looks sees the list; else nothing."""
-
-    listing: Listing
-    before: Case | None
-    after: Case | None
-
-
 def listing_of(*, name: str, status: str, q: str, roles: frozenset[str]) -> Listing | None:
     """The list of that name, None where there is none or these roles do not show it."""
     if name not in ACTS or not allows(roles, ACTS[name]):
@@ -69,15 +61,19 @@ def listing_of(*, name: str, status: str, q: str, roles: frozenset[str]) -> List
     return Listing(name, status, q) if name == "cases" else Listing(name)
 
 
-def beside(*, case: Case, user: AbstractBaseUser, listing: Listing) -> Beside:
-    """The neighbours of a case in a list, or of the place where it stood when it is there no more.
+def before(*, case: Case, user: AbstractBaseUser, listing: Listing) -> Case | None:
+    """The case ahead of one in a list, or of the place where it stood when it is there no more."""
+    cases, status = _listed(case, user, listing)
+    return cases.filter(ahead(case, status)).reverse().first()
 
-    A household's list is gone through in the order in which it is due, as the queue is.
-    """
+
+def after(*, case: Case, user: AbstractBaseUser, listing: Listing) -> Case | None:
+    """The case behind it, likewise."""
+    cases, status = _listed(case, user, listing)
+    return cases.filter(behind(case, status)).first()
+
+
+def _listed(case: Case, user: AbstractBaseUser, listing: Listing) -> tuple[QuerySet[Case], str]:
+    """A household's list is gone through in the order in which it is due, as the queue is."""
     status = listing.status if listing.name == "cases" else ALL_WAITING
-    cases = listed(case.site, user, status, listing.q)
-    return Beside(
-        listing=listing,
-        before=cases.filter(ahead(case, status)).reverse().first(),
-        after=cases.filter(behind(case, status)).first(),
-    )
+    return listed(case.site, user, status, listing.q), status

@@ -8,7 +8,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Prefetch, Q, prefetch_related_objects
 from django.utils.translation import gettext as _
 
-from inference.models import Frame, MemberJob, Run, StageTrace
+from inference.models import Frame, MemberJob, Observation, Run, StageTrace
 from inference.pipeline.domains import Domain
 from inference.pipeline.stages import Stage
 from inference.services.answers import final_traces
@@ -231,7 +231,8 @@ def case_page(
     if not is_seen(case, case.site, user):
         roles -= {Role.CLINICIAN}  # who looks through broken glass does so as somebody else
     decisions = Prefetch("decisions", Decision.objects.select_related("policy"))
-    prefetch_related_objects([case], decisions, "reviews__reviewer")
+    seen = Prefetch("observation", Observation.objects.select_related("media"))
+    prefetch_related_objects([case], decisions, "reviews__reviewer", seen)
     domain = domain_of(case)
     detailed = allows(roles, "see_traces")
     titles = titles_of(domain, plain=not detailed)

@@ -84,14 +84,25 @@ class GoldPage:
 def seen_by(site: Site, viewer: AbstractBaseUser) -> QuerySet[GoldCase, Any]:
     """The keys of the gold cases that are this person's to read, or that they have dealt with."""
     said = Review.objects.filter(case=OuterRef("case"), reviewer_id=viewer.pk)
+    read = ~Q(case__status__in=OPEN) & Exists(said)
     fresh = Q(case__created_at__gt=timezone.now() - OPEN_FOR) | Q(case__status=CaseStatus.IN_REVIEW)
+    to_read = Q(fresh, case__status__in=OPEN, case__erased_at=None)
+    return _of_reader(site, viewer).filter(to_read | read).values("case")
+
+
+def waiting_for(site: Site, viewer: AbstractBaseUser) -> QuerySet[GoldCase, Any]:
+    """Those of them that wait: each page counts them, so nothing else is asked about."""
+    fresh = Q(case__created_at__gt=timezone.now() - OPEN_FOR)
+    waiting = _of_reader(site, viewer).filter(fresh, case__waiting_due_at__isnull=False)
+    return waiting.filter(case__erased_at=None).values("case")
+
+
+def _of_reader(site: Site, viewer: AbstractBaseUser) -> QuerySet[GoldCase]:
     mine = GoldCase.objects.filter(case__site=site, readers=viewer.pk)
-    is_open = Q(case__status__in=OPEN)
-    mine = mine.filter(Q(is_open, fresh, case__erased_at=None) | (~is_open & Exists(said)))
     if site.by_team:
         team = CareTeamMember.objects.filter(subject=OuterRef("case__repeats__subject"))
         mine = mine.filter(~Exists(team) | Exists(team.filter(user_id=viewer.pk)))
-    return mine.values("case")
+    return mine
 
 
 def under_another_number(site: Site, viewer: AbstractBaseUser) -> QuerySet[Case, Any]:

@@ -15,7 +15,7 @@ from triage.selectors.gold import under_another_number
 from triage.selectors.pace import Pace, pace_of
 from triage.selectors.retakes import Retake, retakes
 from triage.selectors.rows import QueueRow, rows, with_details
-from triage.selectors.teams import cases_for
+from triage.selectors.teams import cases_for, waiting_for
 from triage.selectors.words import as_shipped, domain_at
 
 SHOWN = 50
@@ -70,15 +70,14 @@ def finished_counts(cases: QuerySet[Case]) -> dict[str, int]:
 
 def waiting_count(site: Site, user: AbstractBaseUser) -> int:
     """How many wait for this person, counted up to COUNTED: every page asks."""
-    return cases_for(site, user).filter(waiting_due_at__isnull=False)[:COUNTED].count()
+    return waiting_for(site, user)[:COUNTED].count()
 
 
 def queue_page(*, site: Site, user: AbstractBaseUser) -> QueuePage:
     """The queue as this person sees it."""
     seen = cases_for(site, user)
     in_state = counts(seen)
-    waiting = seen.filter(waiting_due_at__isnull=False)
-    waiting = waiting.order_by("waiting_due_at", "created_at")
+    waiting = waiting_for(site, user).order_by("waiting_due_at", "created_at")
     held = Lease.objects.running().filter(case__site=site, holder=user.pk)
     mine = Case.objects.filter(site=site, leases__in=held)
     own = rows(with_details(mine)[:1], user)

@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from triage.choices import ReviewAction
 from triage.models import CareTeamMember, Case, Lease, Review, Site, Subject
-from triage.selectors.gold import seen_by
+from triage.selectors import gold
 from triage.selectors.readings import reviewers
 
 SHOWN = 100
@@ -50,8 +50,15 @@ class TeamsPage:
 
 def cases_for(site: Site, viewer: AbstractBaseUser) -> QuerySet[Case]:
     """The cases of a site that this person may see, if their role lets them see cases at all."""
-    cases = Case.objects.filter(Q(repeats=None) | Q(pk__in=seen_by(site, viewer)), site=site)
+    cases = Case.objects.filter(Q(repeats=None) | Q(pk__in=gold.seen_by(site, viewer)), site=site)
     return cases.filter(_theirs(viewer)) if site.by_team else cases
+
+
+def waiting_for(site: Site, viewer: AbstractBaseUser) -> QuerySet[Case]:
+    """Those of them that wait."""
+    waiting = Case.objects.filter(site=site, waiting_due_at__isnull=False)
+    waiting = waiting.filter(Q(repeats=None) | Q(pk__in=gold.waiting_for(site, viewer)))
+    return waiting.filter(_theirs(viewer)) if site.by_team else waiting
 
 
 def is_seen(case: Case, site: Site, viewer: AbstractBaseUser) -> bool:

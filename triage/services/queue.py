@@ -15,7 +15,7 @@ from triage.choices import CLAIMABLE, WAITING, CaseStatus, Outcome, ReviewAction
 from triage.errors import Conflict, Refused
 from triage.models import Case, Lease, Review, Site
 from triage.selectors.readings import is_left, last_word, may_read, reviewer_ids
-from triage.selectors.teams import cases_for, is_seen
+from triage.selectors.teams import is_seen, waiting_for
 from triage.services import gold
 from triage.services.history import record
 from triage.services.states import move, origin
@@ -49,7 +49,7 @@ def claim_next(
 
 
 def _first_offered(site: Site, user: AbstractBaseUser) -> Case | None:
-    waiting = cases_for(site, user).filter(waiting_due_at__isnull=False)
+    waiting = waiting_for(site, user)
     said: QuerySet[Any] = _locking(waiting).alias(mine=last_word(user))
     said = said.order_by("waiting_due_at", "created_at")
     mine = (ReviewAction.ANSWER, ReviewAction.PASS)
@@ -67,7 +67,7 @@ def _first_left(site: Site, user: AbstractBaseUser) -> Case | None:
 
     Found first and locked then: whoever has yet to see the others must not find them locked.
     """
-    seen = cases_for(site, user).filter(waiting_due_at__isnull=False)
+    seen = waiting_for(site, user)
     seen = seen.alias(mine=last_word(user)).filter(
         mine__in=(ReviewAction.ANSWER, ReviewAction.PASS)
     )

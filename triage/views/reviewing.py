@@ -1,6 +1,6 @@
 """The reviewers' pages: queue, cases, and one case."""
 
-from http import HTTPStatus
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from triage.forms import RetakeForm, ReviewForm
 from triage.models import Case, Lease
 from triage.permissions import allows
 from triage.selectors import cases as case_selectors
-from triage.selectors.beside import Listing, beside, listing_of
+from triage.selectors.beside import Listing, after, before, listing_of
 from triage.selectors.queue import cases_page, queue_page
 from triage.selectors.rows import why_not_undo
 from triage.selectors.words import domain_of
@@ -65,7 +65,33 @@ def cases_view(request: HttpRequest) -> HttpResponse:
 @require_GET
 @member_page("look")
 def case_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return _case_shown(request, _case_context(request, case_at(request, pk), _listing(request)))
+    context = _case_context(request, case_at(request, pk), _listing(request))
+    return render(request, "case.html", context)
+
+
+@require_GET
+@member_page("look")
+def previous_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return _along_the_list(request, pk, before, _("This is the first case of the list."))
+
+
+@require_GET
+@member_page("look")
+def next_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return _along_the_list(request, pk, after, _("This is the last case of the list."))
+
+
+def _along_the_list(
+    request: HttpRequest, pk: UUID, neighbour: Callable[..., Case | None], at_its_end: str
+) -> HttpResponse:
+    """To the neighbour of a case, as the list is now; at the end of the list back to the case."""
+    case, listing = case_at(request, pk), _listing(request)
+    if listing is None:
+        return redirect("case", pk)
+    found = neighbour(case=case, user=person(request), listing=listing)
+    if found is None:
+        messages.info(request, at_its_end)
+    return redirect(reverse("case", args=[found.pk if found else pk]) + listing.query)
 
 
 @require_GET
@@ -199,19 +225,9 @@ def _case_itself(request: HttpRequest, lease: Lease) -> HttpResponse:
     listing = Listing("queue")
     address = reverse("case", args=[lease.case_id]) + listing.query
     context = _case_context(request, lease.case, listing, lease=lease) | {"address": address}
-    response = _case_shown(request, context)
+    response = render(request, "case.html", context)
     response.headers["Content-Location"] = address
     return response
-
-
-def _case_shown(
-    request: HttpRequest, context: dict[str, Any], status: int = HTTPStatus.OK
-) -> HttpResponse:
-    """The whole page of a case, with the ways to the cases beside it."""
-    case, listing = context["page"].case, context["listing"]
-    if listing:
-        context["beside"] = beside(case=case, user=person(request), listing=listing)
-    return render(request, "case.html", context, status=status)
 
 
 def _case_context(
@@ -245,7 +261,7 @@ def _refused(request: HttpRequest, pk: UUID, error: Refused | Conflict) -> HttpR
     case = case_at(request, pk)
     form = ReviewForm(request.POST, domain=domain_of(case))
     context = _case_context(request, case, _listing(request), form) | {"problem": str(error)}
-    return _case_shown(request, context, status=error.status)
+    return render(request, "case.html", context, status=error.status)
 
 
 def _to_case(request: HttpRequest, pk: UUID) -> HttpResponse:
