@@ -1,7 +1,7 @@
 """What inference announces; whoever is above may listen.
 
 run_progressed: sender=Run, run_ids: list of UUID. A member began or ended a stage of these.
-run_finished: sender=Run, run: Run. It is scored or failed and will not change any more.
+runs_finished: sender=Run, runs: list of Run, scored or failed; they will not change any more.
 process_ends: a worker is about to end its process at once; no handler may wait for long.
 probe_ended: sender=Probe, probe_id: int, domain: str. A member was asked for its health.
 """
@@ -9,6 +9,6 @@ probe_ended: sender=Probe, probe_id: int, domain: str. A member was asked for it
 from django.dispatch import Signal
 
 run_progressed = Signal()
-run_finished = Signal()
+runs_finished = Signal()
 process_ends = Signal()
 probe_ended = Signal()

@@ -15,20 +15,20 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from inference.models import Run
-from inference.signals import probe_ended, process_ends, run_finished, run_progressed
+from inference.signals import probe_ended, process_ends, run_progressed, runs_finished
 from triage import events, sessions
 from triage.models import Case, Membership, OrganisationRole, Site
 from triage.services import people
-from triage.services.decisions import decide
+from triage.services.decisions import decide_together
 from triage.services.trials import go_on_after
 
 
-@receiver(run_finished)
-def decide_case(run: Run, **_: Any) -> None:
-    if run.trial:
-        go_on_after(run_id=run.pk)
-    else:
-        decide(run=run)
+@receiver(runs_finished)
+def decide_cases(runs: list[Run], **_: Any) -> None:
+    decide_together(runs=[run for run in runs if not run.trial])
+    for run in runs:
+        if run.trial:
+            go_on_after(run_id=run.pk)
 
 
 @receiver(run_progressed)

@@ -1,9 +1,10 @@
 """One member's work on one run. The row is the queue: whoever changes it first has the job."""
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self, TypeVar
@@ -18,7 +19,13 @@ from inference import tracing
 from inference.models import MemberJob, Run, StageTrace
 from inference.pipeline.run import Trace
 from inference.pipeline.stages import Stage
-from inference.services.runs import bring_forward, finish_run, may_be_kept, no_longer_awaited
+from inference.services.runs import (
+    bring_forward,
+    finish_run,
+    finish_runs,
+    may_be_kept,
+    no_longer_awaited,
+)
 from inference.signals import run_progressed
 
 log = logging.getLogger(__name__)
@@ -216,13 +223,23 @@ def _finish(runs: Sequence[Run]) -> None:
         for run in runs:
             bring_forward(run_id=run.pk)
     ready = no_longer_awaited([run.pk for run in runs])
-    for run in runs:
-        with tracing.carried(run.trace_id):
-            try:
-                if run.pk in ready:
-                    finish_run(run_id=run.pk)
-            except Exception:
-                log.exception("%s cannot be finished", run)
+    if not ready:
+        return
+    try:
+        finish_runs(ready)
+    except Exception:
+        log.warning("%d runs cannot be finished together", len(ready), exc_info=True)
+        for run in runs:
+            with tracing.carried(run.trace_id), _left_to_the_sweep(run):
+                finish_runs(ready & {run.pk})
+
+
+@contextlib.contextmanager
+def _left_to_the_sweep(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        log.exception("%s cannot be finished", run)
 
 
 def _store(answers: Sequence[Answer], in_time: Collection[int]) -> None:

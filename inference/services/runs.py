@@ -1,7 +1,9 @@
 """A run from its opening to its sum: who was asked, what they said, whether it can be trusted."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -28,7 +30,7 @@ from inference.pipeline.stages import Stage
 from inference.services import definitions
 from inference.services.answers import answers_of, final_traces
 from inference.services.looking import shipped_novelty
-from inference.signals import run_finished
+from inference.signals import runs_finished
 from inference.uq.answers import vote
 from inference.uq.ensemble import label_free_scores
 
@@ -75,20 +77,22 @@ def finish_run(*, run_id: UUID) -> bool:
     Returns:
         Whether this call finished it; False when it is too early or somebody else was first.
     """
+    return bool(finish_runs([run_id]))
+
+
+def finish_runs(run_ids: Collection[UUID]) -> list[Run]:
+    """The same for several, all or nothing; one that cannot be summed up fails, and no other."""
     with transaction.atomic():
-        kept = bool(may_be_kept([run_id]))
-        # No key: a worker that stores a trace of this run needs the key, and holds its job.
+        kept = may_be_kept(run_ids)
+        # No key: a worker that stores a trace of these runs needs the key, and holds its job.
         locked = Run.objects.select_for_update(of=("self",), no_key=True)
-        run = locked.select_related("observation").filter(pk=run_id).first()
-        if run is None or run.finished:
-            return False
-        awaited = list(run.jobs.filter(status__in=MemberJob.UNFINISHED))
-        if awaited and timezone.now() < run.deadline_at:
-            return False
-        _close_jobs(run, awaited)
-        _sum_up_safely(run, words=kept)
-    run_finished.send(sender=Run, run=run)
-    return True
+        unfinished = locked.filter(pk__in=run_ids, status__in=Run.UNFINISHED)
+        runs = _close_jobs(list(unfinished.select_related("observation").order_by("pk")))
+        prefetch_related_objects(runs, "jobs", "traces")
+        _store([_sum_up_safely(run, words=run.pk in kept) for run in runs])
+    if runs:
+        runs_finished.send(sender=Run, runs=runs)
+    return runs
 
 
 def no_longer_awaited(run_ids: Sequence[UUID]) -> set[UUID]:
@@ -99,7 +103,7 @@ def no_longer_awaited(run_ids: Sequence[UUID]) -> set[UUID]:
     return set(run_ids) - set(awaited.values_list("run_id", flat=True))
 
 
-def may_be_kept(run_ids: Sequence[UUID]) -> set[UUID]:
+def may_be_kept(run_ids: Collection[UUID]) -> set[UUID]:
     """The runs whose observation can still be shown; an erasure in progress is waited for.
 
     Ask before anything else is locked, as an erasure does. Call it inside a transaction.
@@ -122,53 +126,86 @@ def bring_forward(*, run_id: UUID) -> None:
     Run.objects.filter(pk=run_id, deadline_at__gt=soon).update(deadline_at=soon)
 
 
-def _close_jobs(run: Run, awaited: Iterable[MemberJob]) -> None:
-    """Whoever has not answered by now is late; the fence keeps a later answer out of the vote."""
-    for job in awaited:
+def _close_jobs(runs: list[Run]) -> list[Run]:
+    """Those of the locked runs that wait no longer. Who has not answered one past its deadline is
+    late; the fence keeps a later answer out of the vote."""
+    now, awaited = timezone.now(), defaultdict(list)
+    for job in MemberJob.objects.filter(run__in=runs, status__in=MemberJob.UNFINISHED):
+        awaited[job.run_id].append(job)
+    over = [run for run in runs if run.pk not in awaited or run.deadline_at <= now]
+    for job in [job for run in over for job in awaited.get(run.pk, [])]:
         words = f"{LATE} ({job.error})" if job.error else LATE
-        run.jobs.filter(pk=job.pk, status__in=MemberJob.UNFINISHED).update(
+        MemberJob.objects.filter(pk=job.pk, status__in=MemberJob.UNFINISHED).update(
             status=MemberJob.Status.FAILED, stage="", token=None, error=words[:300]
         )
+    return over
 
 
-def _sum_up_safely(run: Run, *, words: bool) -> None:
+@dataclass(frozen=True)
+class Sum:
+    """What a run comes to, before it is stored. Without a `prediction` it has no `share`."""
+
+    run: Run
+    problems: list[str]
+    prediction: str = ""
+    share: float | None = None
+    hypotheses: Sequence[Hypothesis] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+def _sum_up_safely(run: Run, *, words: bool) -> Sum:
     """Answers that cannot be summed up must not hold the case: it fails, and is deferred."""
-    try:
-        with transaction.atomic():
-            prefetch_related_objects([run], "jobs", "traces")
-            _sum_up(run, words=words)
-    except Exception:
-        log.exception("%s cannot be summed up", run)
-        _close(run, Run.Status.FAILED, ["summing_failed"])
+    with tracing.carried(run.trace_id):
+        try:
+            return _sum_up(run, words=words)
+        except Exception:
+            log.exception("%s cannot be summed up", run)
+            return _failed(run)
 
 
-def _sum_up(run: Run, *, words: bool) -> None:
+def _failed(run: Run) -> Sum:
+    return Sum(run, ["summing_failed"])
+
+
+def _sum_up(run: Run, *, words: bool) -> Sum:
+    """Reads what is loaded, and asks the database nothing."""
     problems = find_problems(run)
-    if len(run.pins["members"]) > 1:
-        _store_vote(run, words=words)
-    _store_novelty(run)
-    _close(run, Run.Status.SCORED if run.prediction else Run.Status.FAILED, problems)
-
-
-def _close(run: Run, status: Run.Status, problems: list[str]) -> None:
-    run.status, run.problems, run.finished_at = status, problems, timezone.now()
-    run.save(update_fields=["problems", "prediction", "share", "status", "finished_at"])
-
-
-def _store_vote(run: Run, *, words: bool) -> None:
+    novelty = shipped_novelty(run.observation)
+    # A score that needs no answer: it is there even where no member gave one.
+    scores = {} if novelty is None else {"novelty": novelty}
+    if len(run.pins["members"]) < 2:
+        return Sum(run, problems, scores=scores)
     answers = answers_of([run])
     labels, shares = vote(answers)
-    if labels[0]:
-        run.prediction, run.share = str(labels[0]), float(shares[0])
-        _store_hypotheses(run, words=words)
-        store_scores(run, {name: values[0] for name, values in label_free_scores(answers).items()})
+    if not labels[0]:
+        return Sum(run, problems, scores=scores)
+    scores |= {name: values[0] for name, values in label_free_scores(answers).items()}
+    hypotheses = _hypotheses(run, words=words)
+    return Sum(run, problems, str(labels[0]), float(shares[0]), hypotheses, scores)
 
 
-def _store_novelty(run: Run) -> None:
-    """A score that needs no answer: it is there even where no member gave one."""
-    novelty = shipped_novelty(run.observation)
-    if novelty is not None:
-        store_scores(run, {"novelty": novelty})
+def _store(sums: Sequence[Sum]) -> None:
+    """Together; where that fails each alone, and a run whose sum cannot be stored fails."""
+    try:
+        with transaction.atomic():
+            Hypothesis.objects.bulk_create(one for sum_ in sums for one in sum_.hypotheses)
+            store_scores([(one.run, one.scores) for one in sums])
+            for one in sums:
+                _close(one)
+    except Exception:
+        log.exception("%d sums cannot be stored", len(sums))
+        if len(sums) > 1:
+            for one in sums:
+                _store([one])
+        else:
+            _close(_failed(sums[0].run))
+
+
+def _close(one: Sum) -> None:
+    run, run.finished_at = one.run, timezone.now()
+    run.problems, run.prediction, run.share = one.problems, one.prediction, one.share
+    run.status = Run.Status.SCORED if run.prediction else Run.Status.FAILED
+    run.save(update_fields=["problems", "prediction", "share", "status", "finished_at"])
 
 
 def find_problems(run: Run) -> list[str]:
@@ -209,7 +246,7 @@ def _problems_of(job: MemberJob, traces: dict[tuple[str, str], StageTrace]) -> l
     return problems
 
 
-def _store_hypotheses(run: Run, *, words: bool) -> None:
+def _hypotheses(run: Run, *, words: bool) -> list[Hypothesis]:
     """One hypothesis a label; the strongest reasoning is that of the surest of its members.
 
     Without `words`, once the observation is erased, it has none.
@@ -222,7 +259,7 @@ def _store_hypotheses(run: Run, *, words: bool) -> None:
     holders: dict[str, list[StageTrace]] = {}
     for trace in voices:
         holders.setdefault(trace.fields["label"], []).append(trace)
-    Hypothesis.objects.bulk_create(
+    return [
         Hypothesis(
             run=run,
             label=label,
@@ -231,18 +268,19 @@ def _store_hypotheses(run: Run, *, words: bool) -> None:
             reasoning=max(traces, key=_sureness).fields["reasoning"] if words else "",
         )
         for label, traces in holders.items()
-    )
+    ]
 
 
 def _sureness(trace: StageTrace) -> float:
     return trace.logprob if trace.logprob is not None else -1e9
 
 
-def store_scores(run: Run, values: dict[str, float]) -> None:
-    """Keep scores of a run; what is there stays, what is not finite is kept as None."""
+def store_scores(scores: Iterable[tuple[Run, Mapping[str, float]]]) -> None:
+    """Keep scores of runs; what is there stays, what is not finite is kept as None."""
     UncertaintyScore.objects.bulk_create(
         (
             UncertaintyScore(run=run, method=method, value=finite(value))
+            for run, values in scores
             for method, value in values.items()
         ),
         ignore_conflicts=True,

@@ -238,7 +238,9 @@ def new_context(
     errors: list[str] = []
 
     def make(**options: object) -> BrowserContext:
-        context = browser.new_context(base_url=base_url, **options)  # type: ignore[arg-type]
+        # Colours on their way to others would be measured as what they are then.
+        still = {"base_url": base_url, "reduced_motion": "reduce", **options}
+        context = browser.new_context(**still)  # type: ignore[arg-type]
         context.on("weberror", lambda error: errors.append(str(error.error)))
         context.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
         contexts.append(context)

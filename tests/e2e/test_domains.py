@@ -51,7 +51,9 @@ def sign_in_as(browser: Browser, stack: Stack) -> Iterator[SignInAs]:
 
         def as_person(name: str) -> Page:
             context = browser.new_context(
-                base_url=stack.url, viewport={"width": 1280, "height": WIDTHS[1280]}
+                base_url=stack.url,
+                viewport={"width": 1280, "height": WIDTHS[1280]},
+                reduced_motion="reduce",
             )
             closing.callback(context.close)
             context.on("weberror", lambda error: errors.append(str(error.error)))

@@ -44,15 +44,15 @@ DEATHS = {
     "while answers are stored": ("inference.models.StageTrace.objects.bulk_create", "after", 1),
     "after the first member": ("inference.services.jobs._finish", "before", 1),
     "before scoring": ("inference.services.jobs._finish", "before", 3),
-    "while scoring": ("inference.services.runs._sum_up", "after", 1),
-    "before the decision": ("triage.receivers.decide", "before", 1),
+    "while scoring": ("inference.services.runs._close", "after", 1),
+    "before the decision": ("triage.receivers.decide_together", "before", 1),
     "while deciding": ("triage.services.decisions._write_down", "after", 1),
     "before pages are told": ("triage.services.states.tell", "before", 1),
     "after pages are told": ("triage.services.states.tell", "after", 1),
     "before somebody is asked": ("triage.services.asking.ask_next", "before", 1),
     "while somebody is asked": ("triage.models.Ask.objects.create", "after", 1),
     "before that person's phone is told": ("triage.services.asking._tell", "before", 1),
-    "after all": ("triage.receivers.decide", "after", 1),
+    "after all": ("triage.receivers.decide_together", "after", 1),
 }
 
 

@@ -2,11 +2,12 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
+from uuid import UUID
 
 import pytest
 from django.db import InterfaceError, connection
@@ -31,7 +32,7 @@ from inference.services.jobs import (
     complete_jobs,
     extend_leases,
 )
-from inference.services.runs import find_problems, finish_run
+from inference.services.runs import find_problems, finish_run, finish_runs
 from tests.factories import make_case, make_run, make_site
 from tests.pictures import photo
 
@@ -240,12 +241,12 @@ def test_a_run_that_cannot_be_finished_now_keeps_its_answer_and_no_other_back(
     runs = waiting(2)
     MemberJob.objects.exclude(member="alpha").update(status=Status.DONE)
 
-    def finish(*, run_id: object) -> bool:
-        if run_id == runs[0].pk:
+    def finish(run_ids: Collection[UUID]) -> list[Run]:
+        if runs[0].pk in run_ids:
             raise RuntimeError("the database is away")
-        return finish_run(run_id=run_id)  # type: ignore[arg-type]
+        return finish_runs(run_ids)
 
-    monkeypatch.setattr(services, "finish_run", finish)
+    monkeypatch.setattr(services, "finish_runs", finish)
     work.execute_job(job_id=job(runs[0]).pk)
     assert statuses(runs) == [Status.DONE] * 2
     assert [Run.objects.get(pk=run.pk).finished for run in runs] == [False, True]

@@ -6,18 +6,23 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from inference.models import MemberJob, Run, StageTrace
+from inference.services import runs
 from inference.services.jobs import complete_job
-from inference.services.runs import finish_run
+from inference.services.runs import finish_run, finish_runs
 from inference.services.sweep import sweep_runs
 from tests.factories import make_case, make_policy, make_site
 from triage import guards
 from triage.choices import CaseStatus, Outcome, PolicyMode
-from triage.models import Case, Decision, Site
-from triage.services.decisions import decide, decide_overdue
+from triage.models import AuditEvent, Case, Decision, Site
+from triage.selectors.chains import verify
+from triage.services import decisions
+from triage.services.decisions import decide, decide_overdue, judge
+from triage.services.history import record
 
 pytestmark = pytest.mark.django_db
 
@@ -179,7 +184,7 @@ def test_a_run_is_decided_once(site: Site) -> None:
 
 def test_what_a_dying_process_left_is_decided_by_the_sweep(site: Site) -> None:
     make_policy(site)
-    with patch("triage.receivers.decide"):
+    with patch("triage.receivers.decide_together"):
         case = make_case(site)
     assert case.status == CaseStatus.OPEN
     assert decide_overdue() == 1
@@ -261,3 +266,137 @@ def test_an_uncertain_severe_case_is_due_before_a_mild_sure_one(site: Site) -> N
     mild = make_case(site, ("Abrasions", "Abrasions", "Abrasions"))
     assert severe.due_at is not None and mild.due_at is not None
     assert severe.due_at - severe.created_at < mild.due_at - mild.created_at
+
+
+# Several at once ---------------------------------------------------------------------------------
+
+
+def asked(site: Site, *labels: str) -> Run:
+    """A run of which all members have answered, and that nobody has summed up."""
+    return make_case(
+        site, labels or ("Burns", "Burns", "Burns"), finish=False
+    ).observation.runs.get()
+
+
+def together(*runs: Run) -> list[Case]:
+    finish_runs([run.pk for run in runs])
+    return [Case.objects.get(observation=run.observation_id) for run in runs]
+
+
+def test_each_is_decided_as_its_own_site_says(site: Site) -> None:
+    strict, careless = make_site(), make_site()
+    thresholds = {site: 0.2, strict: -1.0, careless: 9.0}
+    policies = {where: make_policy(where, threshold=at) for where, at in thresholds.items()}
+    sure, unsure = ("Burns", "Burns", "Burns"), ("Burns", "Burns", "Cut")
+    cases = together(
+        *(asked(where, *said) for where in (site, strict, careless) for said in (sure, unsure))
+    )
+    accepted, deferred = CaseStatus.ACCEPTED, CaseStatus.DEFERRED
+    found = [case.status for case in cases]
+    assert found == [accepted, deferred, deferred, deferred, accepted, accepted]
+    for case in cases:
+        assert decision_of(case).policy == policies[case.site]
+
+
+def test_each_is_decided_as_it_would_be_alone(site: Site) -> None:
+    make_policy(site)
+    said = [("Burns", "Burns", "Burns"), ("Cut", "Cut", "Burns"), ("Cut", "Burns", "Abrasions")]
+    cases = [make_case(site, labels, finish=False) for labels in said * 2]
+    asked_about = [case.observation.runs.get() for case in cases]
+    alone = [decision_of(case) for run in asked_about[:3] for case in together(run)]
+    many = [decision_of(case) for case in together(*asked_about[3:])]
+    for one, other in zip(alone, many, strict=True):
+        assert (one.outcome, one.label, one.score) == (other.outcome, other.label, other.score)
+        assert one.reasons == other.reasons
+        assert one.explanation["error_probability"] == other.explanation["error_probability"]
+        methods = [set(row.run.scores.values_list("method", flat=True)) for row in (one, other)]
+        assert methods[0] == methods[1]
+        votes = [set(row.run.hypotheses.values_list("label", "share")) for row in (one, other)]
+        assert votes[0] == votes[1]
+
+
+def test_one_that_cannot_be_judged_is_deferred_and_no_other(site: Site) -> None:
+    make_policy(site)
+    broken, fine = asked(site), asked(site)
+
+    def judge_(run: Run, *more: object) -> object:
+        if run.pk == broken.pk:
+            raise ZeroDivisionError
+        return judge(run, *more)  # type: ignore[arg-type]
+
+    with patch("triage.services.decisions.judge", judge_):
+        cases = together(broken, fine)
+    assert [case.status for case in cases] == [CaseStatus.DEFERRED, CaseStatus.ACCEPTED]
+    assert decision_of(cases[0]).reasons == ["decision_failed"]
+
+
+def test_one_that_cannot_be_written_down_is_left_to_the_sweep_and_no_other(site: Site) -> None:
+    make_policy(site)
+    broken, fine = asked(site), asked(site)
+
+    def decision(one: decisions.Judged) -> Decision:
+        if one.run.pk == broken.pk:
+            raise DatabaseError("no room")
+        return written(one)
+
+    written = decisions._decision
+    with patch("triage.services.decisions._decision", decision):
+        cases = together(broken, fine)
+    assert [case.status for case in cases] == [CaseStatus.OPEN, CaseStatus.ACCEPTED]
+    assert decide_overdue() == 1
+    assert [Decision.objects.filter(case=case).count() for case in cases] == [1, 1]
+    assert [AuditEvent.objects.filter(case=case).count() for case in cases] == [1, 1]
+
+
+def test_one_whose_sum_cannot_be_stored_fails_and_no_other(site: Site) -> None:
+    make_policy(site)
+    broken, fine = asked(site), asked(site)
+
+    def close(one: runs.Sum) -> None:
+        if one.run.pk == broken.pk and one.prediction:
+            raise DatabaseError("no room")
+        closed(one)
+
+    closed = runs._close
+    with patch("inference.services.runs._close", close):
+        cases = together(broken, fine)
+    assert "summing_failed" in decision_of(cases[0]).reasons
+    assert not broken.hypotheses.exists()
+    assert cases[1].status == CaseStatus.ACCEPTED
+    assert fine.hypotheses.count() == 1
+
+
+def test_one_that_waits_for_a_member_keeps_no_other_back(site: Site) -> None:
+    make_policy(site)
+    early, fine = asked(site), asked(site)
+    early.jobs.filter(member="gamma").update(status=MemberJob.Status.QUEUED)
+    cases = together(early, fine)
+    assert [case.status for case in cases] == [CaseStatus.OPEN, CaseStatus.ACCEPTED]
+    assert early.jobs.filter(status=MemberJob.Status.QUEUED).count() == 1
+
+
+def test_every_one_is_the_next_of_its_own_chain(site: Site) -> None:
+    make_policy(site)
+    begun = asked(site)
+    record("opened", site=site, case=begun.observation.case)
+    cases = together(begun, asked(site))
+    said = [
+        list(
+            AuditEvent.objects.filter(case=case).order_by("position").values_list("verb", flat=True)
+        )
+        for case in cases
+    ]
+    assert said == [["opened", "decided"], ["decided"]]
+    assert verify(site).findings == []
+
+
+def test_a_further_case_costs_few_statements(site: Site) -> None:
+    """Of its own: that its run is closed, and that the case goes on."""
+    make_policy(site)
+    taken = []
+    for count in (2, 12):
+        waiting = [asked(site) for _ in range(count)]
+        with CaptureQueriesContext(connection) as seen:
+            together(*waiting)
+        taken.append(len(seen) - count)  # what this test asks itself
+    assert (taken[1] - taken[0]) / 10 <= 2

@@ -136,10 +136,10 @@ class TestShadow:
         judge = decisions.judge
         rollout.put_in_shadow(policy=draft, actor=cast.administrator)
 
-        def broken(run: object, policy: Policy) -> object:
+        def broken(run: object, policy: Policy, around: object) -> object:
             if policy.pk == draft.pk:
                 raise ZeroDivisionError
-            return judge(run, policy)  # type: ignore[arg-type]
+            return judge(run, policy, around)  # type: ignore[arg-type]
 
         with patch("triage.services.decisions.judge", broken):
             case = make_case(cast.clinic, SURE)
@@ -218,10 +218,10 @@ class TestCanary:
         judge = decisions.judge
         canary_of(draft, second)
 
-        def broken(run: object, policy: Policy) -> object:
+        def broken(run: object, policy: Policy, around: object) -> object:
             if policy.pk == draft.pk:
                 raise ZeroDivisionError
-            return judge(run, policy)  # type: ignore[arg-type]
+            return judge(run, policy, around)  # type: ignore[arg-type]
 
         with patch("triage.services.decisions.judge", broken):
             drawn += [True]

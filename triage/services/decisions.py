@@ -3,13 +3,16 @@
 import logging
 import math
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from django.db import transaction
 from django.db.models import prefetch_related_objects
 
+from inference import tracing
 from inference.models import Run
 from inference.services.answers import answers_of
 from inference.services.runs import finite, store_scores
@@ -20,14 +23,14 @@ from triage.choices import CaseStatus, Outcome, PolicyMode, SiteKind
 from triage.models import Case, Decision, Policy, ShadowDecision
 from triage.selectors.consents import consent_objections
 from triage.selectors.due import due
-from triage.selectors.familiarity import familiarity
+from triage.selectors.familiarity import familiarity, resolved_visuals
 from triage.selectors.fitted import fitted_of, learned_of
-from triage.selectors.learning import source_of
+from triage.selectors.learning import Source, source_of
 from triage.selectors.policy_state import AtWork, at_work
 from triage.selectors.readings import READERS, readers_of
 from triage.selectors.rules import InForce, in_force_of
 from triage.services import asking, learning
-from triage.services.history import record
+from triage.services.history import record_each
 from triage.services.states import move
 
 log = logging.getLogger(__name__)
@@ -60,31 +63,78 @@ class Verdict:
     explanation: dict[str, Any] = field(default_factory=dict)
 
 
+class Circumstances:
+    """What holds for all cases that are decided together, asked about once."""
+
+    def __init__(self) -> None:
+        self.versions = cache(at_work)
+        self.resolved = cache(resolved_visuals)
+        self.objections = cache(_objections_to)
+
+
+Judge = Callable[[Run, Policy | None, Circumstances], Verdict]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A case with what is to be written down of it; `share` is with which probability `policy` was
+    drawn, None where it was not."""
+
+    case: Case
+    run: Run
+    policy: Policy | None
+    share: float | None
+    verdict: Verdict
+    shadow: Policy | None = None
+    said: Verdict | None = None
+
+
 def decide(*, run: Run) -> Decision | None:
     """Apply the policy in force to a finished run; None if it was done before or is too early."""
-    if run.trial or not run.finished:
-        return None
+    return next(iter(_decide([run], _safe_verdict)), None)
+
+
+def decide_together(*, runs: Sequence[Run]) -> list[Decision]:
+    """The same for several, in one transaction; where one of them spoils it each in its own.
+
+    What cannot be decided now is logged, and left to the sweep.
+    """
+    if len(runs) > 1:
+        try:
+            return _decide(runs, judge)
+        except Exception:
+            log.warning("%d cases cannot be decided together", len(runs), exc_info=True)
+    decided = []
+    for run in runs:
+        with tracing.carried(run.trace_id):
+            try:
+                decided += _decide([run], _safe_verdict)
+            except Exception:
+                log.exception("%s cannot be decided", run)
+    return decided
+
+
+def _decide(runs: Sequence[Run], judged_by: Judge) -> list[Decision]:
+    of_observation = {run.observation_id: run for run in runs if run.finished and not run.trial}
+    around, opened = Circumstances(), []
     with transaction.atomic():
-        case = (
-            Case.objects.select_for_update(of=("self",))
-            .select_related("site")
-            .filter(observation=run.observation)
-            .first()
-        )
-        if case is None or case.status != CaseStatus.OPEN:
-            return None
-        run.observation.case = case
-        prefetch_related_objects([run], "scores", "traces")
-        policies = at_work(case.site, case.domain)
-        policy, share = _draw(policies)
-        verdict = _safe_verdict(run, policy)
-        # Before anything is stored: it must not find scores of the policy that decides.
-        shadow = policies.shadow
-        said = _safe_verdict(run, shadow) if shadow else None
-        decision = _write_down(case, run, policy, verdict, share)
-        if shadow and said:
-            _write_shadow(decision, shadow, said)
-        return decision
+        locked = Case.objects.select_for_update(of=("self",)).select_related("site", "camera")
+        found = locked.filter(observation__in=of_observation, status=CaseStatus.OPEN)
+        for case in found.order_by("pk"):
+            opened.append(of_observation[case.observation_id])
+            opened[-1].observation.case = case
+        prefetch_related_objects(opened, "scores", "traces")
+        return _write_down([_judged(run, judged_by, around) for run in opened])
+
+
+def _judged(run: Run, judged_by: Judge, around: Circumstances) -> Judged:
+    case: Case = run.observation.case
+    versions = around.versions(case.site, case.domain)
+    policy, share = _draw(versions)
+    verdict = judged_by(run, policy, around)
+    # Before anything is stored: it must not find scores of the policy that decides.
+    said = judged_by(run, versions.shadow, around) if versions.shadow else None
+    return Judged(case, run, policy, share, verdict, versions.shadow, said)
 
 
 def _draw(policies: AtWork) -> tuple[Policy | None, float | None]:
@@ -97,8 +147,10 @@ def _draw(policies: AtWork) -> tuple[Policy | None, float | None]:
     return policies.active, 1 - canary.canary_share
 
 
-def _write_shadow(decision: Decision, policy: Policy, said: Verdict) -> None:
+def _write_shadow(decision: Decision, policy: Policy | None, said: Verdict | None) -> None:
     """Write down what the version in shadow would have said; if that fails the decision stands."""
+    if policy is None or said is None:
+        return
     try:
         with transaction.atomic():
             ShadowDecision.objects.create(
@@ -122,23 +174,24 @@ def decide_overdue() -> int:
     return each(list(left.select_related("observation")), lambda run: decide(run=run))
 
 
-def _safe_verdict(run: Run, policy: Policy | None) -> Verdict:
+def _safe_verdict(run: Run, policy: Policy | None, around: Circumstances) -> Verdict:
     try:
         # A query that fails must not spoil the transaction that the deferral is written in.
         with transaction.atomic():
-            return judge(run, policy)
+            return judge(run, policy, around)
     except Exception:
         log.exception("no verdict on %s: it is deferred", run)
         return Verdict(Outcome.DEFER, ["decision_failed"], label=run.prediction)
 
 
-def judge(run: Run, policy: Policy | None) -> Verdict:
+def judge(run: Run, policy: Policy | None, around: Circumstances | None = None) -> Verdict:
     """What the policy says of a finished run. Reads, writes nothing.
 
     A picture that is unfamiliar, or a camera that is still learning, objects beside the policy.
     """
     case: Case = run.observation.case
-    found = familiarity(case, run)
+    around = around or Circumstances()
+    found = familiarity(case, run, around.resolved)
     learned = _learned(run, policy)
     scores = scores_of(run, policy)
     if learned.error is not None:
@@ -151,8 +204,7 @@ def judge(run: Run, policy: Policy | None) -> Verdict:
         *run.problems,
         *_objections(run, policy, score, threshold),
         *(found.objections if found else []),
-        *learning.objections(source_of(case)),
-        *consent_objections(case.site),
+        *around.objections(source_of(case)),
     ]
     explanation = explain(policy, method, scores, score)
     return Verdict(
@@ -166,6 +218,11 @@ def judge(run: Run, policy: Policy | None) -> Verdict:
         scores=scores,
         explanation=explanation | (found.to_dict() if found else {}),
     )
+
+
+def _objections_to(source: Source) -> list[str]:
+    """Why nothing that comes from there is accepted now, whatever the policy says."""
+    return [*learning.objections(source), *consent_objections(source.site)]
 
 
 def _learned(run: Run, policy: Policy | None) -> Learned:
@@ -235,17 +292,38 @@ def _level_of(error: float) -> str:
     return "low" if error <= 0.1 else "medium" if error <= 0.3 else "high"
 
 
-def _write_down(
-    case: Case, run: Run, policy: Policy | None, verdict: Verdict, drawn_share: float | None
-) -> Decision:
+def _write_down(judged: Sequence[Judged]) -> list[Decision]:
+    store_scores((one.run, _new_scores(one)) for one in judged)
+    decisions = Decision.objects.bulk_create(map(_decision, judged))
+    for one, decision in zip(judged, decisions, strict=True):
+        _move_on(one.case, decision)
+        _write_shadow(decision, one.shadow, one.said)
+    record_each(
+        "decided",
+        {
+            one.case: {
+                "outcome": decision.outcome,
+                "policy": one.policy.version if one.policy else None,
+                "reasons": decision.reasons,
+            }
+            for one, decision in zip(judged, decisions, strict=True)
+        },
+    )
+    return decisions
+
+
+def _new_scores(one: Judged) -> dict[str, float]:
+    known = {row.method for row in one.run.scores.all()}
+    return {name: value for name, value in one.verdict.scores.items() if name not in known}
+
+
+def _decision(one: Judged) -> Decision:
+    verdict, policy = one.verdict, one.policy
     accepted = verdict.outcome == Outcome.ACCEPT
     share = policy.audit_share if policy and accepted else 1.0
-    audited = accepted and _drawn(share)
-    known = {row.method for row in run.scores.all()}
-    store_scores(run, {name: verdict.scores[name] for name in verdict.scores.keys() - known})
-    decision = Decision.objects.create(
-        case=case,
-        run=run,
+    return Decision(
+        case=one.case,
+        run=one.run,
         policy=policy,
         outcome=verdict.outcome,
         label=verdict.label,
@@ -257,19 +335,9 @@ def _write_down(
         reasons=verdict.reasons,
         explanation=verdict.explanation,
         label_probability=share,
-        audited=audited,
-        drawn_share=drawn_share,
+        audited=accepted and _drawn(share),
+        drawn_share=one.share,
     )
-    _move_on(case, decision)
-    record(
-        "decided",
-        site=case.site,
-        case=case,
-        outcome=decision.outcome,
-        policy=policy.version if policy else None,
-        reasons=decision.reasons,
-    )
-    return decision
 
 
 def _move_on(case: Case, decision: Decision) -> None:
@@ -283,7 +351,12 @@ def _move_on(case: Case, decision: Decision) -> None:
     else:
         move(case, CaseStatus.AUDIT, label=decision.label, **drawn)
     if case.site.kind == SiteKind.HOUSEHOLD:
-        transaction.on_commit(lambda: asking.ask_next(case=case), robust=True)
+        transaction.on_commit(partial(_ask_next, decision), robust=True)
+
+
+def _ask_next(decision: Decision) -> None:
+    with tracing.carried(decision.run.trace_id):
+        asking.ask_next(case=decision.case)
 
 
 def _readings(case: Case) -> tuple[bool, int]:

@@ -1,5 +1,7 @@
 """Writing down who did what."""
 
+from collections.abc import Mapping
+
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import connection, transaction
@@ -25,20 +27,37 @@ def record(
     """
     with transaction.atomic(savepoint=False):
         head = _locked_head(site, case) or ChainHead(site=site, case=case)
-        event = AuditEvent(
-            site=site,
-            case=case,
-            actor_id=actor.pk if actor else None,
-            verb=verb,
-            details=details,
-            created_at=timezone.now(),
-            position=head.length + 1,
-            previous=head.hash,
-        )
-        event.hash = hash_of(event)
+        event = AuditEvent(verb=verb, details=details, actor_id=actor.pk if actor else None)
+        _link(head, event)
         event.save()
-        _move_head(head, event)
+        head.save()
     return event
+
+
+def record_each(verb: str, details: Mapping[Case, Mapping[str, object]]) -> None:
+    """Append one line of the machine's to the history of each of these cases, with its details.
+
+    The caller has locked them all.
+    """
+    with transaction.atomic(savepoint=False):
+        locked = ChainHead.objects.filter(case__in=details).select_for_update(no_key=True)
+        begun = {head.case_id: head for head in locked.order_by("case")}
+        heads = [begun.get(case.pk) or ChainHead(site=case.site, case=case) for case in details]
+        events = [AuditEvent(verb=verb, details=dict(one)) for one in details.values()]
+        for head, event in zip(heads, events, strict=True):
+            _link(head, event)
+        AuditEvent.objects.bulk_create(events)
+        ChainHead.objects.bulk_update(begun.values(), ["length", "hash", "signature"])
+        ChainHead.objects.bulk_create(head for head in heads if head.case_id not in begun)
+
+
+def _link(head: ChainHead, event: AuditEvent) -> None:
+    """Make the event the next of a chain, and its end; neither is stored here."""
+    event.site_id, event.case_id, event.created_at = head.site_id, head.case_id, timezone.now()
+    event.position, event.previous = head.length + 1, head.hash
+    event.hash = hash_of(event)
+    head.length, head.hash = event.position, event.hash
+    head.signature = _signature(head)
 
 
 def start_chain(site: Site) -> None:
@@ -64,12 +83,6 @@ def _locked_head(site: Site, case: Case | None) -> ChainHead | None:
         Case.objects.select_for_update(no_key=True).values_list("pk").get(pk=case.pk)
     heads = ChainHead.objects.filter(site=site, case=case)
     return heads.select_for_update(no_key=True).first()
-
-
-def _move_head(head: ChainHead, event: AuditEvent) -> None:
-    head.length, head.hash = event.position, event.hash
-    head.signature = _signature(head)
-    head.save()
 
 
 def _signature(head: ChainHead) -> str:
