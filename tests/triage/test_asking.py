@@ -708,6 +708,27 @@ def test_what_is_critical_and_nobody_answers_calls_all_once(home: Site, people: 
     assert told_once(home, later(case, 500)) == (0, 0)
 
 
+def test_where_much_is_critical_the_silence_of_all_calls_them_once(
+    home: Site, people: list[User]
+) -> None:
+    """Each is asked of a case of their own: no single one is asked of everybody for a long time."""
+    cases = [make_case(home, GRAVE) for _ in range(12)]
+    for case in cases:
+        asking.ask_next(case=case)
+    assert sorted(name for case in cases for name in asked(case)) == ["ada", "ben", "cleo"]
+    assert told_once(home, later(cases[2], 4)) == (0, 0)
+    assert told_once(home, later(cases[2], 6)) == (1, 1)
+    assert AuditEvent.objects.get(verb=asking.CALLED).case == cases[0]
+
+
+def test_whoever_has_just_answered_is_there(home: Site, people: list[User]) -> None:
+    cases = [make_case(home, GRAVE) for _ in range(5)]
+    for case in cases:
+        asking.ask_next(case=case)
+    reviews.answer_at_home(case=cases[4], user=people[0], label="fall")
+    assert told_once(home, later(cases[2], 6)) == (0, 0)
+
+
 def test_what_is_harmless_or_was_answered_calls_nobody(home: Site, people: list[User]) -> None:
     case = make_case(home, HARMLESS)
     for person in people:

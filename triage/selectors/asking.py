@@ -7,6 +7,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db.models import Max
 
 from triage.choices import WAITING, ReviewAction, Role, SiteKind
 from triage.models import Ask, Case, Membership, Review, Site
@@ -65,6 +66,24 @@ class Home:
             for case, ask in asks
             if ask and ask.asked_at + _patience(case, ask) > self.now
         ]
+
+    @cached_property
+    def critical(self) -> list[Case]:
+        """What waits and is critical, the oldest first."""
+        found = [case for case in self.waiting if is_critical(case)]
+        return sorted(found, key=lambda case: (case.created_at, case.pk))
+
+    @cached_property
+    def silent(self) -> set[int]:
+        """Who was asked in vain of anything critical since somebody here last said anything."""
+        said = Review.objects.filter(case__site=self.site).aggregate(at=Max("created_at"))["at"]
+        asks = [(case, ask) for case in self.critical for ask in case.asks.all()]
+        return {
+            ask.person_id
+            for case, ask in asks
+            if (said is None or ask.asked_at >= said)
+            and ask.asked_at + _patience(case, ask) <= self.now
+        }
 
     def busy(self, case: Case) -> set[int]:
         """Who is asked of another case now, critical like this one or harmless like this one.
@@ -151,7 +170,9 @@ def nobody_answers(case: Case, home: Home) -> bool:
     """Whether a case is critical, and every caregiver was asked of it in vain, or there is none.
 
     In vain is who has passed it on, or was silent for as long as an answer is waited for. Where
-    consent has ended nobody is asked: what comes in waits for the site's staff.
+    much is critical at once each person is asked of another case: the oldest counts as asked of
+    whoever is silent about any. Where consent has ended nobody is asked: what comes in waits for
+    the site's staff.
     """
     if home.shut or not is_critical(case):
         return False
@@ -159,6 +180,8 @@ def nobody_answers(case: Case, home: Home) -> bool:
         return case.created_at + _doubled(0, LONGEST_WAIT) <= home.now
     over = (ask for ask in case.asks.all() if ask.asked_at + _patience(case, ask) <= home.now)
     in_vain = {ask.person_id for ask in over} | {one.reviewer_id for one in _passes(case)}
+    if home.critical[:1] == [case]:
+        in_vain |= home.silent
     return {one.user_id for one in home.people} <= in_vain
 
 
