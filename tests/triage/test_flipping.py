@@ -7,10 +7,12 @@ the product; only what the members say is drawn here. `-rP` prints what docs/sec
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from tests.factories import LABELS, SIGNATURE, make_case, make_policy, make_site, make_user
 from triage.choices import AlertKind, CaseStatus, PolicyStatus, Role
@@ -80,7 +82,7 @@ class Clinic:
             pass
 
     def know(self, cases: int) -> None:
-        """That many cases come in, and an administrator says that their labels are known."""
+        """That many cases came in, and an administrator says that their labels are known."""
         for _ in range(cases):
             self._arrive()
         while self._answer(self.others[0]):
@@ -88,6 +90,8 @@ class Clinic:
         boss = make_user(self.site, Role.ADMINISTRATOR)
         for case in Case.objects.filter(site=self.site, status=CaseStatus.RESOLVED):
             gold.mark(case=case, actor=boss, known=True)
+        hours_ago = timezone.now() - timedelta(hours=9)
+        Case.objects.filter(site=self.site).update(resolved_at=hours_ago)
 
     def answered(self) -> int:
         return self._theirs().count()

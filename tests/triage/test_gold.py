@@ -72,13 +72,15 @@ def answer(site: Site, user: User, label: str, case: Case | None = None) -> Case
 
 
 def read_by(site: Site, *labels: str, readings: int = 2, **made: Any) -> Case:
-    """A case that as many people, made for it, have answered one after the other."""
+    """A case that as many people, made for it, have answered one after the other, an hour ago."""
     case = make_case(site, LABELS, described="a cut", disagreement=0.0, **made)
     Case.objects.filter(pk=case.pk).update(readings=readings)
     case.refresh_from_db()
     for label in labels:
         case = answer(site, make_user(site), label, case)
     assert case.status == CaseStatus.RESOLVED
+    Case.objects.filter(pk=case.pk).update(resolved_at=timezone.now() - timedelta(hours=1))
+    case.refresh_from_db()
     return case
 
 
@@ -128,6 +130,14 @@ def test_what_is_beyond_doubt(
     clinic: Site, labels: tuple[str, ...], readings: int, known: bool
 ) -> None:
     assert is_candidate(read_by(clinic, *labels, readings=readings)) == known
+
+
+def test_what_can_still_be_taken_back_is_not_shown_again(clinic: Site, settings: Any) -> None:
+    case = read_by(clinic, "Cut", "Cut")
+    settings.ALARM_UNDO_MINUTES = 61
+    assert not is_candidate(case)
+    settings.ALARM_UNDO_MINUTES = 59
+    assert is_candidate(case)
 
 
 def test_an_administrator_has_the_last_word(cast: Cast, clinic: Site) -> None:

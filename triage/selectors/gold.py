@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -143,10 +144,13 @@ def candidates(site: Site) -> list[Case]:
 
 
 def _perhaps_known(site: Site) -> QuerySet[Case]:
+    """Of what can be taken back no more."""
+    then = timezone.now() - timedelta(minutes=settings.ALARM_UNDO_MINUTES)
     settled = Case.objects.filter(
         site=site,
         domain=site.domain,
         status=CaseStatus.RESOLVED,
+        resolved_at__lt=then,
         erased_at=None,
         repeats=None,
     )
