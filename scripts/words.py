@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LANGUAGES = ("de",)
 ANY_DATE = datetime(2026, 1, 1, tzinfo=UTC)  # the same texts make the same file
 CALLS = {"_", "_lazy", "gettext", "gettext_lazy"}
-RECORDS = {"record", "record_first", "_tell", "_tell_hold", "_appoint", "_dismiss"}
+RECORDS = {"record", "record_each", "record_first", "_tell", "_tell_hold", "_appoint", "_dismiss"}
 PLURALS = {"ngettext", "ngettext_lazy"}
 TEXT = r"""u?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
 IN_TEMPLATE = re.compile(rf"\b(?:gettext|_)\(({TEXT})\)|\bngettext\(({TEXT}), ?({TEXT})")
