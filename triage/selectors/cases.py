@@ -230,14 +230,14 @@ def case_page(
     """
     if not is_seen(case, case.site, user):
         roles -= {Role.CLINICIAN}  # who looks through broken glass does so as somebody else
-    decisions = Prefetch("decisions", Decision.objects.select_related("policy"))
+    decisions = Prefetch("decisions", Decision.objects.select_related("policy", "run"))
     seen = Prefetch("observation", Observation.objects.select_related("media"))
     prefetch_related_objects([case], decisions, "reviews__reviewer", seen)
     domain = domain_of(case)
     detailed = allows(roles, "see_traces")
     titles = titles_of(domain, plain=not detailed)
-    run = _run_of(case)
     decision = latest_decision(case)
+    run = _run_of(case, decision)
     blind = is_blind(case, user)
     lease = lease or _open_lease(case)
     mine = lease if lease and lease.holder_id == user.pk else None
@@ -307,9 +307,13 @@ def case_page(
     )
 
 
-def _run_of(case: Case) -> Run | None:
-    runs = (case.repeats or case).observation.runs.filter(trial=False)
-    return runs.prefetch_related("traces", "jobs", "hypotheses", "scores").last()
+def _run_of(case: Case, decision: Decision | None) -> Run | None:
+    """The run that was decided by, or until then the one that is on its way."""
+    runs = (case.repeats or case).observation.runs
+    run = decision.run if decision else runs.filter(trial=False).last()
+    if run:
+        prefetch_related_objects([run], "traces", "jobs", "hypotheses", "scores")
+    return run
 
 
 def _readings(

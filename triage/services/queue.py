@@ -54,9 +54,10 @@ def _first_offered(site: Site, user: AbstractBaseUser) -> Case | None:
     said = said.order_by("waiting_due_at", "created_at")
     mine = (ReviewAction.ANSWER, ReviewAction.PASS)
     fresh = Q(wanted=None) & ~Q(mine__in=(*mine, ReviewAction.SKIP))
-    passed_on = waiting.filter(wanted=user.pk).exists()  # cheaper asked alone: it is seldom so
+    # Cheaper asked alone, for it is seldom so.
+    theirs = Case.objects.filter(site=site, waiting_due_at__isnull=False, wanted=user.pk)
     turns = [fresh, ~Q(mine__in=mine)]
-    for turn in [Q(wanted=user.pk) & turns[1], *turns] if passed_on else turns:
+    for turn in [Q(wanted=user.pk) & turns[1], *turns] if theirs.exists() else turns:
         if case := said.filter(turn).first():
             return cast(Case, case)
     return _first_left(site, user)
