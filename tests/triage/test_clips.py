@@ -19,13 +19,15 @@ from PIL import Image
 
 from inference.models import Frame, Media, MemberJob, Observation
 from inference.services.observations import frames_of
-from tests.factories import add_answer
+from inference.services.runs import finish_run
+from tests.factories import add_answer, make_case, make_policy
 from tests.media import clips
 from tests.pictures import photo
 from tests.triage.conftest import Cast
 from triage.errors import Refused
 from triage.models import AuditEvent, Case, Site
 from triage.selectors import cases
+from triage.services import queue, reviews
 from triage.services.intake import DiskFull, open_case
 from triage.services.tokens import issue_token
 
@@ -363,6 +365,37 @@ def test_the_page_says_what_a_member_said_of_each_frame_and_which_speaks(cast: C
     assert said.index("A person") < said.index("A fall") < said.index("this frame speaks")
     assert "no answer" in said
     assert cases._trace(run.traces.get(stage="reflection"), "fall", words, ()).frames == ()  # type: ignore[union-attr]
+
+
+def test_who_reads_a_clip_blind_is_not_told_which_frame_speaks(cast: Cast) -> None:
+    Site.objects.filter(pk=cast.clinic.pk).update(blind_share=1.0)
+    make_policy(cast.clinic)
+    site = Site.objects.get(pk=cast.clinic.pk)
+    case = make_case(site, ("Burns", "Cut", "Cut"), finish=False)
+    media, run = case.observation.media, case.observation.runs.get()
+    Media.objects.filter(pk=media.pk).update(clip="clip", duration_s=2.0)
+    for position in range(2):
+        Frame.objects.create(
+            media=media, position=position, at_s=position, shown="shown", thumbnail="thumbnail"
+        )
+    for trace in run.traces.filter(stage="analysis"):
+        frames = [{"label": "Cut"}, {"label": "Burns"}]
+        trace.fields |= {"frames": frames, "frame": 1}
+        trace.save(update_fields=["fields"])
+    finish_run(run_id=run.pk)
+    client = signed(cast.clinician)
+    pages = [url("case", case), reverse("api-case", args=[case.pk])]
+    lease = queue.claim(case=Case.objects.get(pk=case.pk), user=cast.clinician)
+    before = [client.get(page).content.decode() for page in pages]
+    assert url("frame", case, 1) in before[0]
+    for told in ("frames-said", "this frame speaks", "thinks", "alpha", "disagree"):
+        assert not any(told in html for html in before), told
+    assert not any(word in before[1] for word in ('"frame"', '"frames"'))
+    held = Case.objects.get(pk=case.pk)
+    reviews.submit_review(
+        case=held, token=lease.token, user=cast.clinician, label="Cut", version=held.version
+    )
+    assert "this frame speaks" in client.get(pages[0]).content.decode()
 
 
 def member_row(view: cases.TraceView) -> cases.MemberRow:
