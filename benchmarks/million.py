@@ -23,7 +23,8 @@ EARLIER = "k * interval '1 day'"
 ANSWERED_BY = """INSERT INTO triage_review (case_id, reviewer_id, action, label, comment, blind,
     seconds, reason, created_at)
     SELECT c.id, u.id, 'answer', c.label, '', false, 40, '', c.created_at + interval '1 hour'
-    FROM triage_case c, (SELECT min(id) AS id FROM auth_user) u WHERE c.status = 'resolved'"""
+    FROM triage_case c, (SELECT min(id) AS id FROM auth_user) u WHERE c.status = 'resolved'
+    ORDER BY c.created_at"""
 PEOPLE = """INSERT INTO triage_subject (site_id, pseudonym)
     SELECT s.id, 'P-' || n FROM triage_site s, generate_series(10000, 9999 + {n}) n"""
 # table -> what a copy has otherwise; `k` is which copy it is, `c` the row that is copied.
