@@ -476,6 +476,7 @@ class Ways(RuleBasedStateMachine):
         if lease := self.hold_of(0):
             with self.act():
                 self.answer(lease.case, lease.token, lease.holder)
+            with self.act():  # which a blind answer refuses
                 reviews.undo_review(case=lease.case, user=lease.holder)
         self.hold_of(1)
         for case in Case.objects.order_by("created_at"):
