@@ -14,7 +14,9 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
+from inference import tracing
 from inference.models import Run
+from inference.services.runs import left_to_the_sweep
 from inference.signals import probe_ended, process_ends, run_progressed, runs_finished
 from triage import events, sessions
 from triage.models import Case, Membership, OrganisationRole, Site
@@ -26,8 +28,8 @@ from triage.services.trials import go_on_after
 @receiver(runs_finished)
 def decide_cases(runs: list[Run], **_: Any) -> None:
     decide_together(runs=[run for run in runs if not run.trial])
-    for run in runs:
-        if run.trial:
+    for run in [run for run in runs if run.trial]:
+        with tracing.carried(run.trace_id), left_to_the_sweep(run):
             go_on_after(run_id=run.pk)
 
 

@@ -1,10 +1,9 @@
 """One member's work on one run. The row is the queue: whoever changes it first has the job."""
 
-import contextlib
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self, TypeVar
@@ -23,6 +22,7 @@ from inference.services.runs import (
     bring_forward,
     finish_run,
     finish_runs,
+    left_to_the_sweep,
     may_be_kept,
     no_longer_awaited,
 )
@@ -223,23 +223,14 @@ def _finish(runs: Sequence[Run]) -> None:
         for run in runs:
             bring_forward(run_id=run.pk)
     ready = no_longer_awaited([run.pk for run in runs])
-    if not ready:
-        return
-    try:
-        finish_runs(ready)
-    except Exception:
-        log.warning("%d runs cannot be finished together", len(ready), exc_info=True)
-        for run in runs:
-            with tracing.carried(run.trace_id), _left_to_the_sweep(run):
-                finish_runs(ready & {run.pk})
-
-
-@contextlib.contextmanager
-def _left_to_the_sweep(run: Run) -> Iterator[None]:
-    try:
-        yield
-    except Exception:
-        log.exception("%s cannot be finished", run)
+    if len(ready) > 1:
+        try:
+            ready -= {run.pk for run in finish_runs(ready)}
+        except Exception:
+            log.warning("%d runs cannot be finished together", len(ready), exc_info=True)
+    for run in [run for run in runs if run.pk in ready]:
+        with tracing.carried(run.trace_id), left_to_the_sweep(run):
+            finish_run(run_id=run.pk)
 
 
 def _store(answers: Sequence[Answer], in_time: Collection[int]) -> None:

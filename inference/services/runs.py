@@ -1,8 +1,8 @@
 """A run from its opening to its sum: who was asked, what they said, whether it can be trusted."""
 
+import contextlib
 import logging
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -81,13 +81,18 @@ def finish_run(*, run_id: UUID) -> bool:
 
 
 def finish_runs(run_ids: Collection[UUID]) -> list[Run]:
-    """The same for several, all or nothing; one that cannot be summed up fails, and no other."""
+    """The same for several, all or nothing; one that cannot be summed up fails, and no other.
+
+    Those that are past their deadline are left out, to be closed one by one: who is late may hold
+    a job of each, and would wait for this while this waits for the next job.
+    """
     with transaction.atomic():
         kept = may_be_kept(run_ids)
         # No key: a worker that stores a trace of these runs needs the key, and holds its job.
         locked = Run.objects.select_for_update(of=("self",), no_key=True)
         unfinished = locked.filter(pk__in=run_ids, status__in=Run.UNFINISHED)
-        runs = _close_jobs(list(unfinished.select_related("observation").order_by("pk")))
+        found = list(unfinished.select_related("observation").order_by("pk"))
+        runs = _close_late(found) if len(run_ids) == 1 else _complete(found)
         prefetch_related_objects(runs, "jobs", "traces")
         _store([_sum_up_safely(run, words=run.pk in kept) for run in runs])
     if runs:
@@ -126,19 +131,35 @@ def bring_forward(*, run_id: UUID) -> None:
     Run.objects.filter(pk=run_id, deadline_at__gt=soon).update(deadline_at=soon)
 
 
-def _close_jobs(runs: list[Run]) -> list[Run]:
-    """Those of the locked runs that wait no longer. Who has not answered one past its deadline is
-    late; the fence keeps a later answer out of the vote."""
-    now, awaited = timezone.now(), defaultdict(list)
-    for job in MemberJob.objects.filter(run__in=runs, status__in=MemberJob.UNFINISHED):
-        awaited[job.run_id].append(job)
-    over = [run for run in runs if run.pk not in awaited or run.deadline_at <= now]
-    for job in [job for run in over for job in awaited.get(run.pk, [])]:
+def _complete(runs: list[Run]) -> list[Run]:
+    """Those of the locked runs whose members have all ended."""
+    awaited = MemberJob.objects.filter(run__in=runs, status__in=MemberJob.UNFINISHED)
+    waiting = set(awaited.values_list("run_id", flat=True))
+    return [run for run in runs if run.pk not in waiting]
+
+
+def _close_late(runs: list[Run]) -> list[Run]:
+    """The same, and whoever has not answered a run that is past its deadline is late; the fence
+    keeps a later answer out of the vote."""
+    now = timezone.now()
+    awaited = MemberJob.objects.filter(
+        run__in=[run for run in runs if run.deadline_at <= now], status__in=MemberJob.UNFINISHED
+    )
+    for job in awaited:
         words = f"{LATE} ({job.error})" if job.error else LATE
-        MemberJob.objects.filter(pk=job.pk, status__in=MemberJob.UNFINISHED).update(
+        awaited.filter(pk=job.pk).update(
             status=MemberJob.Status.FAILED, stage="", token=None, error=words[:300]
         )
-    return over
+    return _complete(runs)
+
+
+@contextlib.contextmanager
+def left_to_the_sweep(row: object) -> Iterator[None]:
+    """What breaks here is logged; the row says that there is something to do, and is found."""
+    try:
+        yield
+    except Exception:
+        log.exception("%s is left to the sweep", row)
 
 
 @dataclass(frozen=True)
@@ -193,12 +214,15 @@ def _store(sums: Sequence[Sum]) -> None:
             for one in sums:
                 _close(one)
     except Exception:
-        log.exception("%d sums cannot be stored", len(sums))
         if len(sums) > 1:
+            log.warning("%d sums cannot be stored together", len(sums), exc_info=True)
             for one in sums:
                 _store([one])
-        else:
-            _close(_failed(sums[0].run))
+            return
+        run = sums[0].run
+        with tracing.carried(run.trace_id):
+            log.exception("the sum of %s cannot be stored", run)
+        _close(_failed(run))
 
 
 def _close(one: Sum) -> None:

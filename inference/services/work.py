@@ -1,8 +1,7 @@
 """What a worker does with jobs: the only place where a web project meets a model."""
 
-import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from django.conf import settings
@@ -30,6 +29,7 @@ from inference.services.jobs import (
 )
 from inference.services.looking import ensure_visual
 from inference.services.observations import frames_of
+from inference.services.runs import left_to_the_sweep
 
 log = logging.getLogger(__name__)
 Pictures = Sequence[Image.Image]
@@ -124,7 +124,7 @@ def _settle(outcomes: Mapping[MemberJob, Outcome]) -> None:
     """Store each job's outcome: all answers together, or one by one where one of them spoils it."""
     answers = []
     for job, outcome in outcomes.items():
-        with tracing.carried(job.run.trace_id), _left_to_the_sweep(job):
+        with tracing.carried(job.run.trace_id), left_to_the_sweep(job):
             if isinstance(outcome, Exception):
                 _fail(job, outcome)
             else:
@@ -134,17 +134,8 @@ def _settle(outcomes: Mapping[MemberJob, Outcome]) -> None:
     except Exception:
         log.warning("%d answers cannot be stored together", len(answers), exc_info=True)
         for answer in answers:
-            with tracing.carried(answer.job.run.trace_id), _left_to_the_sweep(answer.job):
+            with tracing.carried(answer.job.run.trace_id), left_to_the_sweep(answer.job):
                 complete_jobs([answer])
-
-
-@contextlib.contextmanager
-def _left_to_the_sweep(job: MemberJob) -> Iterator[None]:
-    """What cannot be stored costs its job alone: its lease runs out, and it is sent again."""
-    try:
-        yield
-    except Exception:
-        log.exception("%s cannot be stored", job)
 
 
 def _fail(job: MemberJob, error: Exception) -> None:

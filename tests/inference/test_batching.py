@@ -246,7 +246,8 @@ def test_a_run_that_cannot_be_finished_now_keeps_its_answer_and_no_other_back(
             raise RuntimeError("the database is away")
         return finish_runs(run_ids)
 
-    monkeypatch.setattr(services, "finish_runs", finish)
+    for where in ("jobs", "runs"):
+        monkeypatch.setattr(f"inference.services.{where}.finish_runs", finish)
     work.execute_job(job_id=job(runs[0]).pk)
     assert statuses(runs) == [Status.DONE] * 2
     assert [Run.objects.get(pk=run.pk).finished for run in runs] == [False, True]

@@ -34,6 +34,7 @@ from triage.models import (
     Snooze,
 )
 from triage.selectors.asking import (
+    CALLED,
     Home,
     asked_again_at,
     is_critical,
@@ -702,7 +703,7 @@ def test_what_is_critical_and_nobody_answers_calls_all_once(home: Site, people: 
     for person in people:
         asking.not_sure(case=another, user=person)
     assert told_once(home, later(case, 500)) == (1, 2), "another event is a call of its own"
-    assert AuditEvent.objects.filter(verb=asking.CALLED).count() == 2
+    assert AuditEvent.objects.filter(verb=CALLED).count() == 2
     for one in (case, another):
         reviews.answer_at_home(case=one, user=people[1], label="fall")
     assert told_once(home, later(case, 500)) == (0, 0)
@@ -718,15 +719,41 @@ def test_where_much_is_critical_the_silence_of_all_calls_them_once(
     assert sorted(name for case in cases for name in asked(case)) == ["ada", "ben", "cleo"]
     assert told_once(home, later(cases[2], 4)) == (0, 0)
     assert told_once(home, later(cases[2], 6)) == (1, 1)
-    assert AuditEvent.objects.get(verb=asking.CALLED).case == cases[0]
+    assert AuditEvent.objects.get(verb=CALLED).case == cases[0]
+    assert told_once(home, later(cases[2], 7)) == (0, 1), "the alert stands, and nobody is woken"
 
 
-def test_whoever_has_just_answered_is_there(home: Site, people: list[User]) -> None:
+def test_what_was_called_about_keeps_no_later_series_from_a_call(
+    home: Site, people: list[User]
+) -> None:
+    left = make_case(home, GRAVE)
+    for person in people:
+        asking.not_sure(case=left, user=person)
+    assert told_once(home, timezone.now()) == (1, 1)
+    cases = [make_case(home, GRAVE) for _ in range(11)]
+    for case in cases:
+        asking.ask_next(case=case)
+    assert told_once(home, later(cases[2], 6)) == (1, 2)
+    assert {event.case for event in AuditEvent.objects.filter(verb=CALLED)} == {
+        left,
+        cases[0],
+    }
+
+
+def test_who_answers_is_there_for_what_was_asked_before(home: Site, people: list[User]) -> None:
+    settled = make_case(home, GRAVE)
+    reviews.answer_at_home(case=settled, user=people[0], label="fall")
     cases = [make_case(home, GRAVE) for _ in range(5)]
     for case in cases:
         asking.ask_next(case=case)
+    assert told_once(home, later(cases[2], 4)) == (0, 0)
+    assert Home(home, later(cases[2], 6)).silent == {one.pk for one in people}
+    asking.not_sure(case=cases[4], user=people[1])
+    assert Home(home, later(cases[2], 6)).silent == {one.pk for one in people}
     reviews.answer_at_home(case=cases[4], user=people[0], label="fall")
-    assert told_once(home, later(cases[2], 6)) == (0, 0)
+    assert Home(home, later(cases[2], 6)).silent == set()
+    elsewhere = make_case(make_site(kind=SiteKind.HOUSEHOLD, domain="home"), GRAVE)
+    assert Home(elsewhere.site, later(cases[2], 6)).silent == set()
 
 
 def test_what_is_harmless_or_was_answered_calls_nobody(home: Site, people: list[User]) -> None:

@@ -19,13 +19,14 @@ from benchmarks.ground import seed
 from inference.models import MemberJob, Run
 from inference.services import jobs
 from inference.services.jobs import claim_alike, claim_job
-from inference.services.runs import finish_run
+from inference.services.runs import finish_run, finish_runs
 from tests.factories import make_case, make_policy, make_run, make_site, make_user, rewrite
 from triage.choices import CaseStatus, PolicyStatus, Role
 from triage.errors import Conflict, Refused
-from triage.models import AuditEvent, Case, ChainHead, Lease, Policy, Site
+from triage.models import AuditEvent, Case, ChainHead, Decision, Lease, Policy, Site
 from triage.selectors.chains import verify
 from triage.services import policies, queue, reviews
+from triage.services.decisions import decide_overdue
 from triage.services.history import record
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
@@ -168,6 +169,30 @@ def test_a_batch_that_is_taken_and_a_run_that_is_closed_wait_for_no_ring(
     both: list[Callable[[], object]] = [partial(claim_alike, holder, at_most=5), close]
     assert all(at_once(both))
     assert set(run.jobs.values_list("status", flat=True)) == {MemberJob.Status.FAILED}
+
+
+def test_runs_that_many_sum_up_at_once_are_decided_once() -> None:
+    """Two workers with the same batch in other orders, the sweep, and somebody who looks."""
+    site = make_site()
+    make_policy(site)
+    person = make_user(site)
+    cases = [make_case(site, finish=False) for _ in range(8)]
+    runs = [case.observation.runs.get().pk for case in cases]
+    looks = [partial(record, "photo seen", site=site, actor=person, case=case) for case in cases]
+    calls: list[Callable[[], object]] = [
+        partial(finish_runs, runs),
+        partial(finish_runs, runs[::-1]),
+        decide_overdue,
+        lambda: [look() for look in looks],
+        lambda: [look() for look in looks[::-1]],
+    ]
+    at_once(calls)
+    decide_overdue()
+    assert Counter(Decision.objects.values_list("case", flat=True)) == dict.fromkeys(
+        (case.pk for case in cases), 1
+    )
+    assert AuditEvent.objects.filter(verb="decided").count() == 8
+    assert verify().intact
 
 
 def test_workers_that_take_batches_at_once_share_no_job() -> None:

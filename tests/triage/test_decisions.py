@@ -10,15 +10,16 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from inference import tracing
 from inference.models import MemberJob, Run, StageTrace
 from inference.services import runs
 from inference.services.jobs import complete_job
 from inference.services.runs import finish_run, finish_runs
 from inference.services.sweep import sweep_runs
-from tests.factories import make_case, make_policy, make_site
+from tests.factories import make_camera, make_case, make_policy, make_site
 from triage import guards
-from triage.choices import CaseStatus, Outcome, PolicyMode
-from triage.models import AuditEvent, Case, Decision, Site
+from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
+from triage.models import AuditEvent, Case, Decision, Policy, Site
 from triage.selectors.chains import verify
 from triage.services import decisions
 from triage.services.decisions import decide, decide_overdue, judge
@@ -328,6 +329,86 @@ def test_one_that_cannot_be_judged_is_deferred_and_no_other(site: Site) -> None:
         cases = together(broken, fine)
     assert [case.status for case in cases] == [CaseStatus.DEFERRED, CaseStatus.ACCEPTED]
     assert decision_of(cases[0]).reasons == ["decision_failed"]
+
+
+def test_one_whose_verdict_breaks_has_no_other_drawn_again(site: Site) -> None:
+    """Else a canary that breaks would be given fewer cases than its share, and look the better."""
+    make_policy(site, threshold=9.0)
+    canary = make_policy(site, threshold=9.0, status=PolicyStatus.DRAFT)
+    began = {"canary_share": 0.25, "canary_at": timezone.now()}
+    Policy.objects.filter(pk=canary.pk).update(status=PolicyStatus.CANARY, **began)
+
+    def judge_(run: Run, policy: Policy, *more: object) -> object:
+        if policy.pk == canary.pk:
+            raise ZeroDivisionError
+        return judge(run, policy, *more)  # type: ignore[arg-type]
+
+    draws = iter((True, False))
+    with (
+        patch("triage.services.decisions.judge", judge_),
+        patch("triage.services.decisions._drawn", lambda share: share == 0.25 and next(draws)),
+    ):
+        cases = together(asked(site), asked(site))
+    found = sorted((decision_of(case) for case in cases), key=lambda one: one.drawn_share or 0)
+    assert [one.policy == canary for one in found] == [True, False]
+    assert [one.reasons for one in found] == [["decision_failed"], ["certain"]]
+    assert [one.drawn_share for one in found] == [0.25, 0.75]
+
+
+def test_what_breaks_the_database_is_deferred_alone(site: Site) -> None:
+    make_policy(site)
+    broken, fine = asked(site), asked(site)
+
+    def judge_(run: Run, *more: object) -> object:
+        if run.pk == broken.pk:
+            Case.objects.create(site=site, domain="wound", observation=run.observation, sha256="")
+        return judge(run, *more)  # type: ignore[arg-type]
+
+    with patch("triage.services.decisions.judge", judge_):
+        cases = together(broken, fine)
+    assert [case.status for case in cases] == [CaseStatus.DEFERRED, CaseStatus.ACCEPTED]
+    assert decision_of(cases[0]).reasons == ["decision_failed"]
+
+
+def test_a_camera_that_learns_defers_its_own_cases_alone(site: Site) -> None:
+    make_policy(site)
+    cameras = (make_camera(site, "door", learning=True), make_camera(site, "hall"), None)
+    cases = [make_case(site, finish=False, camera=camera) for camera in cameras]
+    decided = together(*(case.observation.runs.get() for case in cases))
+    assert [case.status for case in decided] == [
+        CaseStatus.DEFERRED,
+        CaseStatus.ACCEPTED,
+        CaseStatus.ACCEPTED,
+    ]
+
+
+def test_a_trial_that_cannot_go_on_keeps_no_other_run_back(site: Site) -> None:
+    make_policy(site)
+    trials, fine = [asked(site), asked(site)], asked(site)
+    Run.objects.filter(pk__in=[run.pk for run in trials]).update(trial=True)
+    went: list[object] = []
+
+    def go_on(run_id: object) -> None:
+        went.append((run_id, tracing.current()))
+        raise ZeroDivisionError
+
+    with patch("triage.receivers.go_on_after", go_on):
+        cases = together(*trials, fine)
+    assert [case.status for case in cases] == [CaseStatus.OPEN] * 2 + [CaseStatus.ACCEPTED]
+    ended = [Run.objects.get(pk=run.pk) for run in trials]
+    assert all(run.finished for run in ended)
+    assert sorted(map(str, went)) == sorted(str((run.pk, run.trace_id)) for run in ended)
+
+
+def test_those_past_their_deadline_are_closed_one_by_one(site: Site) -> None:
+    make_policy(site)
+    late, fine = asked(site), asked(site)
+    late.jobs.filter(member="gamma").update(status=MemberJob.Status.QUEUED)
+    Run.objects.filter(pk=late.pk).update(deadline_at=timezone.now())
+    cases = together(late, fine)
+    assert [case.status for case in cases] == [CaseStatus.OPEN, CaseStatus.ACCEPTED]
+    assert finish_run(run_id=late.pk)
+    assert "late:gamma" in decision_of(cases[0]).reasons
 
 
 def test_one_that_cannot_be_written_down_is_left_to_the_sweep_and_no_other(site: Site) -> None:

@@ -48,8 +48,9 @@ from triage.selectors.queue import cases_page, queue_page
 from triage.selectors.reliance import counted_at, own_reliance
 from triage.selectors.retakes import retakes
 from triage.selectors.retention import overdue, retention_page
+from triage.selectors.rows import why_not_undo
 from triage.selectors.service_levels import oldest_deferred, service_levels
-from triage.selectors.teams import cases_for, lost_cases
+from triage.selectors.teams import cases_for, lost_cases, waiting_for
 from triage.selectors.weeks import over_time
 from triage.selectors.what_if import measured_minutes, what_if
 from triage.services import erasing, gold, queue, reviews, trials
@@ -134,10 +135,30 @@ def test_what_is_beyond_doubt(
 
 def test_what_can_still_be_taken_back_is_not_shown_again(clinic: Site, settings: Any) -> None:
     case = read_by(clinic, "Cut", "Cut")
-    settings.ALARM_UNDO_MINUTES = 61
-    assert not is_candidate(case)
-    settings.ALARM_UNDO_MINUTES = 59
-    assert is_candidate(case)
+    rewrite(Review.objects.filter(case=case), created_at=case.resolved_at)
+    last = case.reviews.order_by("pk").last()
+    assert last
+    for minutes, settled in ((61, False), (59, True)):
+        settings.ALARM_UNDO_MINUTES = minutes
+        assert is_candidate(case) == bool(why_not_undo(case, last)) == settled
+
+
+def test_what_waits_for_somebody_is_what_they_see_of_what_waits(
+    cast: Cast, again: Case, source: Case
+) -> None:
+    make_case(cast.clinic, LABELS)
+    held = make_case(cast.clinic, LABELS)
+    queue.claim(case=held, user=cast.colleague)
+    people = (cast.clinician, cast.colleague, make_user(cast.clinic), cast.outsider)
+    for late in (False, True):
+        for by_team in (False, True):
+            cast.clinic.by_team = by_team
+            for one in people:
+                seen = cases_for(cast.clinic, one).filter(waiting_due_at__isnull=False)
+                assert set(waiting_for(cast.clinic, one)) == set(seen)
+        assert (again in set(waiting_for(cast.clinic, cast.clinician))) is not late
+        week_ago = timezone.now() - timedelta(days=8)
+        Case.objects.filter(pk=again.pk).update(created_at=week_ago)
 
 
 def test_an_administrator_has_the_last_word(cast: Cast, clinic: Site) -> None:

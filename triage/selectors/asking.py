@@ -10,12 +10,13 @@ from django.conf import settings
 from django.db.models import Max
 
 from triage.choices import WAITING, ReviewAction, Role, SiteKind
-from triage.models import Ask, Case, Membership, Review, Site
+from triage.models import Ask, AuditEvent, Case, Membership, Review, Site
 from triage.selectors.consents import has_ended
 from triage.selectors.rows import latest_decision
 from triage.selectors.words import domain_of
 
 CRITICAL = 3
+CALLED = "called everybody"
 LONGEST_WAIT = timedelta(hours=4)
 LONGEST_REST = timedelta(minutes=30)
 # What is read of a case to know whom to ask of it; prefetched, many cases take no more queries.
@@ -68,16 +69,30 @@ class Home:
         ]
 
     @cached_property
-    def critical(self) -> list[Case]:
-        """What waits and is critical, the oldest first."""
-        found = [case for case in self.waiting if is_critical(case)]
-        return sorted(found, key=lambda case: (case.created_at, case.pk))
+    def called(self) -> set[UUID]:
+        """What waits and was called about."""
+        calls = AuditEvent.objects.filter(site=self.site, verb=CALLED, case__in=self.waiting)
+        return set(calls.values_list("case", flat=True))
+
+    @cached_property
+    def oldest(self) -> Case | None:
+        """The critical case that has waited longest of those that came after the last call."""
+        calls = AuditEvent.objects.filter(site=self.site, verb=CALLED)
+        last = calls.aggregate(at=Max("created_at"))["at"]
+        fresh = (case for case in self.waiting if last is None or case.created_at > last)
+        critical = (case for case in fresh if is_critical(case))
+        return min(critical, key=lambda case: (case.created_at, case.pk), default=None)
 
     @cached_property
     def silent(self) -> set[int]:
-        """Who was asked in vain of anything critical since somebody here last said anything."""
-        said = Review.objects.filter(case__site=self.site).aggregate(at=Max("created_at"))["at"]
-        asks = [(case, ask) for case in self.critical for ask in case.asks.all()]
+        """Who was asked in vain of anything critical since one of them last said anything; that
+        somebody cannot tell is no answer."""
+        answers = Review.objects.filter(case__site=self.site).exclude(action=ReviewAction.PASS)
+        theirs = answers.filter(reviewer__in=[one.user_id for one in self.people])
+        said = theirs.aggregate(at=Max("created_at"))["at"]
+        asks = [
+            (case, ask) for case in self.waiting if is_critical(case) for ask in case.asks.all()
+        ]
         return {
             ask.person_id
             for case, ask in asks
@@ -170,17 +185,19 @@ def nobody_answers(case: Case, home: Home) -> bool:
     """Whether a case is critical, and every caregiver was asked of it in vain, or there is none.
 
     In vain is who has passed it on, or was silent for as long as an answer is waited for. Where
-    much is critical at once each person is asked of another case: the oldest counts as asked of
-    whoever is silent about any. Where consent has ended nobody is asked: what comes in waits for
-    the site's staff.
+    much is critical at once each person is asked of another case: the oldest that came since the
+    last call counts as asked of whoever is silent about any. Where consent has ended nobody is
+    asked: what comes in waits for the site's staff.
     """
     if home.shut or not is_critical(case):
         return False
+    if case.pk in home.called:
+        return True
     if not home.people:
         return case.created_at + _doubled(0, LONGEST_WAIT) <= home.now
     over = (ask for ask in case.asks.all() if ask.asked_at + _patience(case, ask) <= home.now)
     in_vain = {ask.person_id for ask in over} | {one.reviewer_id for one in _passes(case)}
-    if home.critical[:1] == [case]:
+    if case == home.oldest:
         in_vain |= home.silent
     return {one.user_id for one in home.people} <= in_vain
 

@@ -27,6 +27,7 @@ from triage.models import (
     Snooze,
 )
 from triage.selectors.asking import (
+    CALLED,
     READ,
     Held,
     Home,
@@ -42,7 +43,6 @@ from triage.services.history import record
 
 PUSH_ASK = "triage.tasks.push_ask"
 PUSH_CALL = "triage.tasks.push_call"
-CALLED = "called everybody"
 TRIAGE_QUEUE = "triage"
 CONSENT_DAYS, LONGEST_CONSENT = 365, 730
 LONGEST_SNOOZE = timedelta(days=7)
@@ -77,7 +77,12 @@ def call_where_nobody_answers() -> int:
 
     The line of the history keeps it at once: the same case calls nobody again.
     """
-    left = [case for home in homes(timezone.now()) for case in unanswered(home)]
+    left = [
+        case
+        for home in homes(timezone.now())
+        for case in unanswered(home)
+        if case.pk not in home.called
+    ]
     return each(left, _call_everybody)
 
 

@@ -9,13 +9,13 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import prefetch_related_objects
 
 from inference import tracing
 from inference.models import Run
 from inference.services.answers import answers_of
-from inference.services.runs import finite, store_scores
+from inference.services.runs import finite, left_to_the_sweep, store_scores
 from inference.services.sweep import each
 from inference.uq.ensemble import STAGE_METHODS
 from inference.uq.promotion import LEARNED
@@ -64,12 +64,15 @@ class Verdict:
 
 
 class Circumstances:
-    """What holds for all cases that are decided together, asked about once."""
+    """What holds for all cases that are decided together, asked about once.
+
+    What changes while they are judged counts from the next batch on.
+    """
 
     def __init__(self) -> None:
         self.versions = cache(at_work)
         self.resolved = cache(resolved_visuals)
-        self.objections = cache(_objections_to)
+        self.objections = cache(source_objections)
 
 
 Judge = Callable[[Run, Policy | None, Circumstances], Verdict]
@@ -94,24 +97,20 @@ def decide(*, run: Run) -> Decision | None:
     return next(iter(_decide([run], _safe_verdict)), None)
 
 
-def decide_together(*, runs: Sequence[Run]) -> list[Decision]:
+def decide_together(*, runs: Sequence[Run]) -> None:
     """The same for several, in one transaction; where one of them spoils it each in its own.
 
     What cannot be decided now is logged, and left to the sweep.
     """
     if len(runs) > 1:
         try:
-            return _decide(runs, judge)
+            _decide(runs, _verdict)
+            return
         except Exception:
             log.warning("%d cases cannot be decided together", len(runs), exc_info=True)
-    decided = []
     for run in runs:
-        with tracing.carried(run.trace_id):
-            try:
-                decided += _decide([run], _safe_verdict)
-            except Exception:
-                log.exception("%s cannot be decided", run)
-    return decided
+        with tracing.carried(run.trace_id), left_to_the_sweep(run):
+            decide(run=run)
 
 
 def _decide(runs: Sequence[Run], judged_by: Judge) -> list[Decision]:
@@ -174,14 +173,33 @@ def decide_overdue() -> int:
     return each(list(left.select_related("observation")), lambda run: decide(run=run))
 
 
+def _verdict(run: Run, policy: Policy | None, around: Circumstances) -> Verdict:
+    """Whatever a verdict breaks by is a deferral, and spoils no other case's.
+
+    Raises:
+        DatabaseError: the transaction is spoilt.
+    """
+    try:
+        return judge(run, policy, around)
+    except DatabaseError:
+        raise
+    except Exception:
+        return _no_verdict(run)
+
+
 def _safe_verdict(run: Run, policy: Policy | None, around: Circumstances) -> Verdict:
     try:
         # A query that fails must not spoil the transaction that the deferral is written in.
         with transaction.atomic():
-            return judge(run, policy, around)
-    except Exception:
+            return _verdict(run, policy, around)
+    except DatabaseError:
+        return _no_verdict(run)
+
+
+def _no_verdict(run: Run) -> Verdict:
+    with tracing.carried(run.trace_id):
         log.exception("no verdict on %s: it is deferred", run)
-        return Verdict(Outcome.DEFER, ["decision_failed"], label=run.prediction)
+    return Verdict(Outcome.DEFER, ["decision_failed"], label=run.prediction)
 
 
 def judge(run: Run, policy: Policy | None, around: Circumstances | None = None) -> Verdict:
@@ -220,7 +238,7 @@ def judge(run: Run, policy: Policy | None, around: Circumstances | None = None) 
     )
 
 
-def _objections_to(source: Source) -> list[str]:
+def source_objections(source: Source) -> list[str]:
     """Why nothing that comes from there is accepted now, whatever the policy says."""
     return [*learning.objections(source), *consent_objections(source.site)]
 

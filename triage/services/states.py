@@ -27,7 +27,7 @@ def move(case: Case, status: CaseStatus, **fields: object) -> None:
         setattr(case, name, value)
     case.waiting_due_at = (case.due_at or timezone.now()) if status in WAITING else None
     case.save(update_fields=["status", "version", "waiting_due_at", *fields])
-    transaction.on_commit(partial(tell_of, case))
+    transaction.on_commit(partial(tell_of, case), robust=True)
 
 
 def tell_of(case: Case) -> None:
