@@ -17,9 +17,9 @@ from django.test import RequestFactory
 
 from inference.pipeline.stages import Stage
 from triage.choices import CaseStatus
-from triage.selectors.cases import HypothesisView, MemberRow, TraceView
 from triage.selectors.explain import StageLevel
 from triage.selectors.phrases import Part
+from triage.selectors.said import HypothesisView, MemberRow, TraceView
 from triage.templatetags.triage import STATE_LOOKS, cell_state, number, percent, state
 
 ROOT = Path(settings.BASE_DIR)

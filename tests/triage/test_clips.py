@@ -26,7 +26,7 @@ from tests.pictures import photo
 from tests.triage.conftest import Cast
 from triage.errors import Refused
 from triage.models import AuditEvent, Case, Site
-from triage.selectors import cases
+from triage.selectors import said
 from triage.services import queue, reviews
 from triage.services.intake import DiskFull, open_case
 from triage.services.tokens import issue_token
@@ -352,8 +352,8 @@ def test_the_page_says_what_a_member_said_of_each_frame_and_which_speaks(cast: C
     trace = run.traces.get(stage="analysis")
     frames = [{"label": "person"}, {"label": "fall"}, {"label": "", "error": "cut off", "raw": "{"}]
     trace.fields |= {"frames": frames, "frame": 1}
-    words = cases._Words({"fall": "A fall", "person": "A person"}, times)
-    view = cases._trace(trace, "fall", words, ())
+    words = said.Words({"fall": "A fall", "person": "A person"}, times)
+    view = said._trace(trace, "fall", words, ())
     assert view is not None
     assert [(one.at_s, one.label_title, one.spoke) for one in view.frames] == [
         (times[0], "A person", False),
@@ -361,10 +361,10 @@ def test_the_page_says_what_a_member_said_of_each_frame_and_which_speaks(cast: C
         (times[2], "", False),
     ]
     html = render_to_string("_member.html", {"member": member_row(view)})
-    said = html[html.index("frames-said") :]
-    assert said.index("A person") < said.index("A fall") < said.index("this frame speaks")
-    assert "no answer" in said
-    assert cases._trace(run.traces.get(stage="reflection"), "fall", words, ()).frames == ()  # type: ignore[union-attr]
+    told = html[html.index("frames-said") :]
+    assert told.index("A person") < told.index("A fall") < told.index("this frame speaks")
+    assert "no answer" in told
+    assert said._trace(run.traces.get(stage="reflection"), "fall", words, ()).frames == ()  # type: ignore[union-attr]
 
 
 def test_who_reads_a_clip_blind_is_not_told_which_frame_speaks(cast: Cast) -> None:
@@ -398,8 +398,8 @@ def test_who_reads_a_clip_blind_is_not_told_which_frame_speaks(cast: Cast) -> No
     assert "this frame speaks" in client.get(pages[0]).content.decode()
 
 
-def member_row(view: cases.TraceView) -> cases.MemberRow:
-    return cases.MemberRow("one", "done", "", "", (None, view, None), "A fall", "A fall")
+def member_row(view: said.TraceView) -> said.MemberRow:
+    return said.MemberRow("one", "done", "", "", (None, view, None), "A fall", "A fall")
 
 
 def test_the_page_of_a_photo_has_no_video(cast: Cast) -> None:

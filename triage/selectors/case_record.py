@@ -10,9 +10,9 @@ from inference.services.answers import final_traces, late_traces
 from triage.choices import ReviewAction
 from triage.models import AuditEvent, Case, Decision
 from triage.reasons import in_words
-from triage.selectors.cases import TEXT_FIELD
 from triage.selectors.explain import STAGES, stage_title
 from triage.selectors.rows import latest_decision
+from triage.selectors.said import TEXT_FIELD
 from triage.selectors.words import domain_of, titles_of
 
 
