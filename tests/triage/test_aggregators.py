@@ -21,7 +21,7 @@ from triage.selectors import aggregators as reading
 from triage.selectors.evidence import gather
 from triage.selectors.fitted import learned_of
 from triage.selectors.policies import policies_page
-from triage.services import aggregators, calibration, decisions, policies, queue, reviews
+from triage.services import aggregators, calibration, policies, queue, reviews, verdicts
 from triage.services.monitoring import check
 
 pytestmark = pytest.mark.django_db
@@ -372,7 +372,7 @@ def test_an_aggregator_without_any_doubt_accepts(
     taught: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cast, _policy = promoted(taught)
-    monkeypatch.setattr(decisions, "_learned", lambda *_: decisions.Learned("Cut", 0.0))
+    monkeypatch.setattr(verdicts, "_learned", lambda *_: verdicts.Learned("Cut", 0.0))
     make_case(cast.clinic, SPLIT, described=TELLS["Cut"])
     assert (last().outcome, last().label, last().score) == (Outcome.ACCEPT, "Cut", 0.0)
 
@@ -382,7 +382,7 @@ def test_an_aggregator_without_an_opinion_defers(
     taught: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cast, _policy = promoted(taught)
-    monkeypatch.setattr(decisions, "_learned", lambda *_: decisions.Learned())
+    monkeypatch.setattr(verdicts, "_learned", lambda *_: verdicts.Learned())
     make_case(cast.clinic, SPLIT, described=TELLS["Cut"])
     assert last().outcome == Outcome.DEFER
     assert "no_score" in last().reasons

@@ -22,8 +22,9 @@ from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
 from triage.models import AuditEvent, Case, Decision, Policy, Site
 from triage.selectors.chains import verify
 from triage.services import decisions
-from triage.services.decisions import decide, decide_overdue, judge
+from triage.services.decisions import decide, decide_overdue
 from triage.services.history import record
+from triage.services.verdicts import judge
 
 pytestmark = pytest.mark.django_db
 
@@ -133,7 +134,7 @@ def test_an_answer_that_cannot_be_trusted_defers(
 def test_a_score_that_is_no_number_defers(site: Site, value: float | None) -> None:
     make_policy(site, threshold=9.0)
     scores = {} if value is None else {"vote_entropy": value}
-    with patch("triage.services.decisions.scores_of", return_value=scores):
+    with patch("triage.services.verdicts.scores_of", return_value=scores):
         decision = decision_of(make_case(site))
     assert decision.reasons == ["no_score"]
     assert decision.score is None
@@ -235,8 +236,6 @@ def test_the_papers_combination_can_decide(site: Site) -> None:
 
 
 def test_the_same_run_gets_the_same_verdict_from_what_is_stored(site: Site) -> None:
-    from triage.services.decisions import judge
-
     policy = make_policy(site, method="alarm", threshold=0.0)
     decision = decision_of(make_case(site, ("Burns", "Burns", "Cut")))
     again = judge(Run.objects.get(pk=decision.run_id), policy)

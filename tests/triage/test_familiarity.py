@@ -15,7 +15,7 @@ from triage.reasons import in_words
 from triage.selectors import familiarity
 from triage.selectors.cases import case_page
 from triage.selectors.evidence import gather
-from triage.services.decisions import judge
+from triage.services.verdicts import judge
 
 pytestmark = pytest.mark.django_db
 D = 8

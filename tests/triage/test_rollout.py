@@ -131,9 +131,8 @@ class TestShadow:
         assert case.status == CaseStatus.ACCEPTED
 
     def test_one_that_cannot_judge_would_defer(self, cast: Cast, draft: Policy) -> None:
-        from triage.services import decisions
+        from triage.services.verdicts import judge
 
-        judge = decisions.judge
         rollout.put_in_shadow(policy=draft, actor=cast.administrator)
 
         def broken(run: object, policy: Policy, around: object) -> object:
@@ -213,9 +212,8 @@ class TestCanary:
     def test_a_broken_one_defers(
         self, cast: Cast, draft: Policy, second: User, drawn: list[bool]
     ) -> None:
-        from triage.services import decisions
+        from triage.services.verdicts import judge
 
-        judge = decisions.judge
         canary_of(draft, second)
 
         def broken(run: object, policy: Policy, around: object) -> object:
