@@ -269,12 +269,10 @@ def _through(cases: int, batch: int, model: _Model) -> float:
 
 def throughput(cases: int) -> int:
     """All of the product, as ./run starts it, on PostgreSQL."""
-    import django
     import httpx
     import psycopg
 
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alarm_site.settings")
-    django.setup()
+    import benchmarks.configured  # noqa: F401
     from tests.e2e.conftest import start_stack, stop_stack
     from tests.pictures import photo
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import httpx
 from redis import Redis
 
+import benchmarks.configured  # noqa: F401
 from benchmarks.load import MEMBERS
 from benchmarks.review_room import Reviewer
 from tests import services

@@ -1,0 +1,24 @@
+"""Benchmarks take too long for the tests, but not to say what they measure."""
+
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+
+ROOM = settings.BASE_DIR / "benchmarks"
+PARTS = {"__init__", "configured", "ground"}
+NAMES = sorted({path.stem for path in ROOM.glob("*.py")} - PARTS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_can_be_started_and_says_what_it_measures(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--help"],
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"usage: {name}.py" in done.stdout or f"benchmarks.{name}" in done.stdout
+    assert len(done.stdout.splitlines()) > 3
