@@ -12,9 +12,9 @@ def main() -> None:
 
     try:
         execute_from_command_line(sys.argv)
-    except (DatabaseError, OSError):
+    except (DatabaseError, OSError) as error:
         if problem := nothing_to_work_with():
-            sys.exit(problem)
+            sys.exit(f"{problem}\n({error})")
         raise
 
 
@@ -28,6 +28,8 @@ def nothing_to_work_with() -> str:
             f"There is no data folder {settings.DATA_DIR}. Name the one that ./run works with "
             "(ALARM_DATA=FOLDER), or start ./run once, which makes it."
         )
+    if sys.argv[1:2] == ["migrate"]:
+        return ""
     try:
         connection.close()
         empty = "django_migrations" not in connection.introspection.table_names()

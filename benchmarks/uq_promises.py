@@ -7,6 +7,7 @@ the true risk of every threshold is known. Baselines: a percentile of the same c
 guarantees, the labels of deferred cases for the audit.
 """
 
+import argparse
 from collections.abc import Callable
 
 import numpy as np
@@ -69,6 +70,7 @@ def audit_bias(n: int = 2000, threshold: float = 0.7, share: float = 0.05) -> tu
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     print(f"at most {TARGET:.0%} wrong, confidence {1 - DELTA:.0%}; {DRAWS} draws each")
     print("method                            labels  found  broken  coverage")
     for name, method in (

@@ -1,6 +1,7 @@
 """At home somebody is always asked, and one answer is enough."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, time, timedelta
 from unittest.mock import patch
 from zoneinfo import ZoneInfo
@@ -682,11 +683,15 @@ def test_a_days_looks_are_those_of_the_homes_day(home: Site, people: list[User])
 # Nobody answers --------------------------------------------------------------------------------
 
 
-def told_once(home: Site, at: datetime) -> tuple[int, float]:
+def at(then: datetime) -> AbstractContextManager[object]:
+    return patch("django.utils.timezone.now", return_value=then)
+
+
+def told_once(home: Site, then: datetime) -> tuple[int, float]:
     """How many cases a sweep calls all about then, and what the alert would say."""
-    with patch("triage.services.asking.timezone.now", return_value=at):
+    with at(then):
         called = asking.call_where_nobody_answers()
-    return called, float(len(unanswered(Home(home, at))))
+    return called, float(len(unanswered(Home(home, then))))
 
 
 def test_what_is_critical_and_nobody_answers_calls_all_once(home: Site, people: list[User]) -> None:
@@ -721,6 +726,55 @@ def test_where_much_is_critical_the_silence_of_all_calls_them_once(
     assert told_once(home, later(cases[2], 6)) == (1, 1)
     assert AuditEvent.objects.get(verb=CALLED).case == cases[0]
     assert told_once(home, later(cases[2], 7)) == (0, 1), "the alert stands, and nobody is woken"
+
+
+def test_after_a_call_what_comes_is_asked_about_before_the_next(
+    home: Site, people: list[User]
+) -> None:
+    cases = [make_case(home, GRAVE) for _ in range(3)]
+    for case in cases:
+        asking.ask_next(case=case)
+    began = later(cases[2], 0)
+    assert told_once(home, began + timedelta(minutes=6)) == (1, 1)
+    with at(began + timedelta(minutes=7)):
+        more = [make_case(home, GRAVE) for _ in range(3)]
+    assert told_once(home, began + timedelta(minutes=7)) == (0, 1)
+    for case in more:
+        asking.ask_next(case=case, now=began + timedelta(minutes=8))
+    assert told_once(home, began + timedelta(minutes=12)) == (0, 1)
+    assert told_once(home, began + timedelta(minutes=13)) == (1, 2)
+
+
+def test_after_an_answer_the_rest_of_a_series_can_be_called_about(
+    home: Site, people: list[User]
+) -> None:
+    cases = [make_case(home, GRAVE) for _ in range(6)]
+    for case in cases:
+        asking.ask_next(case=case)
+    began = later(cases[2], 0)
+    assert told_once(home, began + timedelta(minutes=6)) == (1, 1)
+    with at(began + timedelta(minutes=7)):
+        reviews.answer_at_home(case=cases[0], user=people[0], label="fall")
+    assert told_once(home, began + timedelta(minutes=7)) == (0, 0)
+    for case in cases[3:]:
+        asking.ask_next(case=case, now=began + timedelta(minutes=8))
+    assert told_once(home, began + timedelta(minutes=13)) == (1, 1)
+    last = AuditEvent.objects.filter(verb=CALLED).order_by("pk").last()
+    assert last and last.case == cases[1]
+
+
+def test_what_was_answered_and_taken_back_is_called_about_anew(
+    home: Site, people: list[User]
+) -> None:
+    case = make_case(home, GRAVE)
+    for person in people:
+        asking.not_sure(case=case, user=person)
+    assert told_once(home, timezone.now()) == (1, 1)
+    reviews.answer_at_home(case=case, user=people[0], label="fall")
+    reviews.undo_review(case=case, user=people[0])
+    queue.release(lease=queue.lease_on(case=case, user=people[0]))
+    seen = Home(home, timezone.now())
+    assert seen.waiting == [case] and not seen.was_called(case)
 
 
 def test_what_was_called_about_keeps_no_later_series_from_a_call(

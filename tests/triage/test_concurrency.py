@@ -171,7 +171,7 @@ def test_a_batch_that_is_taken_and_a_run_that_is_closed_wait_for_no_ring(
     assert set(run.jobs.values_list("status", flat=True)) == {MemberJob.Status.FAILED}
 
 
-def test_runs_that_many_sum_up_at_once_are_decided_once() -> None:
+def test_runs_that_many_sum_up_at_once_are_decided_once(caplog: pytest.LogCaptureFixture) -> None:
     """Two workers with the same batch in other orders, the sweep, and somebody who looks."""
     site = make_site()
     make_policy(site)
@@ -187,6 +187,7 @@ def test_runs_that_many_sum_up_at_once_are_decided_once() -> None:
         lambda: [look() for look in looks[::-1]],
     ]
     at_once(calls)
+    assert not [one for one in caplog.records if one.levelname in ("WARNING", "ERROR")]
     decide_overdue()
     assert Counter(Decision.objects.values_list("case", flat=True)) == dict.fromkeys(
         (case.pk for case in cases), 1

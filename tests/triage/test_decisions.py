@@ -330,7 +330,10 @@ def test_one_that_cannot_be_judged_is_deferred_and_no_other(site: Site) -> None:
     assert decision_of(cases[0]).reasons == ["decision_failed"]
 
 
-def test_one_whose_verdict_breaks_has_no_other_drawn_again(site: Site) -> None:
+@pytest.mark.parametrize("fault", [ZeroDivisionError, DatabaseError])
+def test_one_whose_verdict_breaks_has_no_other_drawn_again(
+    site: Site, fault: type[Exception]
+) -> None:
     """Else a canary that breaks would be given fewer cases than its share, and look the better."""
     make_policy(site, threshold=9.0)
     canary = make_policy(site, threshold=9.0, status=PolicyStatus.DRAFT)
@@ -339,7 +342,7 @@ def test_one_whose_verdict_breaks_has_no_other_drawn_again(site: Site) -> None:
 
     def judge_(run: Run, policy: Policy, *more: object) -> object:
         if policy.pk == canary.pk:
-            raise ZeroDivisionError
+            raise fault
         return judge(run, policy, *more)  # type: ignore[arg-type]
 
     draws = iter((True, False))

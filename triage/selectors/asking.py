@@ -21,7 +21,7 @@ LONGEST_WAIT = timedelta(hours=4)
 LONGEST_REST = timedelta(minutes=30)
 # What is read of a case to know whom to ask of it; prefetched, many cases take no more queries.
 READ = ("asks", "reviews", "decisions__run__hypotheses")
-NEVER = datetime.max.replace(tzinfo=UTC)
+NEVER, LONG_AGO = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -69,35 +69,49 @@ class Home:
         ]
 
     @cached_property
-    def called(self) -> set[UUID]:
-        """What waits and was called about."""
-        calls = AuditEvent.objects.filter(site=self.site, verb=CALLED, case__in=self.waiting)
-        return set(calls.values_list("case", flat=True))
+    def calls(self) -> dict[UUID, datetime]:
+        """Case -> when all were called about it, since the oldest of what waits has come."""
+        since = min((case.created_at for case in self.waiting), default=self.now)
+        calls = AuditEvent.objects.filter(site=self.site, verb=CALLED, created_at__gte=since)
+        return dict(calls.order_by("created_at").values_list("case", "created_at"))
+
+    @cached_property
+    def called_at(self) -> datetime:
+        """The last of them."""
+        return max(self.calls.values(), default=LONG_AGO)
+
+    @cached_property
+    def answered_at(self) -> datetime:
+        """When one of the caregivers last said anything; that somebody cannot tell is no answer."""
+        said = Review.objects.filter(case__site=self.site).exclude(action=ReviewAction.PASS)
+        theirs = said.filter(reviewer__in=[one.user_id for one in self.people])
+        return theirs.aggregate(at=Max("created_at"))["at"] or LONG_AGO
+
+    def was_called(self, case: Case) -> bool:
+        """Whether all were called about a case since its last answer was taken back, if any was."""
+        back = [one.created_at for one in case.reviews.all() if one.action == ReviewAction.UNDO]
+        return self.calls.get(case.pk, LONG_AGO) > max(back, default=LONG_AGO)
 
     @cached_property
     def oldest(self) -> Case | None:
-        """The critical case that has waited longest of those that came after the last call."""
-        calls = AuditEvent.objects.filter(site=self.site, verb=CALLED)
-        last = calls.aggregate(at=Max("created_at"))["at"]
-        fresh = (case for case in self.waiting if last is None or case.created_at > last)
-        critical = (case for case in fresh if is_critical(case))
-        return min(critical, key=lambda case: (case.created_at, case.pk), default=None)
+        """The critical case that has waited longest without a call; where nobody has answered since
+        the last one, of those that came after it."""
+        since = self.called_at if self.answered_at <= self.called_at else LONG_AGO
+        uncalled = (case for case in self.waiting if not self.was_called(case))
+        found = (case for case in uncalled if case.created_at > since and is_critical(case))
+        return min(found, key=lambda case: (case.created_at, case.pk), default=None)
 
     @cached_property
     def silent(self) -> set[int]:
-        """Who was asked in vain of anything critical since one of them last said anything; that
-        somebody cannot tell is no answer."""
-        answers = Review.objects.filter(case__site=self.site).exclude(action=ReviewAction.PASS)
-        theirs = answers.filter(reviewer__in=[one.user_id for one in self.people])
-        said = theirs.aggregate(at=Max("created_at"))["at"]
+        """Who was asked in vain of anything critical since the last answer and the last call."""
+        since = max(self.answered_at, self.called_at)
         asks = [
             (case, ask) for case in self.waiting if is_critical(case) for ask in case.asks.all()
         ]
         return {
             ask.person_id
             for case, ask in asks
-            if (said is None or ask.asked_at >= said)
-            and ask.asked_at + _patience(case, ask) <= self.now
+            if ask.asked_at >= since and ask.asked_at + _patience(case, ask) <= self.now
         }
 
     def busy(self, case: Case) -> set[int]:
@@ -185,13 +199,13 @@ def nobody_answers(case: Case, home: Home) -> bool:
     """Whether a case is critical, and every caregiver was asked of it in vain, or there is none.
 
     In vain is who has passed it on, or was silent for as long as an answer is waited for. Where
-    much is critical at once each person is asked of another case: the oldest that came since the
-    last call counts as asked of whoever is silent about any. Where consent has ended nobody is
-    asked: what comes in waits for the site's staff.
+    much is critical at once each person is asked of another case: the oldest counts as asked of
+    whoever is silent about any. What was called about stays unanswered until somebody answers.
+    Where consent has ended nobody is asked: what comes in waits for the site's staff.
     """
     if home.shut or not is_critical(case):
         return False
-    if case.pk in home.called:
+    if home.was_called(case):
         return True
     if not home.people:
         return case.created_at + _doubled(0, LONGEST_WAIT) <= home.now

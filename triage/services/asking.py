@@ -17,7 +17,6 @@ from triage.choices import WAITING, Purpose, ReviewAction
 from triage.errors import Conflict, Refused
 from triage.models import (
     Ask,
-    AuditEvent,
     Case,
     Consent,
     DeviceToken,
@@ -81,7 +80,7 @@ def call_where_nobody_answers() -> int:
         case
         for home in homes(timezone.now())
         for case in unanswered(home)
-        if case.pk not in home.called
+        if not home.was_called(case)
     ]
     return each(left, _call_everybody)
 
@@ -198,8 +197,7 @@ def _ask_if_free(case: Case, home: Home) -> Ask | None:
 def _call_everybody(case: Case) -> bool:
     with transaction.atomic():
         locked = Case.objects.select_for_update(of=("self",)).select_related("site").get(pk=case.pk)
-        called = AuditEvent.objects.filter(case=locked, verb=CALLED).exists()
-        if called or locked.status not in WAITING:
+        if locked.status not in WAITING or Home(locked.site, timezone.now()).was_called(locked):
             return False
         record(CALLED, site=locked.site, case=locked)
         case_id = str(locked.pk)

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from uuid import UUID
 
 from django.db import DatabaseError, transaction
 from django.db.models import prefetch_related_objects
@@ -26,6 +27,8 @@ from triage.services.verdicts import Circumstances, Verdict, judge
 log = logging.getLogger(__name__)
 
 
+# Run -> the policy that decides it, and with which probability that was drawn.
+Draws = dict[UUID, tuple[Policy | None, float | None]]
 Judge = Callable[[Run, Policy | None, Circumstances], Verdict]
 
 
@@ -45,7 +48,7 @@ class Judged:
 
 def decide(*, run: Run) -> Decision | None:
     """Apply the policy in force to a finished run; None if it was done before or is too early."""
-    return next(iter(_decide([run], _safe_verdict)), None)
+    return next(iter(_decide([run], _safe_verdict, {})), None)
 
 
 def decide_together(*, runs: Sequence[Run]) -> None:
@@ -53,18 +56,21 @@ def decide_together(*, runs: Sequence[Run]) -> None:
 
     What cannot be decided now is logged, and left to the sweep.
     """
+    draws: Draws = {}
     if len(runs) > 1:
         try:
-            _decide(runs, _verdict)
+            _decide(runs, _verdict, draws)
             return
         except Exception:
             log.warning("%d cases cannot be decided together", len(runs), exc_info=True)
     for run in runs:
         with tracing.carried(run.trace_id), left_to_the_sweep(run):
-            decide(run=run)
+            _decide([run], _safe_verdict, draws)
 
 
-def _decide(runs: Sequence[Run], judged_by: Judge) -> list[Decision]:
+def _decide(runs: Sequence[Run], judged_by: Judge, draws: Draws) -> list[Decision]:
+    """`draws` keeps who decides what, for a second try: else a canary that breaks would be given
+    fewer cases than its share."""
     of_observation = {run.observation_id: run for run in runs if run.finished and not run.trial}
     around, opened = Circumstances(), []
     with transaction.atomic():
@@ -74,13 +80,15 @@ def _decide(runs: Sequence[Run], judged_by: Judge) -> list[Decision]:
             opened.append(of_observation[case.observation_id])
             opened[-1].observation.case = case
         prefetch_related_objects(opened, "scores", "traces")
-        return _write_down([_judged(run, judged_by, around) for run in opened])
+        return _write_down([_judged(run, judged_by, around, draws) for run in opened])
 
 
-def _judged(run: Run, judged_by: Judge, around: Circumstances) -> Judged:
+def _judged(run: Run, judged_by: Judge, around: Circumstances, draws: Draws) -> Judged:
     case: Case = run.observation.case
     versions = around.versions(case.site, case.domain)
-    policy, share = _draw(versions)
+    if run.pk not in draws:
+        draws[run.pk] = _draw(versions)
+    policy, share = draws[run.pk]
     verdict = judged_by(run, policy, around)
     # Before anything is stored: it must not find scores of the policy that decides.
     said = judged_by(run, versions.shadow, around) if versions.shadow else None
