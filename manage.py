@@ -35,7 +35,8 @@ def nothing_to_work_with() -> str:
         empty = "django_migrations" not in connection.introspection.table_names()
     except DatabaseError:
         return ""
-    return "The database has no tables yet: manage.py migrate makes them, as ./run does." * empty
+    hint = "The database has no tables yet: manage.py migrate makes them, as ./run does."
+    return hint if empty else ""
 
 
 if __name__ == "__main__":

@@ -191,13 +191,16 @@ def overhead(cases: int) -> int:
         from django.conf import settings
 
         from inference.backends.scripted import ScriptedBackend
+        from inference.services.observations import frames_of
         from tests.factories import vector
         from triage import events
 
         settings.MEDIA_ROOT = folder / "media"
         events.tell_beside()
         seed(0, 0)
-        model = _Model()
+        model, reading = _Meter(), _Meter()
+        frames = reading.timed(frames_of)
+        stack.enter_context(patch("inference.services.work.frames_of", frames))
         embed = model.timed(lambda texts: [vector(text) for text in texts])
         stack.enter_context(patch("inference.services.work.embed", embed))
         generate = model.timed(ScriptedBackend.generate)
@@ -206,10 +209,16 @@ def overhead(cases: int) -> int:
             stack.enter_context(patch(f"{where}.load_reference", lambda _domain: None))
         _through(20, 16, model)
         small = _through(cases // 10, 16, model)
-        batched, alone = _through(cases, 16, model), _through(cases, 1, model)
+        before = reading.spent_s
+        statements: list[str] = []
+        batched = _through(cases, 16, model, statements)
+        pictures = 1000 * (reading.spent_s - before) / cases
+        alone = _through(cases, 1, model)
     return tell(
         [
             Number("pipeline besides the models: CPU a case", batched, "ms", reach=15),
+            Number("of it, reading the picture for each member", pictures, "ms"),
+            Number("statements a case", len(statements) / cases, ""),
             Number("asked one by one: CPU a case", alone, "ms"),
             Number("one by one beside batches of 16", alone / batched, "x"),
             Number("a case beside a case of a tenth of them", batched / small, "x"),
@@ -217,8 +226,8 @@ def overhead(cases: int) -> int:
     )
 
 
-class _Model:
-    """Adds up the CPU seconds that stand for models: what is scripted or made up."""
+class _Meter:
+    """Adds up the CPU seconds of some functions: those that stand for models, say."""
 
     spent_s = 0.0
 
@@ -233,10 +242,11 @@ class _Model:
         return timed
 
 
-def _through(cases: int, batch: int, model: _Model) -> float:
+def _through(cases: int, batch: int, model: _Meter, said: list[str] | None = None) -> float:
     """CPU milliseconds of this process for each case, from its jobs to its decision, but those of
-    the model."""
+    the model; `said` gathers the statements of this thread's connection."""
     from django.conf import settings
+    from django.db import connection
 
     from inference.media import Limits, sanitise
     from inference.models import MemberJob
@@ -260,11 +270,20 @@ def _through(cases: int, batch: int, model: _Model) -> float:
             open_case(site=site, data=data + os.urandom(8))
         jobs = list(MemberJob.objects.filter(status="queued").order_by("member", "pk"))
         begun, model.spent_s = time.process_time(), 0.0
-        for job in jobs:
-            execute_job(job_id=job.pk)
+        with connection.execute_wrapper(_noting([] if said is None else said)):
+            for job in jobs:
+                execute_job(job_id=job.pk)
         took = time.process_time() - begun - model.spent_s
     assert not Case.objects.filter(status="open").exists()
     return 1000 * took / cases
+
+
+def _noting(said: list[str]) -> Callable[..., object]:
+    def noting(execute: Callable[..., object], sql: str, *more: object) -> object:
+        said.append(sql)
+        return execute(sql, *more)
+
+    return noting
 
 
 def throughput(cases: int) -> int:

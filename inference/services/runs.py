@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -77,22 +77,31 @@ def finish_run(*, run_id: UUID) -> bool:
     Returns:
         Whether this call finished it; False when it is too early or somebody else was first.
     """
-    return bool(finish_runs([run_id]))
+    return bool(_finish([run_id], close=_close_late))
 
 
 def finish_runs(run_ids: Collection[UUID]) -> list[Run]:
-    """The same for several, all or nothing; one that cannot be summed up fails, and no other.
+    """Sum up those whose members have all ended, all or nothing; one that cannot be summed up
+    fails, and no other.
 
-    Those that are past their deadline are left out, to be closed one by one: who is late may hold
-    a job of each, and would wait for this while this waits for the next job.
+    One that is past its deadline is left to `finish_run`: who is late may hold a job of several,
+    and would wait for this while this waits for the next job.
+
+    Returns:
+        Those that this call finished.
     """
+    return _finish(run_ids, close=_complete)
+
+
+def _finish(run_ids: Collection[UUID], *, close: Callable[[list[Run]], list[Run]]) -> list[Run]:
+    """`close` says which of the locked runs wait no longer."""
     with transaction.atomic():
         kept = may_be_kept(run_ids)
         # No key: a worker that stores a trace of these runs needs the key, and holds its job.
         locked = Run.objects.select_for_update(of=("self",), no_key=True)
         unfinished = locked.filter(pk__in=run_ids, status__in=Run.UNFINISHED)
         found = list(unfinished.select_related("observation").order_by("pk"))
-        runs = _close_late(found) if len(run_ids) == 1 else _complete(found)
+        runs = close(found)
         prefetch_related_objects(runs, "jobs", "traces")
         _store([_sum_up_safely(run, words=run.pk in kept) for run in runs])
     if runs:
@@ -139,8 +148,8 @@ def _complete(runs: list[Run]) -> list[Run]:
 
 
 def _close_late(runs: list[Run]) -> list[Run]:
-    """The same, and whoever has not answered a run that is past its deadline is late; the fence
-    keeps a later answer out of the vote."""
+    """Those that wait no longer once whoever has not answered one past its deadline is late; the
+    fence keeps a later answer out of the vote."""
     now = timezone.now()
     awaited = MemberJob.objects.filter(
         run__in=[run for run in runs if run.deadline_at <= now], status__in=MemberJob.UNFINISHED

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
@@ -32,7 +33,7 @@ from inference.services.jobs import (
     complete_jobs,
     extend_leases,
 )
-from inference.services.runs import find_problems, finish_run, finish_runs
+from inference.services.runs import _finish, find_problems, finish_run
 from tests.factories import make_case, make_run, make_site
 from tests.pictures import photo
 
@@ -241,13 +242,12 @@ def test_a_run_that_cannot_be_finished_now_keeps_its_answer_and_no_other_back(
     runs = waiting(2)
     MemberJob.objects.exclude(member="alpha").update(status=Status.DONE)
 
-    def finish(run_ids: Collection[UUID]) -> list[Run]:
+    def finish(run_ids: Collection[UUID], **how: Any) -> list[Run]:
         if runs[0].pk in run_ids:
             raise RuntimeError("the database is away")
-        return finish_runs(run_ids)
+        return _finish(run_ids, **how)
 
-    for where in ("jobs", "runs"):
-        monkeypatch.setattr(f"inference.services.{where}.finish_runs", finish)
+    monkeypatch.setattr("inference.services.runs._finish", finish)
     work.execute_job(job_id=job(runs[0]).pk)
     assert statuses(runs) == [Status.DONE] * 2
     assert [Run.objects.get(pk=run.pk).finished for run in runs] == [False, True]

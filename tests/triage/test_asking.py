@@ -728,14 +728,21 @@ def test_where_much_is_critical_the_silence_of_all_calls_them_once(
     assert told_once(home, later(cases[2], 7)) == (0, 1), "the alert stands, and nobody is woken"
 
 
-def test_after_a_call_what_comes_is_asked_about_before_the_next(
-    home: Site, people: list[User]
-) -> None:
-    cases = [make_case(home, GRAVE) for _ in range(3)]
+def called_about(home: Site, count: int) -> tuple[list[Case], datetime]:
+    """That many critical cases, asked about at once and answered by none of three people, so that
+    all were called six minutes after; and when they were asked."""
+    cases = [make_case(home, GRAVE) for _ in range(count)]
     for case in cases:
         asking.ask_next(case=case)
     began = later(cases[2], 0)
     assert told_once(home, began + timedelta(minutes=6)) == (1, 1)
+    return cases, began
+
+
+def test_after_a_call_what_comes_is_asked_about_before_the_next(
+    home: Site, people: list[User]
+) -> None:
+    _cases, began = called_about(home, 3)
     with at(began + timedelta(minutes=7)):
         more = [make_case(home, GRAVE) for _ in range(3)]
     assert told_once(home, began + timedelta(minutes=7)) == (0, 1)
@@ -748,11 +755,7 @@ def test_after_a_call_what_comes_is_asked_about_before_the_next(
 def test_after_an_answer_the_rest_of_a_series_can_be_called_about(
     home: Site, people: list[User]
 ) -> None:
-    cases = [make_case(home, GRAVE) for _ in range(6)]
-    for case in cases:
-        asking.ask_next(case=case)
-    began = later(cases[2], 0)
-    assert told_once(home, began + timedelta(minutes=6)) == (1, 1)
+    cases, began = called_about(home, 6)
     with at(began + timedelta(minutes=7)):
         reviews.answer_at_home(case=cases[0], user=people[0], label="fall")
     assert told_once(home, began + timedelta(minutes=7)) == (0, 0)

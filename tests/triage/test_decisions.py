@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -18,7 +19,7 @@ from inference.services.runs import finish_run, finish_runs
 from inference.services.sweep import sweep_runs
 from tests.factories import make_camera, make_case, make_policy, make_site
 from triage import guards
-from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus
+from triage.choices import CaseStatus, Outcome, PolicyMode, PolicyStatus, SiteKind
 from triage.models import AuditEvent, Case, Decision, Policy, Site
 from triage.selectors.chains import verify
 from triage.services import decisions
@@ -483,3 +484,23 @@ def test_a_further_case_costs_few_statements(site: Site) -> None:
             together(*waiting)
         taken.append(len(seen) - count)  # what this test asks itself
     assert (taken[1] - taken[0]) / 10 <= 2
+
+
+def test_what_each_case_sets_off_is_part_of_its_own_trace() -> None:
+    home = make_site(kind=SiteKind.HOUSEHOLD)
+    make_policy(home, threshold=-1.0)
+    runs_ = [asked(home), asked(home)]
+    for run in runs_:
+        Run.objects.filter(pk=run.pk).update(trace_id=tracing.new())
+    asked_next: list[tuple[Case, str]] = []
+    with (
+        patch(
+            "triage.services.asking.ask_next",
+            lambda case: asked_next.append((case, tracing.current())),
+        ),
+        TestCase.captureOnCommitCallbacks(execute=True),
+    ):
+        cases = together(*runs_)
+    assert dict(asked_next) == {
+        case: Run.objects.get(observation=case.observation_id).trace_id for case in cases
+    }

@@ -105,12 +105,10 @@ class Home:
     def silent(self) -> set[int]:
         """Who was asked in vain of anything critical since the last answer and the last call."""
         since = max(self.answered_at, self.called_at)
-        asks = [
-            (case, ask) for case in self.waiting if is_critical(case) for ask in case.asks.all()
-        ]
         return {
             ask.person_id
-            for case, ask in asks
+            for case in filter(is_critical, self.waiting)
+            for ask in case.asks.all()
             if ask.asked_at >= since and ask.asked_at + _patience(case, ask) <= self.now
         }
 
